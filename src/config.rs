@@ -1,0 +1,619 @@
+//! Floor 1, settings: the configuration file as plain structs with their defaults, and [`Config::check`], which returns every problem
+//! with its remedy. Unknown keys are errors. `conf/marketrelay.toml` documents each key; a test compares the two.
+//!
+//! Not here: opening anything. Reading the file is the only I/O.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Our name in banner, EHLO and Received.
+    pub hostname: String,
+    /// Where the store lives; created if missing, mode 0700.
+    pub data_dir: PathBuf,
+    /// Where mail to postmaster and abuse at the alias domains goes.
+    pub operator: Option<String>,
+    /// Characters of an alias in all, `@` and domain included.
+    pub alias_length: usize,
+    /// One or more shop fronts.
+    pub marketplace: Vec<Marketplace>,
+    /// Where to listen for mail.
+    pub listener: Vec<Listener>,
+    /// Certificate for STARTTLS and implicit TLS.
+    pub tls: Tls,
+    /// How authors prove themselves.
+    pub authentication: Authentication,
+    /// Where mail goes out.
+    pub delivery: Delivery,
+    /// Name servers.
+    pub dns: Dns,
+    /// The marketplace's rules.
+    pub policy: Policy,
+    /// Limits and timeouts of the SMTP server.
+    pub limits: Limits,
+    /// Retries of outgoing mail.
+    pub queue: Queue,
+    /// How long messages are kept.
+    pub history: History,
+    /// Signing keys.
+    pub dkim: Vec<Dkim>,
+    /// Notice texts that replace the built-in ones.
+    pub notices: Notices,
+    /// Logs.
+    pub log: Log,
+    /// Prometheus endpoint.
+    pub metrics: Metrics,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hostname: String::new(),
+            data_dir: PathBuf::from("/var/lib/marketrelay"),
+            operator: None,
+            alias_length: crate::types::alias::DEFAULT_LENGTH,
+            marketplace: Vec::new(),
+            listener: Vec::new(),
+            tls: Tls::default(),
+            authentication: Authentication::default(),
+            delivery: Delivery::default(),
+            dns: Dns::default(),
+            policy: Policy::default(),
+            limits: Limits::default(),
+            queue: Queue::default(),
+            history: History::default(),
+            dkim: Vec::new(),
+            notices: Notices::default(),
+            log: Log::default(),
+            metrics: Metrics::default(),
+        }
+    }
+}
+
+/// `[[marketplace]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marketplace {
+    /// The platform's id.
+    pub id: String,
+    /// The alias domain.
+    pub domain: String,
+    /// The name people know.
+    pub name: String,
+    /// Default language of notices, BCP 47.
+    #[serde(default = "english")]
+    pub language: String,
+    /// IANA time zone of its day.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+}
+
+fn english() -> String {
+    "en".to_owned()
+}
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port. Port 0 lets the system choose; the log and `serve`'s READY status tell which.
+    pub address: SocketAddr,
+    /// TLS on this listener.
+    #[serde(default)]
+    pub tls: ListenerTls,
+    /// Networks (CIDR) from which XCLIENT, the PROXY protocol and Authentication-Results are believed.
+    #[serde(default)]
+    pub trusted_networks: Vec<String>,
+    /// Whether each connection from a trusted network begins with a PROXY header (v1 or v2).
+    #[serde(default)]
+    pub proxy_protocol: bool,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerTls {
+    /// Plain text only.
+    #[default]
+    None,
+    /// STARTTLS is offered.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+/// `[tls]`: PEM files, read again on SIGHUP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// Private key.
+    pub key: Option<PathBuf>,
+}
+
+/// `[authentication]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Authentication {
+    /// Who checks.
+    pub mode: AuthenticationMode,
+    /// `front`: whose results are believed.
+    pub authserv_id: Option<String>,
+}
+
+/// Who checks that the author is who he says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthenticationMode {
+    /// SPF, DKIM and DMARC by the relay.
+    #[default]
+    Verify,
+    /// The `Authentication-Results` of a front MTA in a trusted network.
+    Front,
+    /// Nobody: loopback listeners only.
+    None,
+}
+
+/// `[delivery]`: routes are `mx`, `smtp://HOST:PORT`, `smtps://HOST:PORT` or `maildir:DIR`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delivery {
+    /// For domains that `routes` does not name.
+    pub route: String,
+    /// Domain to route.
+    pub routes: BTreeMap<String, String>,
+    /// Whether `mx` may lead to loopback and private addresses.
+    pub allow_private: bool,
+    /// Timeouts of the SMTP client, RFC 5321 4.5.3.2.
+    pub timeouts: ClientTimeouts,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            route: "mx".to_owned(),
+            routes: BTreeMap::new(),
+            allow_private: false,
+            timeouts: ClientTimeouts::default(),
+        }
+    }
+}
+
+/// `[delivery.timeouts]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientTimeouts {
+    /// TCP connect.
+    pub connect: Span,
+    /// Banner, EHLO, MAIL, RCPT.
+    pub command: Span,
+    /// Reply to DATA.
+    pub data: Span,
+    /// Each block written.
+    pub block: Span,
+    /// Reply to the final dot.
+    pub final_dot: Span,
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Span::seconds(30),
+            command: Span::seconds(300),
+            data: Span::seconds(120),
+            block: Span::seconds(180),
+            final_dot: Span::seconds(600),
+        }
+    }
+}
+
+/// `[dns]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dns {
+    /// Name servers; empty: the system's.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// How much a seller may send.
+    pub quota: Quota,
+    /// Messages that nobody asked for.
+    pub opt_out: OptOut,
+    /// What may be attached.
+    pub attachments: Attachments,
+    /// Traces in files that are taken out.
+    pub metadata: Metadata,
+}
+
+/// `[policy.quota]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// Messages a day for each average daily order.
+    pub orders_factor: u32,
+    /// Messages a day for every seller.
+    pub base: u32,
+    /// Days over which orders are averaged.
+    pub window_days: u32,
+    /// What happens over it.
+    pub over: OverQuota,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { orders_factor: 5, base: 600, window_days: 30, over: OverQuota::Reject }
+    }
+}
+
+/// What happens over quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverQuota {
+    /// 550.
+    #[default]
+    Reject,
+    /// 450: the sender's server tries again.
+    Defer,
+}
+
+/// `[policy.opt_out]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptOut {
+    /// Subject tags that let a message through, in any case.
+    pub critical_tags: Vec<String>,
+    /// What the seller hears.
+    pub answer: OptOutAnswer,
+    /// How far back a thread that the buyer began still counts.
+    pub thread_days: u32,
+}
+
+impl Default for OptOut {
+    fn default() -> Self {
+        let tags = ["[重要]", "[Important]", "[Wichtig]", "[Importante]", "[重要消息]"];
+        Self { critical_tags: tags.map(str::to_owned).to_vec(), answer: OptOutAnswer::AutoReply, thread_days: 180 }
+    }
+}
+
+/// What the seller of a blocked message hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptOutAnswer {
+    /// 250, then an automatic reply.
+    #[default]
+    AutoReply,
+    /// 550.
+    Reject,
+}
+
+/// `[policy.attachments]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attachments {
+    /// Whole message, as on the wire.
+    pub max_message_size: Size,
+    /// All attachments together, decoded.
+    pub max_total: Size,
+    /// How many.
+    pub max_count: u32,
+    /// Content types that are refused, by what the part says and by what it holds.
+    pub forbidden_types: Vec<String>,
+    /// File name extensions that are refused.
+    pub forbidden_extensions: Vec<String>,
+}
+
+impl Default for Attachments {
+    fn default() -> Self {
+        let types = [
+            "application/x-msdownload",
+            "application/x-dosexec",
+            "application/x-executable",
+            "application/x-mach-binary",
+        ];
+        let extensions = [
+            "ade", "adp", "app", "appx", "bat", "cab", "chm", "cmd", "com", "cpl", "dll", "docm", "exe", "hta", "ins",
+            "iso", "isp", "jar", "js", "jse", "lib", "lnk", "mde", "msc", "msi", "msp", "mst", "pif", "pptm", "ps1",
+            "reg", "scr", "sct", "shb", "sys", "vb", "vbe", "vbs", "vhd", "vxd", "wsc", "wsf", "wsh", "xlsm",
+        ];
+        Self {
+            max_message_size: Size::mib(25),
+            max_total: Size::mib(10),
+            max_count: 50,
+            forbidden_types: types.map(str::to_owned).to_vec(),
+            forbidden_extensions: extensions.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// `[policy.metadata]`: each `true` takes the traces out of that kind of file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metadata {
+    /// EXIF, XMP, GPS and comments in JPEG, PNG, WebP, HEIC, TIFF, GIF.
+    pub pictures: bool,
+    /// Author, creator and XMP in PDF.
+    pub pdf: bool,
+    /// Author, company and last editor in docx, xlsx, pptx, odt.
+    pub office: bool,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { pictures: true, pdf: true, office: true }
+    }
+}
+
+/// `[limits]`: what one client, or all together, may cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections in all; the next is answered 421.
+    pub connections: usize,
+    /// Connections of one client address (IPv6: one /64).
+    pub connections_per_client: usize,
+    /// Recipients of a message.
+    pub recipients: usize,
+    /// Messages on one connection.
+    pub messages_per_connection: usize,
+    /// Commands that are no part of a transaction (NOOP, RSET, VRFY, HELP …) before 421.
+    pub junk_commands: usize,
+    /// Errors after which replies are delayed by a second each.
+    pub errors_soft: usize,
+    /// Errors at which the connection is closed with 421.
+    pub errors_hard: usize,
+    /// Longest command line in octets, CRLF included.
+    pub command_line: usize,
+    /// Silence between commands.
+    pub idle: Span,
+    /// A whole session.
+    pub session: Span,
+    /// Octets a second that DATA must bring on average after its first 30 seconds.
+    pub min_data_rate: u32,
+    /// Mail held in memory at once; more waits its turn on disk.
+    pub memory: Size,
+    /// A message larger than this waits on disk while it arrives.
+    pub spool_above: Size,
+    /// Header block of a message.
+    pub header_size: Size,
+    /// Nested multiparts and messages.
+    pub mime_depth: usize,
+    /// Parts in all.
+    pub mime_parts: usize,
+    /// `Received` fields at which a message is a loop.
+    pub hops: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_client: 50,
+            recipients: 50,
+            messages_per_connection: 10_000,
+            junk_commands: 100,
+            errors_soft: 10,
+            errors_hard: 20,
+            command_line: 2048,
+            idle: Span::seconds(300),
+            session: Span::seconds(3600),
+            min_data_rate: 500,
+            memory: Size::mib(64),
+            spool_above: Size::mib(1),
+            header_size: Size::kib(256),
+            mime_depth: 50,
+            mime_parts: 1000,
+            hops: 50,
+        }
+    }
+}
+
+/// `[queue]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queue {
+    /// First wait after a failed attempt; each next one is twice as long, with jitter.
+    pub retry_first: Span,
+    /// Longest wait.
+    pub retry_longest: Span,
+    /// Given up after this.
+    pub expire: Span,
+    /// The author is told of a delay after this.
+    pub delay_notice: Span,
+    /// Connections to one destination.
+    pub concurrency_per_destination: usize,
+    /// Connections in all.
+    pub concurrency: usize,
+    /// A connection is kept open this long for the next message.
+    pub keep_connection: Span,
+    /// Finished messages kept in memory between commit and delivery; beyond it they are read back from disk.
+    pub memory: Size,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            retry_first: Span::seconds(300),
+            retry_longest: Span::seconds(4 * 3600),
+            expire: Span::seconds(5 * 86_400),
+            delay_notice: Span::seconds(4 * 3600),
+            concurrency_per_destination: 20,
+            concurrency: 200,
+            keep_connection: Span::seconds(10),
+            memory: Size::mib(32),
+        }
+    }
+}
+
+/// `[history]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct History {
+    /// Days that messages are kept as received.
+    pub keep_days: u32,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { keep_days: 730 }
+    }
+}
+
+/// `[[dkim]]`: outgoing mail of a marketplace is signed with each of its keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dkim {
+    /// The marketplace's id.
+    pub marketplace: String,
+    /// Selector: the record is at `SELECTOR._domainkey.DOMAIN`.
+    pub selector: String,
+    /// Private key, PKCS#8 PEM: RSA-2048 or Ed25519.
+    pub key: PathBuf,
+}
+
+/// `[notices]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notices {
+    /// Directory of `LANG/NAME` files that replace the built-in texts.
+    pub directory: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a tracing filter.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// The systemd journal, with fields.
+    Journal,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where `/metrics` and `/health` are served; nowhere if unset.
+    pub address: Option<SocketAddr>,
+}
+
+/// A number of octets, written `25 MiB`, `64 KiB`, `500` (octets).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    /// So many KiB.
+    #[must_use]
+    pub const fn kib(n: u64) -> Self {
+        Self(n * 1024)
+    }
+    /// So many MiB.
+    #[must_use]
+    pub const fn mib(n: u64) -> Self {
+        Self(n * 1024 * 1024)
+    }
+    /// As a length in memory.
+    #[must_use]
+    pub fn octets(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A length of time, written `90 s`, `5 min`, `4 h`, `5 d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// So many seconds.
+    #[must_use]
+    pub const fn seconds(n: u64) -> Self {
+        Self(Duration::from_secs(n))
+    }
+}
+
+/// Units of a written quantity, smallest first.
+type Units = &'static [(&'static str, u64)];
+const SIZES: Units = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const SPANS: Units = &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+fn quantity<'de, D: Deserializer<'de>>(deserializer: D, units: Units, bare: u64) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+    let read = |text: &str| {
+        let text = text.trim();
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at_checked(end)?;
+        let unit = unit.trim();
+        let factor = if unit.is_empty() { bare } else { units.iter().find(|(name, _)| *name == unit)?.1 };
+        digits.parse::<u64>().ok()?.checked_mul(factor)
+    };
+    let value = match Written::deserialize(deserializer)? {
+        Written::Number(number) => number.checked_mul(bare),
+        Written::Text(text) => read(&text),
+    };
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    value.ok_or_else(|| serde::de::Error::custom(format!("write a whole number and a unit: {}", names.join(", "))))
+}
+
+fn written(value: u64, units: Units) -> String {
+    let unit = units.iter().rev().find(|(_, factor)| value.is_multiple_of(*factor) && value >= *factor);
+    let (name, factor) = unit.or(units.first()).copied().unwrap_or(("", 1));
+    format!("{} {name}", value / factor)
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        quantity(deserializer, SIZES, 1).map(Self)
+    }
+}
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&written(self.0, SIZES))
+    }
+}
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        quantity(deserializer, SPANS, 1000).map(|ms| Self(Duration::from_millis(ms)))
+    }
+}
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&written(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), SPANS))
+    }
+}

@@ -1,0 +1,233 @@
+//! A person's real mailbox. It never prints itself: [`Address::expose`] is the one way out, so that a search for that
+//! word finds every place where an address leaves the program.
+//!
+//! Not here: reading a `From` header (see `message::author`), or aliases (see [`super::alias`]).
+
+use std::fmt;
+
+/// Longest local part in octets, RFC 5321 4.5.3.1.1.
+pub const MAX_LOCAL: usize = 64;
+/// Longest domain in octets, RFC 5321 4.5.3.1.2.
+pub const MAX_DOMAIN: usize = 255;
+
+/// One mailbox, `local@domain`, RFC 5321 4.1.2 and RFC 6531.
+///
+/// The domain is kept as lower-case A-labels; the local part as given. Address literals (`user@[192.0.2.1]`) are refused:
+/// nobody authenticates them.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    text: String,
+    at: usize,
+}
+
+/// The form of an address under which two spellings are the same mailbox: lower case, `+tag` cut off, A-label domain.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddressKey(String);
+
+/// Why a text is not an address. Says nothing of the text itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No `@`, or nothing on one side of it.
+    #[error("not of the form local@domain")]
+    Shape,
+    /// Over 64 octets before the `@`, or over 255 after it.
+    #[error("too long: at most 64 octets before the @ and 255 after it")]
+    TooLong,
+    /// A character that an address cannot hold.
+    #[error("a character that an address cannot hold")]
+    Character,
+    /// Not a domain name.
+    #[error("not a valid domain name")]
+    Domain,
+}
+
+impl Address {
+    /// Reads `local@domain`, without angle brackets. Quoted local parts are accepted and unquoted where that changes nothing.
+    ///
+    /// # Errors
+    /// [`AddressError`] tells which rule the text breaks.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let at = text.rfind('@').ok_or(AddressError::Shape)?;
+        let (local, domain) = (text.get(..at).unwrap_or(""), text.get(at + 1..).unwrap_or(""));
+        if local.is_empty() || domain.is_empty() {
+            return Err(AddressError::Shape);
+        }
+        if local.len() > MAX_LOCAL || domain.len() > MAX_DOMAIN {
+            return Err(AddressError::TooLong);
+        }
+        let local = check_local(local)?;
+        let domain = ascii_domain(domain)?;
+        let at = local.len();
+        Ok(Self { text: format!("{local}@{domain}"), at })
+    }
+
+    /// Gives the address out, as text. Call it only where the address is meant to leave: the SMTP envelope, the CLI.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The part before the `@`, quotes included where they are needed.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        self.text.get(..self.at).unwrap_or("")
+    }
+
+    /// The domain, lower-case A-labels.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.text.get(self.at + 1..).unwrap_or("")
+    }
+
+    /// Whether the address needs SMTPUTF8 (RFC 6531): only the local part can.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.text.is_ascii()
+    }
+
+    /// The form to compare and look up by.
+    #[must_use]
+    pub fn key(&self) -> AddressKey {
+        let local = self.local().to_lowercase();
+        let quoted = local.starts_with('"');
+        let local = match local.find('+') {
+            Some(cut) if cut > 0 && !quoted => local.get(..cut).unwrap_or(&local),
+            _ => &local,
+        };
+        AddressKey(format!("{local}@{}", self.domain()))
+    }
+}
+
+impl AddressKey {
+    /// The normalised text, for the store and for the scrubber.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(…)")
+    }
+}
+
+impl fmt::Debug for AddressKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AddressKey(…)")
+    }
+}
+
+/// A domain as lower-case A-labels, RFC 5890. A final dot is dropped.
+///
+/// # Errors
+/// [`AddressError::Domain`] if it is not a host name.
+pub fn ascii_domain(domain: &str) -> Result<String, AddressError> {
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    let ascii = if domain.is_ascii() {
+        domain.to_ascii_lowercase()
+    } else {
+        idna::domain_to_ascii(domain).map_err(|_| AddressError::Domain)?
+    };
+    let label_ok = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if ascii.len() > MAX_DOMAIN || !ascii.split('.').all(label_ok) {
+        return Err(AddressError::Domain);
+    }
+    Ok(ascii)
+}
+
+fn is_atext(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+        || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
+}
+
+fn is_dot_atom(text: &str) -> bool {
+    !text.is_empty() && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+fn check_local(local: &str) -> Result<String, AddressError> {
+    if is_dot_atom(local) {
+        return Ok(local.to_owned());
+    }
+    let inner = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')).ok_or(AddressError::Character)?;
+    let mut plain = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '\\' => chars.next().ok_or(AddressError::Character)?,
+            '"' => return Err(AddressError::Character),
+            c => c,
+        };
+        if c.is_control() {
+            return Err(AddressError::Character);
+        }
+        plain.push(c);
+    }
+    if is_dot_atom(&plain) {
+        return Ok(plain);
+    }
+    let mut quoted = String::from("\"");
+    for c in plain.chars() {
+        if c == '"' || c == '\\' {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    if quoted.len() > MAX_LOCAL { Err(AddressError::TooLong) } else { Ok(quoted) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_refuses() {
+        // text, expected text or error, key
+        let good = [
+            ("Ann@Example.COM", "Ann@example.com", "ann@example.com"),
+            ("a+b@x.test", "a+b@x.test", "a@x.test"),
+            ("+b@x.test", "+b@x.test", "+b@x.test"),
+            ("\"a.b\"@x.test", "a.b@x.test", "a.b@x.test"),
+            ("\"a b\"@x.test", "\"a b\"@x.test", "\"a b\"@x.test"),
+            ("\"a\\\"b\"@x.test", "\"a\\\"b\"@x.test", "\"a\\\"b\"@x.test"),
+            ("a@bücher.test", "a@xn--bcher-kva.test", "a@xn--bcher-kva.test"),
+            ("\"a@b\"@x.test", "\"a@b\"@x.test", "\"a@b\"@x.test"),
+            ("Müller@x.test.", "Müller@x.test", "müller@x.test"),
+        ];
+        for (text, want, key) in good {
+            let address = Address::parse(text).unwrap();
+            assert_eq!((address.expose(), address.key().expose()), (want, key), "{text}");
+        }
+        let bad = [
+            ("", AddressError::Shape),
+            ("a", AddressError::Shape),
+            ("@x", AddressError::Shape),
+            ("a@", AddressError::Shape),
+            ("a b@x.test", AddressError::Character),
+            ("a..b@x.test", AddressError::Character),
+            ("a\r\n@x.test", AddressError::Character),
+            ("\"a\"b@x.test", AddressError::Character),
+            ("a@[192.0.2.1]", AddressError::Domain),
+            ("a@x..test", AddressError::Domain),
+            ("a@-x.test", AddressError::Domain),
+        ];
+        for (text, want) in bad {
+            assert_eq!(Address::parse(text), Err(want), "{text}");
+        }
+        assert_eq!(Address::parse(&format!("{}@x.test", "a".repeat(65))), Err(AddressError::TooLong));
+    }
+
+    #[test]
+    fn debug_hides_the_address() {
+        let address = Address::parse("ann@example.com").unwrap();
+        assert!(!format!("{address:?} {:?}", address.key()).contains("ann"));
+    }
+}

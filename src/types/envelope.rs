@@ -1,0 +1,32 @@
+//! What SMTP says about a message beside the message itself.
+
+use super::Address;
+use std::net::IpAddr;
+
+/// Who is connected, as far as the session knows. After XCLIENT or PROXY from a trusted network: the client behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The client's network address. Never in a log, a reply, or a header that goes out.
+    pub ip: IpAddr,
+    /// What it said in EHLO or HELO; empty before.
+    pub helo: String,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// Whether the *connection* comes from one of the listener's `trusted_networks`, XCLIENT or not.
+    pub trusted: bool,
+    /// The login of a submission session (issue 3 of 4), if it authenticated.
+    pub login: Option<String>,
+}
+
+/// One SMTP transaction, RFC 5321 3.3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// `None` is the null sender `<>`.
+    pub sender: Option<Address>,
+    /// Accepted recipients, in order, none twice.
+    pub recipients: Vec<Address>,
+    /// `BODY=8BITMIME` (RFC 6152).
+    pub eight_bit: bool,
+    /// `SMTPUTF8` (RFC 6531).
+    pub utf8: bool,
+}

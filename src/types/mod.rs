@@ -1,0 +1,56 @@
+//! Floor 0, words: the nouns every other floor speaks in.
+//!
+//! Owns: addresses, aliases, ids, tokens, SMTP replies, times, envelopes and the random source. Values only.
+//! Not here: anything that reads a file, a socket, a database or (but for [`time`]) the clock.
+
+pub mod address;
+pub mod alias;
+pub mod envelope;
+pub mod ids;
+pub mod random;
+pub mod reply;
+pub mod time;
+pub mod token;
+
+pub use address::{Address, AddressError, AddressKey};
+pub use alias::Alias;
+pub use envelope::{Client, Envelope};
+pub use ids::{ExternalId, MessageId, PairId, PartyId};
+pub use random::{Random, SystemRandom};
+pub use reply::Reply;
+pub use time::Time;
+
+/// Which side of a pair a party is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// The one who ordered.
+    Buyer,
+    /// The one who sells.
+    Seller,
+}
+
+impl Role {
+    /// The other side.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Buyer => Self::Seller,
+            Self::Seller => Self::Buyer,
+        }
+    }
+
+    /// The word used in the CLI, JSON, logs and the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Buyer => "buyer",
+            Self::Seller => "seller",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,75 @@
+//! Moments. The only file that reads the clock; everywhere else the time is an argument.
+
+use std::time::Duration;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// Reads the system's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_millisecond())
+    }
+
+    /// The moment `after` later.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The moment `before` earlier.
+    #[must_use]
+    pub fn minus(self, before: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(before.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The time from `earlier` to this moment, zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads RFC 3339, `2026-11-21T09:00:00+09:00`.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()))
+    }
+
+    /// RFC 3339 in UTC with seconds: `2026-11-21T00:00:00Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        self.strftime("%Y-%m-%dT%H:%M:%SZ")
+    }
+
+    /// RFC 5322 in UTC, for `Date` and `Received`: `Sat, 21 Nov 2026 00:00:00 +0000`.
+    #[must_use]
+    pub fn rfc5322(self) -> String {
+        self.strftime("%a, %d %b %Y %H:%M:%S +0000")
+    }
+
+    /// The moment as jiff knows it; out of jiff's range, its end.
+    #[must_use]
+    pub fn timestamp(self) -> jiff::Timestamp {
+        let end = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or(end)
+    }
+
+    fn strftime(self, format: &str) -> String {
+        jiff::fmt::strtime::format(format, &self.timestamp().to_zoned(jiff::tz::TimeZone::UTC)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms() {
+        let time = Time::from_rfc3339("2026-11-21T09:00:00+09:00").unwrap();
+        assert_eq!(time.rfc3339(), "2026-11-21T00:00:00Z");
+        assert_eq!(time.rfc5322(), "Sat, 21 Nov 2026 00:00:00 +0000");
+        assert!(!Time(i64::MAX).rfc3339().is_empty());
+    }
+}

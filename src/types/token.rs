@@ -1,0 +1,151 @@
+//! Signed addresses and ids: the relay hands them out, and knows its own again. A token says which message it belongs to
+//! and is worth nothing for another purpose, another message or another store.
+
+use super::MessageId;
+use data_encoding::{Encoding, Specification};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::sync::LazyLock;
+
+/// What a token is for; part of what is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Envelope sender of relayed mail: `bounce+TOKEN@domain`.
+    Bounce,
+    /// Message-ID of relayed mail: `<TOKEN@domain>`.
+    MessageId,
+    /// Thread mark in the seller's copy.
+    Thread,
+    /// `report+TOKEN@domain`.
+    Report,
+    /// `done+TOKEN@domain`: no response needed.
+    NoResponse,
+    /// `stop+TOKEN@domain`: no more messages from sellers.
+    Stop,
+}
+
+impl Purpose {
+    /// The word before the `+` of an address that acts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bounce => "bounce",
+            Self::MessageId => "id",
+            Self::Thread => "thread",
+            Self::Report => "report",
+            Self::NoResponse => "done",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// The purpose whose [`word`](Self::word) this is, of those that are addresses.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Bounce, Self::Report, Self::NoResponse, Self::Stop].into_iter().find(|p| p.word() == word)
+    }
+}
+
+/// The store's secret, 32 bytes, made with the store.
+#[derive(Clone)]
+pub struct Secret([u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Bytes of the signature that a token carries: 80 bits, nothing to guess over SMTP.
+const MAC_LENGTH: usize = 10;
+
+/// RFC 4648 base 32 in lower case without padding: addresses are not always kept in their case.
+#[expect(clippy::unwrap_used, reason = "a constant specification; a test builds it")]
+static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut spec = Specification::new();
+    spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
+    spec.encoding().unwrap()
+});
+
+impl Secret {
+    /// Takes the secret out of the store's bytes; `None` unless there are 32.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The token of `message` for `purpose`: 29 characters of `a-z2-7`.
+    #[must_use]
+    pub fn token(&self, purpose: Purpose, message: MessageId) -> String {
+        let id = message.0.to_be_bytes();
+        let mut bytes = id.to_vec();
+        bytes.extend(self.mac(purpose, &id).into_bytes().iter().take(MAC_LENGTH));
+        BASE32.encode(&bytes)
+    }
+
+    /// The message a token belongs to, if this store made it for this purpose. Case does not matter. Constant time.
+    #[must_use]
+    pub fn read(&self, purpose: Purpose, token: &str) -> Option<MessageId> {
+        let bytes = BASE32.decode(token.to_ascii_lowercase().as_bytes()).ok()?;
+        let (id, mac) = bytes.split_first_chunk::<8>()?;
+        if mac.len() != MAC_LENGTH {
+            return None;
+        }
+        self.mac(purpose, id).verify_truncated_left(mac).ok()?;
+        Some(MessageId(i64::from_be_bytes(*id)))
+    }
+
+    fn mac(&self, purpose: Purpose, id: &[u8; 8]) -> Tag {
+        Tag::start(&self.0).with(purpose.word().as_bytes()).with(id)
+    }
+}
+
+struct Tag(Hmac<Sha256>);
+
+impl Tag {
+    fn start(key: &[u8; 32]) -> Self {
+        // A block-sized key is taken as it is; HMAC pads it with zeros, so this is HMAC-SHA256 under the 32-byte key.
+        let mut block = [0_u8; 64];
+        for (to, from) in block.iter_mut().zip(key) {
+            *to = *from;
+        }
+        Self(Hmac::new(&block.into()))
+    }
+
+    fn with(mut self, data: &[u8]) -> Self {
+        self.0.update(data);
+        self.0.update(b"\0");
+        self
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        self.0.finalize().into_bytes().to_vec()
+    }
+
+    fn verify_truncated_left(self, mac: &[u8]) -> Result<(), hmac::digest::MacError> {
+        self.0.verify_truncated_left(mac)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_one_message_purpose_and_store() {
+        let ours = Secret::from_bytes(&[7; 32]).unwrap();
+        let other = Secret::from_bytes(&[8; 32]).unwrap();
+        let token = ours.token(Purpose::Bounce, MessageId(42));
+        assert_eq!(token.len(), 29);
+        assert_eq!(ours.read(Purpose::Bounce, &token.to_uppercase()), Some(MessageId(42)));
+        assert_eq!(ours.read(Purpose::Report, &token), None);
+        assert_eq!(other.read(Purpose::Bounce, &token), None);
+        for i in 0..token.len() {
+            let mut bad = token.clone().into_bytes();
+            bad[i] = if bad[i] == b'a' { b'b' } else { b'a' };
+            assert_ne!(ours.read(Purpose::Bounce, std::str::from_utf8(&bad).unwrap()), Some(MessageId(42)));
+        }
+        for bad in ["", "a", &token[1..], &format!("{token}aa"), "ä"] {
+            assert_eq!(ours.read(Purpose::Bounce, bad), None);
+        }
+    }
+}
