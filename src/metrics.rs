@@ -1,1 +1,149 @@
-//! (being built)
+//! Floor 1: the counters that the operator watches, in Prometheus's terms. Label values are words of the program (verdicts, reasons,
+//! outcomes), never anything that came from outside.
+//!
+//! Not here: serving them over HTTP (see `serve`).
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+
+/// One label, a word of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Word {
+    /// The word.
+    pub word: &'static str,
+}
+
+/// A verdict and its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Decision {
+    /// `relay`, `block`, `reject`, `defer`.
+    pub verdict: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// All metrics. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// Connections open now.
+    pub connections: Gauge,
+    /// Connections accepted, by what became of them: `served`, `too-many`, `too-many-of-client`, `stopping`.
+    pub connections_total: Family<Word, Counter>,
+    /// Sessions ended by the relay itself, by reason: `errors`, `idle`, `session-time`, `rate`, `bare-newline`, ….
+    pub sessions_cut: Family<Word, Counter>,
+    /// Recipients refused at RCPT.
+    pub recipients_refused: Counter,
+    /// Octets of mail held in memory now.
+    pub memory: Gauge,
+    /// Decisions about messages.
+    pub decisions: Family<Decision, Counter>,
+    /// Messages that the guard stopped: each one is a bug to look at.
+    pub guard_stops: Counter,
+    /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
+    pub deliveries: Family<Word, Counter>,
+    /// Notices written, by kind.
+    pub notices: Family<Word, Counter>,
+    /// Messages waiting in the queue.
+    pub queue: Gauge,
+    /// Jobs that shared one commit.
+    pub commit_jobs: Histogram,
+    /// Seconds a commit took, flush included.
+    pub commit_seconds: Histogram,
+    /// Seconds from the end of DATA to the reply.
+    pub accept_seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("marketrelay");
+        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        let metrics = Self {
+            registry: Arc::default(),
+            connections: Gauge::default(),
+            connections_total: Family::default(),
+            sessions_cut: Family::default(),
+            recipients_refused: Counter::default(),
+            memory: Gauge::default(),
+            decisions: Family::default(),
+            guard_stops: Counter::default(),
+            deliveries: Family::default(),
+            notices: Family::default(),
+            queue: Gauge::default(),
+            commit_jobs: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            commit_seconds: seconds(),
+            accept_seconds: seconds(),
+        };
+        let m = &metrics;
+        registry.register("connections", "Open connections", m.connections.clone());
+        registry.register("accepted_connections", "Accepted connections by fate", m.connections_total.clone());
+        registry.register("sessions_cut", "Sessions ended by the relay, by reason", m.sessions_cut.clone());
+        registry.register("recipients_refused", "Recipients refused at RCPT", m.recipients_refused.clone());
+        registry.register_with_unit("memory", "Mail held in memory", Unit::Bytes, m.memory.clone());
+        registry.register("decisions", "Decisions about messages", m.decisions.clone());
+        registry.register(
+            "guard_stops",
+            "Messages stopped because a real address was left in them",
+            m.guard_stops.clone(),
+        );
+        registry.register("deliveries", "Delivery attempts by outcome", m.deliveries.clone());
+        registry.register("notices", "Notices written, by kind", m.notices.clone());
+        registry.register("queue", "Messages waiting to go out", m.queue.clone());
+        registry.register("commit_jobs", "Jobs that shared one commit", m.commit_jobs.clone());
+        registry.register_with_unit(
+            "commit",
+            "Time of a commit, flush included",
+            Unit::Seconds,
+            m.commit_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "accept",
+            "Time from the end of DATA to the reply",
+            Unit::Seconds,
+            m.accept_seconds.clone(),
+        );
+        Self { registry: Arc::new(registry), ..metrics }
+    }
+}
+
+impl Metrics {
+    /// OpenMetrics text, content type `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// Counts one more under `word`.
+pub fn count(family: &Family<Word, Counter>, word: &'static str) {
+    family.get_or_create(&Word { word }).inc();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_once_and_words_as_labels() {
+        let metrics = Metrics::default();
+        count(&metrics.deliveries, "delivered");
+        count(&metrics.connections_total, "served");
+        metrics.decisions.get_or_create(&Decision { verdict: "relay", reason: "ok" }).inc();
+        let text = metrics.text();
+        assert!(text.contains("marketrelay_deliveries_total{word=\"delivered\"} 1"), "{text}");
+        assert!(text.contains("marketrelay_decisions_total{verdict=\"relay\",reason=\"ok\"} 1"), "{text}");
+        let mut names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup_by_key(|line| line.split(' ').next());
+        assert_eq!(names.len(), all, "{text}");
+    }
+}
