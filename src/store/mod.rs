@@ -1,1 +1,211 @@
-//! (being built)
+//! Floor 4, the store: everything that is SQL.
+//!
+//! SQLite in WAL mode with `synchronous=FULL`. One [writer](writer) thread commits what waits together; readers stand beside it. Each file adds
+//! its own methods to [`View`] (reads) and [`Change`] (writes inside the writer's transaction).
+//!
+//! Not here: what the rows mean for a verdict (`policy`), or what a message looks like (`message`).
+
+mod error;
+mod messages;
+mod open;
+mod orders;
+mod pairs;
+mod parties;
+pub mod queue;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::{Result, StoreError};
+pub use messages::{Body, Filter, MessageRow, NewMessage};
+pub use open::{FILE, Open, OpenError};
+pub use orders::{NewOrder, Order};
+pub use pairs::{Pair, Resolved};
+pub use parties::{NewParty, Party};
+
+use crate::metrics::Metrics;
+use crate::types::Random;
+use crate::types::token::Secret;
+use rusqlite::Connection;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// Reading connections kept open.
+const READERS: usize = 8;
+
+/// The store. Clones share it; the last one to go waits for the writer to finish.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    directory: PathBuf,
+    secret: Secret,
+    readers: Mutex<Vec<Connection>>,
+    writer: writer::Writer,
+}
+
+/// What can be read.
+pub struct View<'a>(&'a Connection);
+
+/// What can be written, inside the writer's transaction. Everything that can be read, too.
+pub struct Change<'a>(View<'a>);
+
+impl<'a> Change<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self(View(connection))
+    }
+}
+
+impl<'a> Deref for Change<'a> {
+    type Target = View<'a>;
+    fn deref(&self) -> &View<'a> {
+        &self.0
+    }
+}
+
+/// Held by the one daemon of a store; the command line works beside it.
+#[derive(Debug)]
+pub struct DaemonLock(#[expect(dead_code, reason = "the lock goes with the file")] nix::fcntl::Flock<File>);
+
+impl Store {
+    /// Opens the store in `directory`, brings its schema up to date and starts the writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and what to do about it.
+    pub fn open(
+        directory: &Path,
+        how: Open,
+        random: &mut dyn Random,
+        metrics: Metrics,
+    ) -> std::result::Result<Self, OpenError> {
+        let path = directory.join(FILE);
+        let sql = |error| OpenError::Sql { path: path.clone(), error };
+        let connection = open::writer(directory, how, random)?;
+        let bytes: Vec<u8> =
+            connection.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0)).map_err(sql)?;
+        let secret = Secret::from_bytes(&bytes)
+            .ok_or_else(|| OpenError::Corrupt { path: path.clone(), what: "its secret is gone".to_owned() })?;
+        let first = open::reader(directory).map_err(sql)?;
+        let writer =
+            writer::Writer::start(connection, metrics).map_err(|error| OpenError::Io { path: path.clone(), error })?;
+        let directory = directory.to_owned();
+        Ok(Self(Arc::new(Inner { directory, secret, readers: Mutex::new(vec![first]), writer })))
+    }
+
+    /// Takes the daemon's lock.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if another daemon has it.
+    pub fn lock(directory: &Path) -> std::result::Result<DaemonLock, OpenError> {
+        let path = directory.join("daemon.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| OpenError::Io { path, error })?;
+        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(DaemonLock(lock)),
+            Err(_) => Err(OpenError::InUse(directory.to_owned())),
+        }
+    }
+
+    /// The secret that signs tokens.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.0.secret
+    }
+
+    /// Whether writes can still succeed: false after a failed flush.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        self.0.writer.healthy()
+    }
+
+    /// Reads from one consistent snapshot. Point lookups take microseconds; long reads belong on a blocking thread.
+    ///
+    /// # Errors
+    /// What `f` returns, or the trouble of opening a connection.
+    pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        let kept = self.readers().pop();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => open::reader(&self.0.directory)?,
+        };
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        let result = f(&View(&connection));
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        let mut readers = self.readers();
+        if readers.len() < READERS {
+            readers.push(connection);
+        }
+        result
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.0.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `f` on the writer. When it returns `Ok`, the change is committed and flushed.
+    ///
+    /// # Errors
+    /// What `f` returns (nothing is kept then), or the trouble of the commit.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.writer.submit(Box::new(Task { f: Some(f), result: None, sender }));
+        receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same for threads that are not async: the command line.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_blocking<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.writer.submit(Box::new(Task { f: Some(f), result: None, sender }));
+        receiver.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Copies the store to `file` while it is in use.
+    ///
+    /// # Errors
+    /// The trouble of either database.
+    pub fn backup(&self, file: &Path) -> Result<()> {
+        let connection = open::reader(&self.0.directory)?;
+        connection.backup(rusqlite::MAIN_DB, file, None::<fn(rusqlite::backup::Progress)>)?;
+        Ok(())
+    }
+}
+
+struct Task<F, T> {
+    f: Option<F>,
+    result: Option<Result<T>>,
+    sender: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> writer::Job for Task<F, T>
+where
+    T: Send,
+    F: FnOnce(&Change<'_>) -> Result<T> + Send,
+{
+    fn run(&mut self, change: &Change<'_>) -> bool {
+        self.result = self.f.take().map(|f| f(change));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn end(self: Box<Self>, commit: Result<()>) {
+        let panicked = || StoreError::Refused("a job of the store failed".to_owned());
+        let result = match commit {
+            Ok(()) => self.result.unwrap_or_else(|| Err(panicked())),
+            Err(error) => Err(error),
+        };
+        // A session that has gone does not hear it.
+        let _ = self.sender.send(result);
+    }
+}

@@ -1,0 +1,405 @@
+//! The history: messages as received, their verdicts, their threads and their walk.
+
+use super::parties::{role_number, role_of};
+use super::{Change, Result, StoreError, View};
+use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use rusqlite::{OptionalExtension as _, Row, params, params_from_iter, types::Value};
+use sha2::{Digest as _, Sha256};
+
+/// A message as received, ready for the disk. Packed outside the writer's thread.
+#[derive(Clone, Debug)]
+pub struct Body {
+    size: i64,
+    packed: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Below this, compressing costs more than it saves.
+const WORTH_PACKING: usize = 512;
+
+impl Body {
+    /// Compresses `raw` if that makes it smaller.
+    #[must_use]
+    pub fn pack(raw: &[u8]) -> Self {
+        let size = i64::try_from(raw.len()).unwrap_or(i64::MAX);
+        let packed = (raw.len() >= WORTH_PACKING).then(|| zstd::bulk::compress(raw, 1).ok()).flatten();
+        match packed {
+            Some(bytes) if bytes.len() < raw.len() => Self { size, packed: true, bytes },
+            _ => Self { size, packed: false, bytes: raw.to_vec() },
+        }
+    }
+
+    fn unpack(self) -> Result<Vec<u8>> {
+        if !self.packed {
+            return Ok(self.bytes);
+        }
+        let size = usize::try_from(self.size).unwrap_or(0);
+        zstd::bulk::decompress(&self.bytes, size)
+            .map_err(|_| StoreError::Corrupt("a kept message does not unpack".to_owned()))
+    }
+}
+
+/// A message and its verdict, as it is written.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its id, drawn before it was rewritten.
+    pub id: MessageId,
+    /// Its pair; none for mail to the operator.
+    pub pair: Option<PairId>,
+    /// The side that wrote it.
+    pub author: Role,
+    /// Row of its body, if that is kept.
+    pub body: Option<i64>,
+    /// When it was received.
+    pub received: Time,
+    /// Octets as received.
+    pub size: usize,
+    /// `relay`, `block`, `reject`, `defer`.
+    pub verdict: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// The message that began its thread; itself if it began one.
+    pub thread: MessageId,
+    /// The author's own Message-ID, without angle brackets.
+    pub original: Option<String>,
+    /// Decoded.
+    pub subject: String,
+    /// Written by a machine.
+    pub automatic: bool,
+    /// Starts the seller's response clock.
+    pub needs_response: bool,
+    /// `none`, `queued`, `delivered`, `failed`.
+    pub fate: &'static str,
+}
+
+/// A message of the history.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MessageRow {
+    /// Its id as people see it.
+    pub id: String,
+    /// Row id of the pair.
+    #[serde(skip)]
+    pub pair: Option<PairId>,
+    /// The same id as a number.
+    #[serde(skip)]
+    pub number: i64,
+    /// Marketplace.
+    pub marketplace: Option<String>,
+    /// Buyer, by the platform's id.
+    pub buyer: Option<String>,
+    /// Seller, by the platform's id.
+    pub seller: Option<String>,
+    /// `buyer` or `seller`.
+    pub author: &'static str,
+    /// RFC 3339.
+    pub received: String,
+    /// Octets as received.
+    pub size: i64,
+    /// What was decided.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+    /// Id of the message that began the thread.
+    pub thread: String,
+    /// Decoded.
+    pub subject: String,
+    /// Written by a machine.
+    pub automatic: bool,
+    /// The seller has not answered yet.
+    pub needs_response: bool,
+    /// `none`, `queued`, `delivered`, `failed`.
+    pub fate: String,
+    /// The author's own Message-ID.
+    #[serde(skip)]
+    pub original: Option<String>,
+}
+
+/// Which messages `message list` shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this buyer.
+    pub buyer: Option<PartyId>,
+    /// Of this seller.
+    pub seller: Option<PartyId>,
+    /// With this verdict.
+    pub verdict: Option<String>,
+    /// Not yet answered.
+    pub needs_response: bool,
+    /// At most so many, newest first.
+    pub limit: usize,
+}
+
+/// One step of a message's walk.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Event {
+    /// RFC 3339.
+    pub at: String,
+    /// What happened: a fixed word.
+    pub what: String,
+    /// More of it, in our own words.
+    pub detail: String,
+}
+
+const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
+                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original FROM message x \
+                       LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
+                       LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace";
+
+fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+    let number: i64 = row.get(0)?;
+    Ok(MessageRow {
+        id: MessageId(number).to_string(),
+        number,
+        pair: row.get::<_, Option<i64>>(1)?.map(PairId),
+        marketplace: row.get(2)?,
+        buyer: row.get(3)?,
+        seller: row.get(4)?,
+        author: role_of(row.get(5)?).as_str(),
+        received: Time(row.get(6)?).rfc3339(),
+        size: row.get(7)?,
+        verdict: row.get(8)?,
+        reason: row.get(9)?,
+        thread: MessageId(row.get(10)?).to_string(),
+        subject: row.get(11)?,
+        automatic: row.get(12)?,
+        needs_response: row.get(13)?,
+        fate: row.get(14)?,
+        original: row.get(15)?,
+    })
+}
+
+/// 64 bits of a Message-ID's SHA-256: short enough for an index, and nobody can aim at another's.
+fn hash(id: &str) -> i64 {
+    let digest = Sha256::digest(id.as_bytes());
+    digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+}
+
+impl View<'_> {
+    /// The newest message's id, or zero.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn last_message(&self) -> Result<MessageId> {
+        let id: Option<i64> = self.0.query_row("SELECT max(id) FROM message", [], |row| row.get(0))?;
+        Ok(MessageId(id.unwrap_or(0)))
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn message(&self, id: MessageId) -> Result<Option<MessageRow>> {
+        let mut statement = self.0.prepare_cached(&format!("{MESSAGE} WHERE x.id = ?1"))?;
+        Ok(statement.query_row([id.0], message_of).optional()?)
+    }
+
+    /// Messages, newest first.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn messages(&self, filter: &Filter) -> Result<Vec<MessageRow>> {
+        let mut sql = format!("{MESSAGE} WHERE 1");
+        let mut values: Vec<Value> = Vec::new();
+        for (party, column) in [(filter.buyer, "buyer"), (filter.seller, "seller")] {
+            if let Some(party) = party {
+                sql.push_str(&format!(" AND x.pair IN (SELECT id FROM pair WHERE {column} = ?)"));
+                values.push(party.0.into());
+            }
+        }
+        if let Some(verdict) = &filter.verdict {
+            sql.push_str(" AND x.verdict = ?");
+            values.push(verdict.clone().into());
+        }
+        if filter.needs_response {
+            sql.push_str(" AND x.needs_response = 1");
+        }
+        sql.push_str(" ORDER BY x.id DESC LIMIT ?");
+        values.push(i64::try_from(filter.limit).unwrap_or(i64::MAX).into());
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(values), message_of)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The message as received; `None` if it is not kept.
+    ///
+    /// # Errors
+    /// The database's trouble; [`StoreError::Corrupt`] if it does not unpack.
+    pub fn raw(&self, id: MessageId) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT b.size, b.packed, b.raw FROM message m JOIN body b ON b.id = m.body WHERE m.id = ?1";
+        let body = self
+            .0
+            .prepare_cached(sql)?
+            .query_row([id.0], |row| Ok(Body { size: row.get(0)?, packed: row.get(1)?, bytes: row.get(2)? }))
+            .optional()?;
+        body.map(Body::unpack).transpose()
+    }
+
+    /// The message of `author` in `pair` that had this Message-ID when it was received.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn message_by_original(&self, pair: PairId, author: Role, id: &str) -> Result<Option<MessageId>> {
+        let sql = "SELECT message FROM mid WHERE pair = ?1 AND author = ?2 AND hash = ?3";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let found = statement.query_row([pair.0, role_number(author), hash(id)], |row| row.get(0)).optional()?;
+        Ok(found.map(MessageId))
+    }
+
+    /// Pair, author, thread and the author's own Message-ID of a message: what the thread map needs.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn thread_entry(&self, id: MessageId) -> Result<Option<ThreadEntry>> {
+        let sql = "SELECT pair, author, thread, original FROM message WHERE id = ?1";
+        let entry = self.0.prepare_cached(sql)?.query_row([id.0], |row| {
+            Ok(ThreadEntry {
+                pair: row.get::<_, Option<i64>>(0)?.map(PairId),
+                author: role_of(row.get(1)?),
+                thread: MessageId(row.get(2)?),
+                original: row.get(3)?,
+            })
+        });
+        Ok(entry.optional()?)
+    }
+
+    /// A message's walk after its verdict, oldest first.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn events(&self, id: MessageId) -> Result<Vec<Event>> {
+        let sql = "SELECT at, what, detail FROM event WHERE message = ?1 ORDER BY rowid";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map([id.0], |row| {
+            Ok(Event { at: Time(row.get(0)?).rfc3339(), what: row.get(1)?, detail: row.get(2)? })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Messages that a seller has sent in the day that began at `day`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn quota_used(&self, seller: PartyId, day: Time) -> Result<u64> {
+        let mut statement = self.0.prepare_cached("SELECT used FROM quota WHERE seller = ?1 AND day = ?2")?;
+        let used: Option<i64> = statement.query_row([seller.0, day.0], |row| row.get(0)).optional()?;
+        Ok(used.and_then(|used| u64::try_from(used).ok()).unwrap_or(0))
+    }
+}
+
+/// See [`View::thread_entry`].
+#[derive(Clone, Debug)]
+pub struct ThreadEntry {
+    /// Its pair.
+    pub pair: Option<PairId>,
+    /// The side that wrote it.
+    pub author: Role,
+    /// The message that began its thread.
+    pub thread: MessageId,
+    /// The author's own Message-ID.
+    pub original: Option<String>,
+}
+
+impl Change<'_> {
+    /// Keeps a body; several messages may share it.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn insert_body(&self, body: &Body) -> Result<i64> {
+        let mut insert = self.0.0.prepare_cached("INSERT INTO body (size, packed, raw) VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![body.size, body.packed, body.bytes])?;
+        Ok(self.0.0.last_insert_rowid())
+    }
+
+    /// Writes a message, and its own Message-ID into the thread map. An id used before by the same party goes to the newer message.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn insert_message(&self, new: &NewMessage) -> Result<()> {
+        let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
+                   automatic, needs_response, fate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        let author = role_number(new.author);
+        self.0.0.prepare_cached(sql)?.execute(params![
+            new.id.0,
+            new.pair.map(|p| p.0),
+            author,
+            new.body,
+            new.received.0,
+            i64::try_from(new.size).unwrap_or(i64::MAX),
+            new.verdict,
+            new.reason,
+            new.thread.0,
+            new.original,
+            new.subject,
+            new.automatic,
+            new.needs_response,
+            new.fate
+        ])?;
+        if let (Some(pair), Some(original)) = (new.pair, &new.original) {
+            let sql = "INSERT OR REPLACE INTO mid (pair, author, hash, message) VALUES (?1, ?2, ?3, ?4)";
+            self.0.0.prepare_cached(sql)?.execute([pair.0, author, hash(original), new.id.0])?;
+        }
+        Ok(())
+    }
+
+    /// Writes a step of a message's walk: a fixed word, and our own words.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn record(&self, id: MessageId, at: Time, what: &str, detail: &str) -> Result<()> {
+        let sql = "INSERT INTO event (message, at, what, detail) VALUES (?1, ?2, ?3, ?4)";
+        self.0.0.prepare_cached(sql)?.execute(params![id.0, at.0, what, detail])?;
+        Ok(())
+    }
+
+    /// Sets what became of a message.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn set_fate(&self, id: MessageId, fate: &str) -> Result<()> {
+        self.0.0.prepare_cached("UPDATE message SET fate = ?2 WHERE id = ?1")?.execute(params![id.0, fate])?;
+        Ok(())
+    }
+
+    /// The seller has answered: his pair's messages need no response any more.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn answered(&self, pair: PairId) -> Result<()> {
+        let sql = "UPDATE message SET needs_response = 0 WHERE pair = ?1 AND needs_response = 1";
+        self.0.0.prepare_cached(sql)?.execute([pair.0])?;
+        Ok(())
+    }
+
+    /// Counts one message of a seller in the day that began at `day`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn count_quota(&self, seller: PartyId, day: Time) -> Result<()> {
+        let sql = "INSERT INTO quota (seller, day, used) VALUES (?1, ?2, 1) \
+                   ON CONFLICT (seller, day) DO UPDATE SET used = used + 1";
+        self.0.0.prepare_cached(sql)?.execute([seller.0, day.0])?;
+        Ok(())
+    }
+
+    /// Lets go of up to `limit` bodies of messages received before `before`; verdicts and walks stay. Returns how many.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn purge(&self, before: Time, limit: usize) -> Result<usize> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let last = MessageId::after(MessageId(0), before, 0);
+        let sql =
+            "SELECT id, body FROM message WHERE id < ?1 AND body IS NOT NULL AND fate <> 'queued' ORDER BY id LIMIT ?2";
+        let rows: Vec<(i64, i64)> = {
+            let mut statement = self.0.0.prepare_cached(sql)?;
+            let rows = statement.query_map([last.0, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for (message, body) in &rows {
+            self.0.0.prepare_cached("UPDATE message SET body = NULL WHERE id = ?1")?.execute([message])?;
+            let sql = "DELETE FROM body WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE body = ?1)";
+            self.0.0.prepare_cached(sql)?.execute([body])?;
+        }
+        Ok(rows.len())
+    }
+}

@@ -1,0 +1,226 @@
+//! Opening the database file: the checks before it is believed, and the settings of a connection.
+//!
+//! Never an empty store by mistake: a new one is made only where there is none, and a directory that has held one says so by its mark.
+
+use super::schema;
+use crate::types::Random;
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The database's name in the data directory.
+pub const FILE: &str = "marketrelay.sqlite3";
+/// Written beside it when it is made: a directory with the mark and without the database has lost it.
+const MARK: &str = "store.made";
+/// SQLite before this can damage a WAL database that two connections write to.
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// How long a connection waits for another process's lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Whether a store may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// Make it if the directory has never held one.
+    Create,
+    /// It has to be there.
+    Existing,
+}
+
+/// Why the store does not open. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No database.
+    #[error(
+        "there is no store in {0}. Check data_dir in the configuration; `marketrelay serve`, `seller set`, `buyer set`, `order set` and `import` \
+         make a new one"
+    )]
+    Missing(PathBuf),
+    /// There was a database once.
+    #[error(
+        "{0} has held a store, but {FILE} is gone. Restore it from a backup; to begin with an empty store, remove what is left in the directory"
+    )]
+    Lost(PathBuf),
+    /// Not ours.
+    #[error("{0} is not a marketrelay store. Point data_dir at the right directory, or move the file away")]
+    Foreign(PathBuf),
+    /// Damaged.
+    #[error("{path} is damaged ({what}). Stop the daemon, keep a copy of the directory, and restore the last backup")]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        what: String,
+    },
+    /// Written by a newer program.
+    #[error(
+        "{path} was written by a newer marketrelay (schema {found}, this one knows {known}). Install that version again"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+        /// Ours.
+        known: i32,
+    },
+    /// Another daemon.
+    #[error("another marketrelay daemon runs on {0}. Stop it first, or give this one a data_dir of its own")]
+    InUse(PathBuf),
+    /// The library is too old to be trusted.
+    #[error("SQLite {0} can damage databases; build with the bundled one")]
+    Library(String),
+    /// The operating system refuses.
+    #[error("cannot open {path}: {error}. The daemon's user needs to read and write it")]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What it says.
+        error: std::io::Error,
+    },
+    /// SQLite refuses.
+    #[error("cannot open {path}: {error}")]
+    Sql {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        error: rusqlite::Error,
+    },
+}
+
+/// Opens the store's one writing connection, having made or brought up to date the schema.
+pub(super) fn writer(directory: &Path, how: Open, random: &mut dyn Random) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(OpenError::Library(rusqlite::version().to_owned()));
+    }
+    let path = directory.join(FILE);
+    let fresh = match fs::metadata(&path) {
+        Ok(_) => false,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            for trace in [MARK.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm")] {
+                if directory.join(trace).exists() {
+                    return Err(OpenError::Lost(directory.to_owned()));
+                }
+            }
+            true
+        }
+        Err(error) => return Err(OpenError::Io { path, error }),
+    };
+    if fresh {
+        if how == Open::Existing {
+            return Err(OpenError::Missing(directory.to_owned()));
+        }
+        make(directory, random)?;
+    }
+    check_header(&path)?;
+    let sql = |error| sql_error(&path, error);
+    let mut connection = connect(&path).map_err(sql)?;
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(sql)?;
+    let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sql)?;
+    if id != schema::APPLICATION_ID {
+        return Err(OpenError::Foreign(path));
+    }
+    if found > schema::CURRENT {
+        return Err(OpenError::Newer { path, found, known: schema::CURRENT });
+    }
+    settings(&connection).map_err(sql)?;
+    schema::migrate(&mut connection).map_err(sql)?;
+    Ok(connection)
+}
+
+/// Makes an empty store under another name and renames it when it is whole, so that a crash leaves either none or one.
+fn make(directory: &Path, random: &mut dyn Random) -> Result<(), OpenError> {
+    let unfinished = directory.join(format!("{FILE}.new"));
+    let io = |error| OpenError::Io { path: directory.to_owned(), error };
+    let sql = |error| sql_error(&unfinished, error);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
+    for leftover in ["", "-wal", "-shm"] {
+        match fs::remove_file(directory.join(format!("{FILE}.new{leftover}"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(io)?;
+    let mut connection = connect(&unfinished).map_err(sql)?;
+    connection.pragma_update(None, "page_size", 8192).map_err(sql)?;
+    connection.pragma_update(None, "application_id", schema::APPLICATION_ID).map_err(sql)?;
+    settings(&connection).map_err(sql)?;
+    schema::migrate(&mut connection).map_err(sql)?;
+    let mut secret = [0_u8; 32];
+    random.fill(&mut secret);
+    connection.execute("INSERT INTO meta VALUES ('secret', ?1)", [secret]).map_err(sql)?;
+    connection.close().map_err(|(_, error)| sql(error))?;
+    fs::rename(&unfinished, directory.join(FILE)).map_err(io)?;
+    fs::write(directory.join(MARK), "This directory holds a marketrelay store.\n").map_err(io)?;
+    fs::File::open(directory).and_then(|d| d.sync_all()).map_err(io)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn reader(directory: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(directory.join(FILE), flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    // WAL answers with the mode it is in; anything else means that the directory cannot have it.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+/// SQLite would take an empty file for a new database: it is refused before SQLite sees it.
+fn check_header(path: &Path) -> Result<(), OpenError> {
+    let io = |error| OpenError::Io { path: path.to_owned(), error };
+    let mut head = Vec::new();
+    fs::File::open(path).map_err(io)?.take(100).read_to_end(&mut head).map_err(io)?;
+    if head.len() < 100 {
+        let what = format!("{} octets long", head.len());
+        return Err(OpenError::Corrupt { path: path.to_owned(), what });
+    }
+    if !head.starts_with(b"SQLite format 3\0") {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    let be = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let page = match head.get(16..18) {
+        Some([0, 1]) => 65_536,
+        Some([high, low]) => u64::from(*high) << 8 | u64::from(*low),
+        _ => 0,
+    };
+    // In WAL mode the header may lag behind, but the file is never shorter than the pages it counts.
+    let length = fs::metadata(path).map_err(io)?.len();
+    let counted = be(24) == be(92);
+    if counted && length < page * u64::from(be(28)) {
+        return Err(OpenError::Corrupt { path: path.to_owned(), what: "cut short".to_owned() });
+    }
+    Ok(())
+}
+
+fn sql_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    use rusqlite::ffi::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::NotADatabase) => OpenError::Foreign(path.to_owned()),
+        Some(Code::DatabaseCorrupt) => OpenError::Corrupt { path: path.to_owned(), what: error.to_string() },
+        _ => OpenError::Sql { path: path.to_owned(), error },
+    }
+}

@@ -1,0 +1,260 @@
+//! Marketplaces and parties: who buys and sells, and their real addresses.
+
+use super::{Change, Result, StoreError, View};
+use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+/// A buyer or a seller.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Row id.
+    pub id: PartyId,
+    /// Marketplace, by the id in the configuration.
+    pub marketplace: String,
+    /// Side.
+    pub role: Role,
+    /// The platform's id.
+    pub external: String,
+    /// Company name of a seller, registered name of a buyer; may be empty.
+    pub name: String,
+    /// BCP 47, or empty: the marketplace's.
+    pub language: String,
+    /// Where mail to it goes; a removed party has none.
+    pub main: Option<Address>,
+    /// Addresses it may write from, the main one included.
+    pub addresses: Vec<Address>,
+    /// Every address it has, or ever had: what must not be seen.
+    pub known: Vec<AddressKey>,
+    /// Buyer: wants no unsolicited messages.
+    pub opted_out: bool,
+    /// Seller: may not write now.
+    pub suspended: bool,
+    /// Gone for ever.
+    pub removed: bool,
+    /// Seller: gets automatic replies.
+    pub auto_replies: bool,
+    /// Seller: may write without authentication.
+    pub unauthenticated: bool,
+}
+
+/// What `seller set` and `buyer set` say. `None` leaves what is.
+#[derive(Clone, Debug)]
+pub struct NewParty {
+    /// Marketplace, by the id in the configuration.
+    pub marketplace: String,
+    /// Side.
+    pub role: Role,
+    /// The platform's id.
+    pub external: ExternalId,
+    /// Company name, or registered name.
+    pub name: Option<String>,
+    /// Where mail to it goes.
+    pub main: Option<Address>,
+    /// Further addresses it may write from; replaces those before.
+    pub further: Option<Vec<Address>>,
+    /// BCP 47.
+    pub language: Option<String>,
+    /// Seller: gets automatic replies.
+    pub auto_replies: Option<bool>,
+    /// Seller: may write without authentication.
+    pub unauthenticated: Option<bool>,
+}
+
+const MAIN: i64 = 0;
+const FURTHER: i64 = 1;
+const FORMER: i64 = 2;
+
+pub(super) fn role_number(role: Role) -> i64 {
+    match role {
+        Role::Buyer => 0,
+        Role::Seller => 1,
+    }
+}
+
+pub(super) fn role_of(number: i64) -> Role {
+    if number == 0 { Role::Buyer } else { Role::Seller }
+}
+
+const PARTY: &str = "SELECT p.id, m.name, p.role, p.external, p.name, p.language, p.opted_out, p.suspended, p.removed, \
+                     p.auto_replies, p.unauthenticated FROM party p JOIN marketplace m ON m.id = p.marketplace";
+
+fn party_of(row: &Row<'_>) -> rusqlite::Result<Party> {
+    Ok(Party {
+        id: PartyId(row.get(0)?),
+        marketplace: row.get(1)?,
+        role: role_of(row.get(2)?),
+        external: row.get(3)?,
+        name: row.get(4)?,
+        language: row.get(5)?,
+        main: None,
+        addresses: Vec::new(),
+        known: Vec::new(),
+        opted_out: row.get(6)?,
+        suspended: row.get(7)?,
+        removed: row.get(8)?,
+        auto_replies: row.get(9)?,
+        unauthenticated: row.get(10)?,
+    })
+}
+
+impl View<'_> {
+    /// A party by row id, with its addresses.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and the database's trouble.
+    pub fn party(&self, id: PartyId) -> Result<Party> {
+        let mut statement = self.0.prepare_cached(&format!("{PARTY} WHERE p.id = ?1"))?;
+        let party = statement.query_row([id.0], party_of).optional()?;
+        self.with_addresses(party.ok_or(StoreError::NotFound("party"))?)
+    }
+
+    /// A party by the platform's id.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn party_by_external(&self, marketplace: &str, role: Role, external: &str) -> Result<Option<Party>> {
+        let sql = format!("{PARTY} WHERE m.name = ?1 AND p.role = ?2 AND p.external = ?3");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let party = statement.query_row(params![marketplace, role_number(role), external], party_of).optional()?;
+        party.map(|party| self.with_addresses(party)).transpose()
+    }
+
+    /// Parties of one side in the order of their ids, from after `after`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn parties(&self, marketplace: Option<&str>, role: Role, after: i64, limit: usize) -> Result<Vec<Party>> {
+        let sql =
+            format!("{PARTY} WHERE p.role = ?1 AND p.id > ?2 AND (?3 IS NULL OR m.name = ?3) ORDER BY p.id LIMIT ?4");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![role_number(role), after, marketplace, limit], party_of)?;
+        rows.map(|party| self.with_addresses(party?)).collect()
+    }
+
+    fn with_addresses(&self, mut party: Party) -> Result<Party> {
+        let mut statement =
+            self.0.prepare_cached("SELECT address, kind FROM party_address WHERE party = ?1 ORDER BY kind, address")?;
+        let mut rows = statement.query([party.id.0])?;
+        while let Some(row) = rows.next()? {
+            let (text, kind): (String, i64) = (row.get(0)?, row.get(1)?);
+            let Ok(address) = Address::parse(&text) else {
+                return Err(StoreError::Corrupt("an address in the store is not one".to_owned()));
+            };
+            party.known.push(address.key());
+            match kind {
+                MAIN => {
+                    party.main = Some(address.clone());
+                    party.addresses.push(address);
+                }
+                FURTHER => party.addresses.push(address),
+                _ => {}
+            }
+        }
+        Ok(party)
+    }
+}
+
+impl Change<'_> {
+    /// The row id of a marketplace, made if need be.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn marketplace(&self, name: &str) -> Result<i64> {
+        let mut find = self.0.0.prepare_cached("SELECT id FROM marketplace WHERE name = ?1")?;
+        if let Some(id) = find.query_row([name], |row| row.get(0)).optional()? {
+            return Ok(id);
+        }
+        self.0.0.prepare_cached("INSERT INTO marketplace (name) VALUES (?1)")?.execute([name])?;
+        Ok(self.0.0.last_insert_rowid())
+    }
+
+    /// Creates or changes a party. Twice the same changes nothing more. Says whether it was made.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for an address in one of `alias_domains`, a new party without an address, a removed party.
+    pub fn set_party(&self, new: &NewParty, alias_domains: &[String], now: Time) -> Result<(PartyId, bool)> {
+        let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
+        for address in new.main.iter().chain(new.further.iter().flatten()) {
+            if alias_domains.iter().any(|domain| address.domain().eq_ignore_ascii_case(domain)) {
+                return refuse("the address lies in an alias domain; give the party's own address");
+            }
+        }
+        let found = self.party_by_external(&new.marketplace, new.role, new.external.as_str())?;
+        if found.as_ref().is_some_and(|party| party.removed) {
+            return refuse("this party was removed; its id cannot be used again");
+        }
+        if found.is_none() && new.main.is_none() {
+            return refuse("a new party needs --email");
+        }
+        let (id, made) = match &found {
+            Some(party) => (party.id, false),
+            None => {
+                let marketplace = self.marketplace(&new.marketplace)?;
+                let sql = "INSERT INTO party (marketplace, role, external, created) VALUES (?1, ?2, ?3, ?4)";
+                let values = params![marketplace, role_number(new.role), new.external.as_str(), now.0];
+                self.0.0.prepare_cached(sql)?.execute(values)?;
+                (PartyId(self.0.0.last_insert_rowid()), true)
+            }
+        };
+        let sql = "UPDATE party SET name = coalesce(?2, name), language = coalesce(?3, language), \
+                   auto_replies = coalesce(?4, auto_replies), unauthenticated = coalesce(?5, unauthenticated) WHERE id = ?1";
+        let values = params![id.0, new.name, new.language, new.auto_replies, new.unauthenticated];
+        self.0.0.prepare_cached(sql)?.execute(values)?;
+        if let Some(main) = &new.main {
+            self.set_addresses(id, MAIN, std::slice::from_ref(main))?;
+        }
+        if let Some(further) = &new.further {
+            self.set_addresses(id, FURTHER, further)?;
+        }
+        Ok((id, made))
+    }
+
+    /// Makes `addresses` those of this kind; the ones before become former, and are kept for the rewriter.
+    fn set_addresses(&self, party: PartyId, kind: i64, addresses: &[Address]) -> Result<()> {
+        self.0
+            .0
+            .prepare_cached("UPDATE party_address SET kind = ?3 WHERE party = ?1 AND kind = ?2")?
+            .execute(params![party.0, kind, FORMER])?;
+        // The main address stays the main one, even if it is named again among the further.
+        let sql = "INSERT INTO party_address (party, key, address, kind) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (party, key) DO UPDATE SET address = excluded.address, kind = min(kind, excluded.kind)";
+        let mut statement = self.0.0.prepare_cached(sql)?;
+        for address in addresses {
+            statement.execute(params![party.0, address.key().expose(), address.expose(), kind])?;
+        }
+        Ok(())
+    }
+
+    /// Sets one switch of a party. Says whether that changed anything.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn set_switch(&self, party: PartyId, switch: Switch, on: bool) -> Result<bool> {
+        let sql = match switch {
+            Switch::OptedOut => "UPDATE party SET opted_out = ?2 WHERE id = ?1 AND opted_out <> ?2",
+            Switch::Suspended => "UPDATE party SET suspended = ?2 WHERE id = ?1 AND suspended <> ?2",
+        };
+        Ok(self.0.0.prepare_cached(sql)?.execute(params![party.0, on])? > 0)
+    }
+
+    /// Removes a party: its aliases answer 550 for ever, its history stays, its addresses are kept only for the rewriter.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn remove_party(&self, party: PartyId) -> Result<bool> {
+        let sql = "UPDATE party_address SET kind = ?2 WHERE party = ?1";
+        self.0.0.prepare_cached(sql)?.execute(params![party.0, FORMER])?;
+        let sql = "UPDATE party SET removed = 1 WHERE id = ?1 AND removed = 0";
+        Ok(self.0.0.prepare_cached(sql)?.execute([party.0])? > 0)
+    }
+}
+
+/// A party's switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Buyer: wants no unsolicited messages.
+    OptedOut,
+    /// Seller: may not write now.
+    Suspended,
+}

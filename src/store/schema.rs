@@ -1,0 +1,158 @@
+//! The tables, as an append-only list of migrations. One transaction each; `user_version` counts them. Released entries are never edited.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks the file as ours: "mkrl".
+pub const APPLICATION_ID: i32 = 0x6d6b_726c;
+
+/// Each entry brings the schema from its index to the next version.
+pub const MIGRATIONS: &[&str] = &[VERSION_1];
+
+/// The schema this program writes.
+pub const CURRENT: i32 = MIGRATIONS.len() as i32;
+
+const VERSION_1: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
+
+CREATE TABLE marketplace (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+
+CREATE TABLE party (
+    id INTEGER PRIMARY KEY,
+    marketplace INTEGER NOT NULL REFERENCES marketplace,
+    role INTEGER NOT NULL,                     -- 0 buyer, 1 seller
+    external TEXT NOT NULL,                    -- the platform's id
+    name TEXT NOT NULL DEFAULT '',
+    language TEXT NOT NULL DEFAULT '',
+    opted_out INTEGER NOT NULL DEFAULT 0,
+    suspended INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0,
+    auto_replies INTEGER NOT NULL DEFAULT 1,
+    unauthenticated INTEGER NOT NULL DEFAULT 0,
+    created INTEGER NOT NULL,
+    UNIQUE (marketplace, role, external)
+) STRICT;
+
+-- Former addresses stay: the rewriter still has to know them.
+CREATE TABLE party_address (
+    party INTEGER NOT NULL REFERENCES party,
+    key TEXT NOT NULL,                         -- lower case, +tag cut, A-labels
+    address TEXT NOT NULL,
+    kind INTEGER NOT NULL,                     -- 0 main, 1 further, 2 former
+    PRIMARY KEY (party, key)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX party_address_key ON party_address (key);
+
+CREATE TABLE pair (
+    id INTEGER PRIMARY KEY,
+    buyer INTEGER NOT NULL REFERENCES party,
+    seller INTEGER NOT NULL REFERENCES party,
+    buyer_alias TEXT NOT NULL,
+    seller_alias TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    UNIQUE (buyer, seller)
+) STRICT;
+CREATE INDEX pair_seller ON pair (seller);
+
+-- Never deleted, so that no alias is given twice.
+CREATE TABLE alias (
+    address TEXT PRIMARY KEY,
+    pair INTEGER NOT NULL REFERENCES pair,
+    side INTEGER NOT NULL                      -- whom it stands for: 0 buyer, 1 seller
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY,
+    marketplace INTEGER NOT NULL REFERENCES marketplace,
+    external TEXT NOT NULL,
+    pair INTEGER NOT NULL REFERENCES pair,
+    seller INTEGER NOT NULL REFERENCES party,
+    status TEXT NOT NULL DEFAULT '',
+    category TEXT NOT NULL DEFAULT '',
+    placed INTEGER NOT NULL,
+    UNIQUE (marketplace, external)
+) STRICT;
+CREATE INDEX orders_pair ON orders (pair);
+CREATE INDEX orders_seller ON orders (seller, placed);
+
+CREATE TABLE body (
+    id INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL,                     -- octets as received
+    packed INTEGER NOT NULL,                   -- 1: zstd
+    raw BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY,                    -- grows with time
+    pair INTEGER REFERENCES pair,
+    author INTEGER NOT NULL,                   -- 0 buyer, 1 seller
+    body INTEGER,                              -- none: not kept, or past keep_days
+    received INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    thread INTEGER NOT NULL,                   -- the message that began it
+    original TEXT,                             -- the author's own Message-ID
+    subject TEXT NOT NULL DEFAULT '',
+    automatic INTEGER NOT NULL DEFAULT 0,
+    needs_response INTEGER NOT NULL DEFAULT 0,
+    fate TEXT NOT NULL                         -- none, queued, delivered, failed
+) STRICT;
+CREATE INDEX message_pair ON message (pair, id);
+CREATE INDEX message_body ON message (body);
+
+-- A party's own Message-ID, by hash, to the message that had it.
+CREATE TABLE mid (
+    pair INTEGER NOT NULL,
+    author INTEGER NOT NULL,
+    hash INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    PRIMARY KEY (pair, author, hash)
+) WITHOUT ROWID, STRICT;
+
+-- The walk of a message after its verdict.
+CREATE TABLE event (
+    message INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    detail TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX event_message ON event (message);
+
+CREATE TABLE quota (
+    seller INTEGER NOT NULL,
+    day INTEGER NOT NULL,                      -- start of the marketplace's day, milliseconds
+    used INTEGER NOT NULL,
+    PRIMARY KEY (seller, day)
+) WITHOUT ROWID, STRICT;
+
+-- See store/queue.rs for the states.
+CREATE TABLE queue (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,      -- never given twice: the command line names items by it
+    message INTEGER NOT NULL,
+    kind INTEGER NOT NULL,                     -- 0 relay, 1 notice, 2 forward
+    party INTEGER,
+    address TEXT,
+    domain TEXT NOT NULL,
+    queued INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    leased INTEGER NOT NULL,
+    delay_told INTEGER NOT NULL DEFAULT 0,
+    waits_for TEXT NOT NULL DEFAULT '',
+    content BLOB
+) STRICT;
+CREATE INDEX queue_due ON queue (due) WHERE leased = 0;
+CREATE INDEX queue_message ON queue (message);
+";
+
+/// Brings an older schema to [`CURRENT`], one transaction a step.
+pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let Some(step) = usize::try_from(version).ok().and_then(|at| MIGRATIONS.get(at)) else { return Ok(()) };
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.commit()?;
+    }
+}

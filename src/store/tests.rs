@@ -1,0 +1,382 @@
+//! The store against a real file.
+
+use super::parties::Switch;
+use super::queue::{ItemId, Kind, NewItem, Recipient, Settle};
+use super::*;
+use crate::types::random::Seeded;
+use crate::types::{Address, Alias, ExternalId, MessageId, PartyId, Role, SystemRandom, Time};
+use rusqlite::OptionalExtension as _;
+use std::fs;
+
+const NOW: Time = Time(1_800_000_000_000);
+
+fn open(dir: &Path, how: Open) -> std::result::Result<Store, OpenError> {
+    Store::open(dir, how, &mut SystemRandom, Metrics::default())
+}
+
+fn party(role: Role, id: &str, email: &str) -> NewParty {
+    NewParty {
+        marketplace: "jp".into(),
+        role,
+        external: id.parse::<ExternalId>().unwrap(),
+        name: Some(format!("{id} Ltd")),
+        main: Some(Address::parse(email).unwrap()),
+        further: None,
+        language: None,
+        auto_replies: None,
+        unauthenticated: None,
+    }
+}
+
+fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
+    let made = store.write_blocking(|change| {
+        let domains = ["m.test".to_owned()];
+        let (buyer, _) = change.set_party(&party(Role::Buyer, "b1", "b@home.test"), &domains, NOW)?;
+        let (seller, _) = change.set_party(&party(Role::Seller, "s1", "s@shop.test"), &domains, NOW)?;
+        let pair = change.pair_or_new(buyer, seller, ("m.test", 35), NOW, &mut SystemRandom)?;
+        Ok((buyer, seller, change.pair(pair)?))
+    });
+    made.unwrap()
+}
+
+fn message(id: i64, pair: &Pair, author: Role, original: &str, body: Option<i64>) -> NewMessage {
+    NewMessage {
+        id: MessageId(id),
+        pair: Some(pair.id),
+        author,
+        body,
+        received: NOW,
+        size: 10,
+        verdict: "relay",
+        reason: "relayed",
+        thread: MessageId(id),
+        original: Some(original.into()),
+        subject: "s".into(),
+        automatic: false,
+        needs_response: author == Role::Buyer,
+        fate: "queued",
+    }
+}
+
+#[test]
+fn refuses_what_is_not_its_store_and_says_what_to_do() {
+    // what lies in the directory, how it is opened, what the error says
+    type Prepare = fn(&Path);
+    let made: Prepare = |dir| drop(open(dir, Open::Create).unwrap());
+    let cases: &[(&str, Prepare, Open, &str)] = &[
+        ("nothing", |_| {}, Open::Existing, "no store in"),
+        ("an empty file", |d| fs::write(d.join(FILE), "").unwrap(), Open::Create, "damaged"),
+        (
+            "another file",
+            |d| fs::write(d.join(FILE), "x".repeat(4096)).unwrap(),
+            Open::Create,
+            "not a marketrelay store",
+        ),
+        (
+            "another database",
+            |d| Connection::open(d.join(FILE)).unwrap().execute_batch("CREATE TABLE t (x)").unwrap(),
+            Open::Create,
+            "not a marketrelay store",
+        ),
+        (
+            "a newer one",
+            |d| {
+                drop(open(d, Open::Create).unwrap());
+                Connection::open(d.join(FILE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
+            },
+            Open::Existing,
+            "newer marketrelay (schema 99",
+        ),
+        (
+            "one cut short",
+            |d| {
+                drop(open(d, Open::Create).unwrap());
+                let file = fs::OpenOptions::new().write(true).open(d.join(FILE)).unwrap();
+                file.set_len(8192 * 2).unwrap();
+            },
+            Open::Existing,
+            "damaged",
+        ),
+        (
+            "only what it left behind",
+            |d| {
+                drop(open(d, Open::Create).unwrap());
+                fs::remove_file(d.join(FILE)).unwrap();
+            },
+            Open::Create,
+            "has held a store",
+        ),
+    ];
+    for (name, prepare, how, want) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path());
+        let before: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let error = open(dir.path(), *how).map(|_| ()).expect_err(name).to_string();
+        assert!(error.contains(want), "{name}: {error}");
+        let after: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(before.len(), after.len(), "{name}: nothing was made");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    made(dir.path());
+    open(dir.path(), Open::Existing).unwrap();
+    let lock = Store::lock(dir.path()).unwrap();
+    assert!(matches!(Store::lock(dir.path()), Err(OpenError::InUse(_))));
+    drop(lock);
+    Store::lock(dir.path()).unwrap();
+}
+
+#[test]
+fn waiting_jobs_share_a_commit_and_fail_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Metrics::default();
+    let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, metrics.clone()).unwrap();
+    // The first job holds the writer until all others wait.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let first = store.clone();
+        let holder = scope.spawn(move || {
+            first.write_blocking(move |_| {
+                wait.recv().unwrap();
+                Ok(())
+            })
+        });
+        let (queued, all_queued) = std::sync::mpsc::channel();
+        let jobs: Vec<_> = (0..20)
+            .map(|n| {
+                let (store, queued) = (store.clone(), queued.clone());
+                scope.spawn(move || {
+                    let (sender, receiver) = oneshot::channel();
+                    let job = move |change: &Change<'_>| {
+                        change.marketplace(&format!("m{n}"))?;
+                        match n {
+                            3 => Err(StoreError::Refused("no".into())),
+                            7 => panic!("a bug"),
+                            _ => Ok(n),
+                        }
+                    };
+                    store.0.writer.submit(Box::new(Task { f: Some(job), result: None, sender }));
+                    queued.send(()).unwrap();
+                    receiver.blocking_recv().unwrap()
+                })
+            })
+            .collect();
+        all_queued.iter().take(20).for_each(drop);
+        go.send(()).unwrap();
+        holder.join().unwrap().unwrap();
+        for (n, job) in jobs.into_iter().enumerate() {
+            assert_eq!(job.join().unwrap().ok(), (n != 3 && n != 7).then_some(n));
+        }
+    });
+    let names: i64 = store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM marketplace", [], |r| r.get(0))?)).unwrap();
+    assert_eq!(names, 18, "the failed and the panicked job left nothing");
+    assert!(metrics.text().contains("marketrelay_commit_jobs_count 2"), "{}", metrics.text());
+}
+
+#[test]
+fn aliases_are_for_ever_and_never_given_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (buyer, seller, first) = pair(&store);
+    let (_, _, again) = pair(&store);
+    assert_eq!((&first.buyer_alias, first.id), (&again.buyer_alias, again.id));
+    assert_ne!(first.buyer_alias, first.seller_alias);
+    let resolved = store.read(|v| v.resolve(&Alias::from_text(&first.buyer_alias.as_str().to_uppercase()))).unwrap();
+    assert_eq!(resolved, Some(Resolved { pair: first.id, side: Role::Buyer }));
+    // The same draw again is taken, and passed over.
+    let second = store.write_blocking(move |change| {
+        let (one, _) = change.set_party(&party(Role::Seller, "s2", "x@shop.test"), &[], NOW)?;
+        let (two, _) = change.set_party(&party(Role::Seller, "s3", "y@shop.test"), &[], NOW)?;
+        let one = change.pair_or_new(buyer, one, ("m.test", 35), NOW, &mut Seeded::new(1))?;
+        let two = change.pair_or_new(buyer, two, ("m.test", 35), NOW, &mut Seeded::new(1))?;
+        Ok((change.pair(one)?, change.pair(two)?))
+    });
+    let (one, two) = second.unwrap();
+    assert_ne!(one.buyer_alias, two.buyer_alias);
+    // Removed: the alias stays taken, and the pair is closed.
+    store.write_blocking(move |change| change.remove_party(seller)).unwrap();
+    assert!(store.read(|v| v.resolve(&first.seller_alias)).unwrap().is_some());
+    assert!(!store.read(|v| v.pair_is_open(first.id)).unwrap());
+    let gone = store.read(|v| v.party(seller)).unwrap();
+    assert!(gone.main.is_none() && gone.addresses.is_empty() && gone.known.len() == 1);
+    let refused = store.write_blocking(|change| change.set_party(&party(Role::Seller, "s1", "n@shop.test"), &[], NOW));
+    assert!(refused.is_err());
+}
+
+#[test]
+fn setting_a_party() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let set = |new: NewParty| store.write_blocking(move |c| c.set_party(&new, &["m.test".to_owned()], NOW));
+    let base = party(Role::Seller, "s1", "a@shop.test");
+    let (id, made) = set(base.clone()).unwrap();
+    assert!(made);
+    assert_eq!(set(base.clone()).unwrap(), (id, false), "twice changes nothing more");
+    let further = vec![Address::parse("b+x@shop.test").unwrap(), Address::parse("A@shop.test").unwrap()];
+    set(NewParty { further: Some(further), ..base.clone() }).unwrap();
+    set(NewParty { main: Some(Address::parse("c@shop.test").unwrap()), name: None, ..base.clone() }).unwrap();
+    let party = store.read(|v| v.party(id)).unwrap();
+    let texts: Vec<&str> = party.addresses.iter().map(Address::expose).collect();
+    assert_eq!(texts, ["c@shop.test", "b+x@shop.test"], "the old main address is former");
+    assert_eq!(party.known.len(), 3, "and still known to the rewriter");
+    assert_eq!(party.name, "s1 Ltd");
+    for bad in ["x@m.test", "x@M.TEST"] {
+        assert!(set(NewParty { main: Some(Address::parse(bad).unwrap()), ..base.clone() }).is_err());
+        assert!(set(NewParty { further: Some(vec![Address::parse(bad).unwrap()]), ..base.clone() }).is_err());
+    }
+    assert!(store.write_blocking(move |c| c.set_switch(id, Switch::Suspended, true)).unwrap());
+    assert!(!store.write_blocking(move |c| c.set_switch(id, Switch::Suspended, true)).unwrap());
+}
+
+#[test]
+fn messages_threads_and_retention() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (_, seller, pair) = pair(&store);
+    let raw = b"Subject: s\r\n\r\n".repeat(100);
+    let body = Body::pack(&raw);
+    assert!(body.bytes.len() < raw.len() / 4);
+    let (one, two) = (message(5, &pair, Role::Buyer, "x@home", None), message(6, &pair, Role::Seller, "x@home", None));
+    let id = pair.id;
+    store
+        .write_blocking(move |c| {
+            let body = c.insert_body(&body)?;
+            c.insert_message(&NewMessage { body: Some(body), ..one })?;
+            c.insert_message(&NewMessage { body: Some(body), fate: "delivered", ..two })?;
+            c.record(MessageId(5), NOW, "deferred", "connect")?;
+            c.count_quota(seller, NOW)?;
+            c.count_quota(seller, NOW)
+        })
+        .unwrap();
+    store
+        .read(|v| {
+            assert_eq!(v.raw(MessageId(5))?, Some(raw.clone()));
+            assert_eq!(v.message_by_original(id, Role::Buyer, "x@home")?, Some(MessageId(5)));
+            assert_eq!(v.message_by_original(id, Role::Seller, "x@home")?, Some(MessageId(6)));
+            assert_eq!(v.message_by_original(id, Role::Seller, "y@home")?, None);
+            assert_eq!(v.events(MessageId(5))?.len(), 1);
+            assert_eq!(v.quota_used(seller, NOW)?, 2);
+            assert_eq!(v.last_message()?, MessageId(6));
+            let open = Filter { needs_response: true, limit: 9, ..Filter::default() };
+            assert_eq!(v.messages(&open)?.len(), 1);
+            let of_seller = Filter { seller: Some(seller), limit: 1, ..Filter::default() };
+            assert_eq!(v.messages(&of_seller)?[0].number, 6);
+            Ok(())
+        })
+        .unwrap();
+    // Retention: what still has to go out stays; a shared body goes with its last message.
+    let purge = |store: &Store| store.write_blocking(|c| c.purge(Time(i64::MAX), 10)).unwrap();
+    assert_eq!(purge(&store), 1);
+    assert!(store.read(|v| v.raw(MessageId(5))).unwrap().is_some());
+    store.write_blocking(|c| c.set_fate(MessageId(5), "delivered")).unwrap();
+    assert_eq!(purge(&store), 1);
+    assert!(store.read(|v| v.raw(MessageId(5))).unwrap().is_none());
+    let bodies: i64 = store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM body", [], |r| r.get(0))?)).unwrap();
+    assert_eq!(bodies, 0);
+}
+
+/// Every arrow of the picture in `queue.rs`, with a crash (a new process) after it.
+#[test]
+fn each_crash_leaves_a_legal_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let item = |leased| {
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (buyer, _, pair) = pair(&store);
+        let id = store.read(|v| v.last_message()).unwrap().0 + 1;
+        let new = message(id, &pair, Role::Seller, "x", None);
+        let item = store.write_blocking(move |c| {
+            c.insert_message(&new)?;
+            let (message, domain) = (new.id, "home.test".to_owned());
+            let (kind, recipient) = (Kind::Relay, Recipient::Party(buyer));
+            c.enqueue(&NewItem { message, kind, recipient, domain, content: None }, NOW, leased)
+        });
+        item.unwrap()
+    };
+    let restart = || {
+        let store = open(dir.path(), Open::Existing).unwrap();
+        store.write_blocking(|c| c.release_leases()).unwrap();
+        store
+    };
+    let claim = |store: &Store, busy: &'static [&'static str]| {
+        let busy: Vec<String> = busy.iter().map(|d| (*d).to_owned()).collect();
+        store.write_blocking(move |c| c.claim(NOW, 10, &busy)).unwrap()
+    };
+    let state = |store: &Store, item: &queue::Item| {
+        let (rows, message) = store.read(|v| Ok((v.queue_of(item.message)?, v.message(item.message)?))).unwrap();
+        (rows.first().map(|row| (row.attempts, row.leased)), message.unwrap().fate)
+    };
+    for leased in [false, true] {
+        let first = item(leased);
+        let store = restart();
+        assert_eq!(state(&store, &first), (Some((u32::from(leased), false)), "queued".into()), "crash after commit");
+        assert!(claim(&store, &["home.test"]).is_empty(), "a busy destination is passed over");
+        let claimed = claim(&store, &[]);
+        assert_eq!(claimed.len(), 1);
+        assert!(claim(&store, &[]).is_empty(), "leased once");
+        drop(store);
+        let store = restart();
+        assert_eq!(state(&store, &first).0, Some((u32::from(leased) + 1, false)), "crash while leased: counted");
+        let claimed = claim(&store, &[]).remove(0);
+        let (due, again) = (NOW.plus(std::time::Duration::from_secs(60)), claimed.clone());
+        let settle = Settle::Again { due, why: "connect".into() };
+        assert!(store.write_blocking(move |c| c.settle(&again, &settle, NOW)).unwrap());
+        drop(store);
+        let store = restart();
+        assert!(claim(&store, &[]).is_empty(), "not due yet");
+        assert_eq!(store.read(|v| v.next_due()).unwrap(), Some(due));
+        assert_eq!(store.write_blocking(|c| c.retry(None, Some("home.test"), NOW)).unwrap(), 1);
+        let claimed = claim(&store, &[]).remove(0);
+        let end = if leased { Settle::Done } else { Settle::Failed { why: "no-such-address".into() } };
+        let (fate, copy) = (if leased { "delivered" } else { "failed" }, claimed.clone());
+        assert!(store.write_blocking(move |c| c.settle(&copy, &end, NOW)).unwrap());
+        drop(store);
+        let store = restart();
+        assert_eq!(state(&store, &first), (None, fate.into()), "crash after settle");
+        assert!(
+            !store.write_blocking(move |c| c.settle(&claimed, &Settle::Done, NOW)).unwrap(),
+            "a second settle is late"
+        );
+    }
+    let last = item(false);
+    let store = restart();
+    assert!(store.write_blocking(move |c| c.cancel(last.id, NOW)).unwrap());
+    assert!(!store.write_blocking(|c| c.cancel(ItemId(999), NOW)).unwrap());
+    assert_eq!(store.read(|v| v.queue_length()).unwrap(), 0);
+}
+
+#[test]
+fn backups_open_and_another_process_sees_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, cli) = (open(dir.path(), Open::Create).unwrap(), open(dir.path(), Open::Existing).unwrap());
+    let (buyer, _, _) = pair(&cli);
+    assert!(!daemon.read(|v| v.party(buyer)).unwrap().opted_out);
+    cli.write_blocking(move |c| c.set_switch(buyer, Switch::OptedOut, true)).unwrap();
+    assert!(daemon.read(|v| v.party(buyer)).unwrap().opted_out);
+    let copy = tempfile::tempdir().unwrap();
+    daemon.backup(&copy.path().join(FILE)).unwrap();
+    assert!(open(copy.path(), Open::Existing).unwrap().read(|v| v.party(buyer)).unwrap().opted_out);
+}
+
+/// Rows as an earlier release wrote them, brought up to date. A new migration adds its rows here.
+#[test]
+fn old_rows_survive_each_migration() {
+    const ROWS: &[&str] = &["INSERT INTO marketplace VALUES (1, 'jp');
+         INSERT INTO party (id, marketplace, role, external, created) VALUES (1, 1, 0, 'b', 0), (2, 1, 1, 's', 0);
+         INSERT INTO pair VALUES (1, 1, 2, 'b@m.test', 's@m.test', 0);
+         INSERT INTO alias VALUES ('b@m.test', 1, 0), ('s@m.test', 1, 1);"];
+    assert_eq!(ROWS.len(), schema::MIGRATIONS.len(), "rows for each version");
+    for (from, rows) in ROWS.iter().enumerate() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in &schema::MIGRATIONS[..=from] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", i32::try_from(from).unwrap() + 1).unwrap();
+        connection.execute_batch(rows).unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, schema::CURRENT);
+        let broken: Option<String> =
+            connection.query_row("PRAGMA foreign_key_check", [], |row| row.get(0)).optional().unwrap();
+        assert_eq!(broken, None);
+        assert!(View(&connection).resolve(&Alias::from_text("b@m.test")).unwrap().is_some());
+    }
+}
