@@ -1,1 +1,122 @@
-//! (being built)
+//! Floor 5: the server's certificate, read from PEM files and read again on SIGHUP; and the client's side of TLS.
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+/// Why a certificate cannot be used. The text names the file and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or holds no PEM of that kind.
+    #[error("cannot read {what} from {path}: {error}. Check [tls] in the configuration and the file's permissions")]
+    File {
+        /// Certificate or key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not belong together, or are of a kind we cannot use.
+    #[error("the certificate in {path} cannot be used: {error}. Give the full chain, and the key that belongs to it")]
+    Unusable {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong.
+        error: rustls::Error,
+    },
+}
+
+/// The server's certificate. Clones share it; [`reload`](Self::reload) changes it for new handshakes.
+#[derive(Clone)]
+pub struct Certificate {
+    config: Arc<ArcSwap<rustls::ServerConfig>>,
+    files: Arc<(PathBuf, PathBuf)>,
+}
+
+/// The one crypto provider of the program.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+impl Certificate {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and the remedy.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let config = read(certificate, key)?;
+        let files = Arc::new((certificate.to_owned(), key.to_owned()));
+        Ok(Self { config: Arc::new(ArcSwap::new(config)), files })
+    }
+
+    /// Reads the files again. On an error the old certificate stays in use.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let (certificate, key) = &*self.files;
+        self.config.store(read(certificate, key)?);
+        Ok(())
+    }
+
+    /// For one handshake.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let file = |what, path: &Path| {
+        let path = path.to_owned();
+        move |error| TlsError::File { what, path, error }
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(file("a certificate", certificate))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(file("a private key", key))?;
+    let unusable = |error| TlsError::Unusable { path: certificate.to_owned(), error };
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(unusable)?;
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_reload_keeps_the_old_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+        let missing = Certificate::load(&certificate, &key).map(|_| ()).unwrap_err().to_string();
+        assert!(missing.contains("c.pem") && missing.contains("[tls]"), "{missing}");
+        let write = |name: &str| {
+            let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+            std::fs::write(&certificate, made.cert.pem()).unwrap();
+            std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        };
+        write("one.test");
+        let loaded = Certificate::load(&certificate, &key).unwrap();
+        let first = loaded.config.load_full();
+        std::fs::write(&certificate, "nonsense").unwrap();
+        assert!(loaded.reload().is_err());
+        assert!(Arc::ptr_eq(&first, &loaded.config.load_full()));
+        write("two.test");
+        loaded.reload().unwrap();
+        assert!(!Arc::ptr_eq(&first, &loaded.config.load_full()));
+        let other = rcgen::generate_simple_self_signed(vec!["x.test".to_owned()]).unwrap();
+        std::fs::write(&key, other.signing_key.serialize_pem()).unwrap();
+        assert!(loaded.reload().unwrap_err().to_string().contains("belongs to it"));
+    }
+}

@@ -1,1 +1,32 @@
-//! (being built)
+//! Floor 5, the wire: SMTP as a server, and (in `client`) as a client.
+//!
+//! `command` is syntax, `session` the state machine and `data` the reader of messages: no I/O in any of them. `connection` moves octets, time and memory
+//! for one session, `server` accepts connections.
+//!
+//! Not here: anything about marketplaces. What a recipient is, and what becomes of a message, is the [`Handler`]'s.
+
+pub mod command;
+mod connection;
+pub mod data;
+#[cfg(test)]
+mod dialogs;
+pub mod proxy;
+pub mod server;
+pub mod session;
+
+use crate::types::{Address, Client, Envelope, Reply};
+use bytes::Bytes;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Who answers for recipients and messages.
+pub trait Handler: Send + Sync + 'static {
+    /// May this recipient be written to? A point lookup, answered at once.
+    ///
+    /// # Errors
+    /// The reply that refuses it.
+    fn recipient(&self, client: &Client, sender: Option<&Address>, recipient: &Address) -> Result<(), Reply>;
+
+    /// Takes a whole message: CRLF lines, dots unstuffed. A positive reply means that it is safe on disk.
+    fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> impl Future<Output = Reply> + Send;
+}

@@ -7,6 +7,7 @@ pub mod address;
 pub mod alias;
 pub mod envelope;
 pub mod ids;
+pub mod network;
 pub mod random;
 pub mod reply;
 pub mod time;

@@ -1,0 +1,256 @@
+//! SMTP dialogs: `tests/dialogs/*.txt` against the real connection over an in-memory pipe with a paused clock, and a random walk of the session against
+//! a model of it.
+//!
+//! A dialog's lines: `C: text` sends a line, `C< text` sends octets without CRLF (`\r`, `\n`, `\0`, `\xNN` are read), `S: text` is the one reply line
+//! expected, `X:` expects the end of the connection, `T: 90` lets so many seconds pass, `# why`. The first line may set `trusted`.
+//! The handler accepts `ok@m.test`, and answers a message with its size; `panic@m.test` panics.
+
+use super::connection::Connection;
+use super::server::Shared;
+use super::session::{Next, Session, Settings};
+use super::*;
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::sync::{Semaphore, watch};
+
+struct Echo;
+
+impl Handler for Echo {
+    fn recipient(&self, _: &Client, _: Option<&Address>, recipient: &Address) -> Result<(), Reply> {
+        match recipient.expose() {
+            "panic@m.test" | "postmaster@mx.test" => Ok(()),
+            name if name.starts_with("ok") && recipient.domain() == "m.test" => Ok(()),
+            _ if recipient.domain() == "m.test" => Err(Reply::new(550, 1, 1, "No such address")),
+            _ => Err(Reply::new(550, 7, 1, "No relaying")),
+        }
+    }
+
+    async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
+        assert!(!envelope.recipients.iter().any(|r| r.local() == "panic"), "a bug in the handler");
+        if raw.starts_with(b"Subject: later") {
+            return Reply::new(451, 3, 0, "Later");
+        }
+        let (bytes, recipients) = (raw.len(), envelope.recipients.len());
+        Reply::new(250, 6, 0, format!("{bytes} octets for {recipients} from {} {}", client.ip, client.helo))
+    }
+}
+
+fn settings() -> Settings {
+    let limits = Limits {
+        recipients: 3,
+        command_line: 128,
+        junk_commands: 13,
+        errors_soft: 4,
+        errors_hard: 6,
+        ..Limits::default()
+    };
+    Settings { hostname: "mx.test".into(), limits, max_message: 2000, starttls: false }
+}
+
+fn shared(settings: Settings, memory_kib: u32, stopping: watch::Receiver<bool>) -> Arc<Shared<Echo>> {
+    Arc::new(Shared {
+        handler: Arc::new(Echo),
+        settings: Arc::new(settings),
+        metrics: Metrics::default(),
+        memory: Arc::new(Semaphore::new(memory_kib as usize)),
+        memory_kib,
+        spool: std::env::temp_dir(),
+        stopping,
+    })
+}
+
+fn client(trusted: bool) -> Client {
+    Client { ip: [192, 0, 2, 1].into(), helo: String::new(), tls: false, trusted, login: None }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\').1.then(|| chars.next().unwrap()) {
+            None => out.extend(c.to_string().bytes()),
+            Some('r') => out.push(b'\r'),
+            Some('n') => out.push(b'\n'),
+            Some('0') => out.push(0),
+            Some('x') => {
+                let hex: String = chars.by_ref().take(2).collect();
+                out.push(u8::from_str_radix(&hex, 16).unwrap());
+            }
+            Some(other) => panic!("\\{other}"),
+        }
+    }
+    out
+}
+
+async fn run(path: &Path) {
+    let script = std::fs::read_to_string(path).unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    let trusted = script.lines().next().unwrap().contains("trusted");
+    let connection = Connection::new(theirs, client(trusted), shared(settings(), 64, stopping), None);
+    tokio::spawn(connection.run(false));
+    let (read, mut write) = tokio::io::split(ours);
+    let mut read = BufReader::new(read);
+    let mut replies = 0;
+    for (number, line) in script.lines().enumerate() {
+        let place = format!("{}:{}", path.file_name().unwrap().display(), number + 1);
+        let (what, rest) = line.split_at_checked(2).unwrap_or((line, ""));
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        match what {
+            "C:" => write.write_all(format!("{rest}\r\n").as_bytes()).await.expect(&place),
+            "C<" => write.write_all(&unescape(rest)).await.expect(&place),
+            "T:" => tokio::time::sleep(Duration::from_secs(rest.parse().expect(&place))).await,
+            "Q:" => stop.send(true).unwrap(),
+            "S:" => {
+                let mut got = String::new();
+                read.read_line(&mut got).await.expect(&place);
+                assert_eq!(got.trim_end_matches("\r\n"), rest, "{place}");
+                replies += 1;
+            }
+            "X:" => {
+                let mut got = String::new();
+                read.read_to_string(&mut got).await.expect(&place);
+                assert_eq!(got, "", "{place}: the end");
+                replies += 1;
+            }
+            "" => {}
+            _ => assert!(line.starts_with('#'), "{place}: {line}"),
+        }
+    }
+    assert!(replies > 1, "{}: expects nothing", path.display());
+}
+
+#[test]
+fn dialogs() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs");
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert!(names.len() >= 10);
+    let failed: Vec<_> = names
+        .iter()
+        .filter(|path| {
+            let dialog = || {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                runtime.enable_time().start_paused(true).build().unwrap().block_on(run(path));
+            };
+            std::panic::catch_unwind(dialog).is_err()
+        })
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// A message that memory has no room for waits on disk, and arrives whole; one for which there is never room is put off.
+#[tokio::test(start_paused = true)]
+async fn memory_is_a_budget() {
+    for (free, want) in [(2048, "250 2.6.0 300000 octets"), (1, "250 2.6.0 300000 octets"), (0, "452 4.3.1")] {
+        let (_stop, stopping) = watch::channel(false);
+        let shared = shared(Settings { max_message: 1 << 20, ..settings() }, 2048, stopping);
+        let hog = Arc::clone(&shared.memory).acquire_many_owned(2048 - free).await.unwrap();
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(Connection::new(theirs, client(false), Arc::clone(&shared), None).run(false));
+        let (read, mut write) = tokio::io::split(ours);
+        let mut lines = BufReader::new(read).lines();
+        write.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<ok@m.test>\r\nDATA\r\n").await.unwrap();
+        for _ in 0..5 {
+            lines.next_line().await.unwrap();
+        }
+        let line = [b"x".repeat(998), b"\r\n".to_vec()].concat();
+        for _ in 0..300 {
+            write.write_all(&line).await.unwrap();
+        }
+        write.write_all(b".\r\n").await.unwrap();
+        if free == 1 {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            drop(hog);
+        }
+        let reply = lines.next_line().await.unwrap().unwrap();
+        assert!(reply.starts_with(want), "{free} KiB free: {reply}");
+    }
+}
+
+/// What the model knows: the words of RFC 5321 4.1.4, and nothing of the implementation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Model {
+    Connected,
+    Ready,
+    Mail { refused: bool },
+    Recipients,
+}
+
+#[test]
+fn a_random_walk_agrees_with_the_model() {
+    use crate::types::{Random as _, random::Seeded};
+    let limits =
+        Limits { junk_commands: usize::MAX, errors_soft: usize::MAX, errors_hard: usize::MAX, ..Limits::default() };
+    let settings = Arc::new(Settings { limits, ..settings() });
+    let words = [
+        "EHLO a",
+        "HELO a",
+        "MAIL FROM:<a@b.test>",
+        "MAIL FROM:<>",
+        "MAIL FROM:<a@b.test> SIZE=9999",
+        "RCPT TO:<ok@m.test>",
+        "RCPT TO:<no@m.test>",
+        "RCPT TO:<a@else.test>",
+        "DATA",
+        "RSET",
+        "NOOP",
+        "VRFY x",
+        "HELP",
+        "STARTTLS",
+        "NONSENSE",
+        "MAIL FROM:x",
+    ];
+    let mut random = Seeded::new(2026);
+    let mut visited = std::collections::HashSet::new();
+    for _walk in 0..6000 {
+        let mut session = Session::new(Arc::clone(&settings), client(false));
+        let mut model = Model::Connected;
+        let mut history = String::new();
+        for _ in 0..12 {
+            let word = words[random.below(words.len())];
+            visited.insert(format!("{model:?} {word}"));
+            let (code, next) = match (word, model) {
+                ("EHLO a" | "HELO a", _) => (250, Model::Ready),
+                ("RSET", Model::Connected) => (250, Model::Connected),
+                ("RSET", _) => (250, Model::Ready),
+                ("NOOP", same) => (250, same),
+                ("VRFY x", same) => (252, same),
+                ("HELP", same) => (214, same),
+                ("STARTTLS", same) => (502, same),
+                ("NONSENSE", same) => (500, same),
+                ("MAIL FROM:x", same) => (501, same),
+                ("MAIL FROM:<a@b.test> SIZE=9999", Model::Ready) => (552, Model::Ready),
+                (mail, Model::Ready) if mail.starts_with("MAIL") => (250, Model::Mail { refused: false }),
+                (mail, same) if mail.starts_with("MAIL") => (503, same),
+                (rcpt, same @ (Model::Connected | Model::Ready)) if rcpt.starts_with("RCPT") => (503, same),
+                ("RCPT TO:<ok@m.test>", _) => (250, Model::Recipients),
+                (rcpt, Model::Mail { .. }) if rcpt.starts_with("RCPT") => (550, Model::Mail { refused: true }),
+                (rcpt, same) if rcpt.starts_with("RCPT") => (550, same),
+                ("DATA", Model::Recipients) => (354, Model::Ready),
+                ("DATA", Model::Mail { refused: true }) => (554, Model::Mail { refused: true }),
+                (_, same) => (503, same),
+            };
+            let mut lookup = |client: &Client, sender: Option<&Address>, recipient: &Address| {
+                Echo.recipient(client, sender, recipient)
+            };
+            let step = session.line(word.as_bytes(), &mut lookup);
+            let _ = writeln!(history, "{word} -> {}", step.reply.code());
+            assert_eq!(step.reply.code(), code, "{model:?}\n{history}");
+            if step.next == Next::Data {
+                let envelope = session.data_end().expect("an envelope");
+                assert_eq!(envelope.recipients.len(), 1, "{history}");
+                // Refused or not: the envelope is gone.
+                let reply = if random.below(2) == 0 { Reply::new(250, 0, 0, "") } else { Reply::new(554, 6, 0, "") };
+                session.data_reply(reply);
+                assert!(session.data_end().is_none());
+            }
+            model = next;
+        }
+    }
+    assert!(visited.len() >= 60, "the walk saw only {}", visited.len());
+}

@@ -1,0 +1,222 @@
+//! Accepting connections: how many, from whom, and a graceful end.
+
+use super::Handler;
+use super::connection::{Connection, proxy_header};
+use super::session::Settings;
+use crate::config::ListenerTls;
+use crate::metrics::{Metrics, count};
+use crate::tls::Certificate;
+use crate::types::network::{Network, client_key};
+use crate::types::{Client, Reply};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// What a connection needs of the server.
+pub(super) struct Shared<H> {
+    pub(super) handler: Arc<H>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) metrics: Metrics,
+    pub(super) memory: Arc<Semaphore>,
+    pub(super) memory_kib: u32,
+    pub(super) spool: PathBuf,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// A bound socket and how it is used.
+pub struct Socket {
+    /// The socket.
+    pub listener: TcpListener,
+    /// TLS on it.
+    pub tls: ListenerTls,
+    /// Front MTAs and balancers.
+    pub trusted: Vec<Network>,
+    /// Whether those begin with a PROXY header.
+    pub proxy: bool,
+}
+
+/// What all listeners share.
+pub struct Server<H> {
+    handler: Arc<H>,
+    settings: Settings,
+    metrics: Metrics,
+    certificate: Option<Certificate>,
+    spool: PathBuf,
+    places: Arc<Places>,
+}
+
+/// Connections open now, in all and by client.
+struct Places {
+    open: Mutex<(usize, HashMap<u128, usize>)>,
+    in_all: usize,
+    per_client: usize,
+    metrics: Metrics,
+}
+
+/// One of them, given back when dropped.
+struct Place {
+    places: Arc<Places>,
+    key: u128,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Place, &'static str> {
+        let key = client_key(ip);
+        let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, clients) = &mut *guard;
+        let mine = clients.get(&key).copied().unwrap_or(0);
+        if *all >= self.in_all {
+            return Err("too-many");
+        }
+        if mine >= self.per_client {
+            return Err("too-many-of-client");
+        }
+        *all += 1;
+        clients.insert(key, mine + 1);
+        self.metrics.connections.set(i64::try_from(*all).unwrap_or(i64::MAX));
+        Ok(Place { places: Arc::clone(self), key })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut guard = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, clients) = &mut *guard;
+        *all = all.saturating_sub(1);
+        match clients.get_mut(&self.key) {
+            Some(mine) if *mine > 1 => *mine -= 1,
+            _ => drop(clients.remove(&self.key)),
+        }
+        self.places.metrics.connections.set(i64::try_from(*all).unwrap_or(i64::MAX));
+    }
+}
+
+impl<H: Handler> Server<H> {
+    /// `settings.starttls` is set for each listener by its own TLS mode. `spool` holds unlinked files of large messages.
+    #[must_use]
+    pub fn new(
+        handler: Arc<H>,
+        settings: Settings,
+        certificate: Option<Certificate>,
+        spool: PathBuf,
+        metrics: Metrics,
+    ) -> Self {
+        let (in_all, per_client) = (settings.limits.connections, settings.limits.connections_per_client);
+        let places = Arc::new(Places { open: Mutex::default(), in_all, per_client, metrics: metrics.clone() });
+        Self { handler, settings, metrics, certificate, spool, places }
+    }
+
+    /// Serves until `stopping` says so and the last connection has ended. New connections are told 421 then.
+    pub async fn run(self, sockets: Vec<Socket>, stopping: watch::Receiver<bool>) {
+        let memory_kib = u32::try_from(self.settings.limits.memory.0 / 1024).unwrap_or(u32::MAX >> 3).max(1);
+        let memory = Arc::new(Semaphore::new(memory_kib as usize));
+        let mut listeners = JoinSet::new();
+        for socket in sockets {
+            let starttls = socket.tls == ListenerTls::Starttls && self.certificate.is_some();
+            let shared = Arc::new(Shared {
+                handler: Arc::clone(&self.handler),
+                settings: Arc::new(Settings { starttls, ..self.settings.clone() }),
+                metrics: self.metrics.clone(),
+                memory: Arc::clone(&memory),
+                memory_kib,
+                spool: self.spool.clone(),
+                stopping: stopping.clone(),
+            });
+            listeners.spawn(listen(socket, shared, self.certificate.clone(), Arc::clone(&self.places)));
+        }
+        while listeners.join_next().await.is_some() {}
+    }
+}
+
+/// Waits for the stop. The sender lives as long as the server; its end means the same.
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+async fn listen<H: Handler>(
+    socket: Socket,
+    shared: Arc<Shared<H>>,
+    certificate: Option<Certificate>,
+    places: Arc<Places>,
+) {
+    let socket = Arc::new(socket);
+    let mut stopping = shared.stopping.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = socket.listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let fate = places.take(peer.ip());
+                    count(&shared.metrics.connections_total, fate.as_ref().err().copied().unwrap_or("served"));
+                    match fate {
+                        Ok(place) => {
+                            let task = serve(stream, peer.ip(), Arc::clone(&socket), Arc::clone(&shared), certificate.clone());
+                            connections.spawn(async move {
+                                task.await;
+                                drop(place);
+                            });
+                        }
+                        Err(_) => refuse(&stream, Reply::new(421, 4, 5, "Too many connections, try again later")),
+                    }
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: serve on, and accept again when some have ended.
+                    tracing::warn!(kind = ?error.kind(), "accept failed");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = stopped(&mut stopping) => break,
+        }
+    }
+    // Those that still come hear why; those that are served may finish.
+    loop {
+        tokio::select! {
+            biased;
+            ended = connections.join_next() => if ended.is_none() { return },
+            Ok((stream, _)) = socket.listener.accept() => {
+                count(&shared.metrics.connections_total, "stopping");
+                refuse(&stream, Reply::new(421, 3, 2, "Going down, try again"));
+            }
+        }
+    }
+}
+
+/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client.
+fn refuse(stream: &TcpStream, reply: Reply) {
+    let _ = stream.try_write(reply.wire().as_bytes());
+}
+
+async fn serve<H: Handler>(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    socket: Arc<Socket>,
+    shared: Arc<Shared<H>>,
+    certificate: Option<Certificate>,
+) {
+    // Replies are small and awaited.
+    let _ = stream.set_nodelay(true);
+    let trusted = socket.trusted.iter().any(|network| network.contains(peer));
+    let mut ip = peer;
+    let mut first = Vec::new();
+    if socket.proxy && trusted {
+        let Some((client, rest)) = proxy_header(&mut stream).await else {
+            count(&shared.metrics.sessions_cut, "proxy-header");
+            refuse(&stream, Reply::new(421, 5, 2, "No PROXY header"));
+            let _ = stream.shutdown().await;
+            return;
+        };
+        ip = client.unwrap_or(ip);
+        first = rest;
+    }
+    let tls = certificate.map(|certificate| certificate.acceptor());
+    let client = Client { ip, helo: String::new(), tls: false, trusted, login: None };
+    Box::pin(Connection::new(stream, client, shared, tls).with_input(first).run(socket.tls == ListenerTls::Implicit))
+        .await;
+}

@@ -1,0 +1,319 @@
+//! The server's side of an SMTP session, RFC 5321, without any I/O: a line comes in, a [`Step`] comes out.
+//!
+//! Not here: sockets, timeouts, memory (`connection`), syntax (`command`), or what a recipient is (the [`Handler`](super::Handler)).
+
+use super::command::{self, Command, Mail, Recipient, Xclient};
+use crate::config::Limits;
+use crate::types::{Address, Client, Envelope, Reply};
+use std::sync::Arc;
+
+/// What every session of a listener shares.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name.
+    pub hostname: String,
+    /// Limits.
+    pub limits: Limits,
+    /// Largest message in octets.
+    pub max_message: u64,
+    /// Whether STARTTLS is offered on this listener.
+    pub starttls: bool,
+}
+
+/// Where a transaction stands. A state holds what exists then.
+#[derive(Clone, Debug)]
+enum State {
+    /// Nobody has said EHLO.
+    Connected,
+    /// Between transactions.
+    Ready,
+    /// MAIL was accepted.
+    Mail { envelope: Envelope, refused: bool },
+    /// At least one RCPT was accepted.
+    Recipients { envelope: Envelope },
+    /// The message comes in, or is being judged.
+    Data { envelope: Envelope },
+}
+
+/// What the connection does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Read the next line.
+    Line,
+    /// Read a message.
+    Data,
+    /// Begin TLS, then call [`Session::tls_started`].
+    Tls,
+    /// Close.
+    Close,
+}
+
+/// The answer to a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The reply.
+    pub reply: Reply,
+    /// What then.
+    pub next: Next,
+    /// Make the client wait before the reply: it makes many errors.
+    pub delay: bool,
+}
+
+/// Looks a recipient up: may it be written to?
+pub type Lookup<'a> = &'a mut dyn FnMut(&Client, Option<&Address>, &Address) -> Result<(), Reply>;
+
+/// A session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    settings: Arc<Settings>,
+    client: Client,
+    extended: bool,
+    state: State,
+    errors: usize,
+    junk: usize,
+    messages: usize,
+}
+
+fn sequence(text: &'static str) -> Reply {
+    Reply::new(503, 5, 1, text)
+}
+
+impl Session {
+    /// A new connection.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, client: Client) -> Self {
+        Self { settings, client, extended: false, state: State::Connected, errors: 0, junk: 0, messages: 0 }
+    }
+
+    /// The first words. They name no program.
+    #[must_use]
+    pub fn greeting(&self) -> Reply {
+        Reply::plain(220, format!("{} ESMTP", self.settings.hostname))
+    }
+
+    /// The client as known now.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether a transaction is open: a stop waits for it.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        !matches!(self.state, State::Connected | State::Ready)
+    }
+
+    /// TLS stands: everything that was said before is forgotten (RFC 3207 4.2).
+    pub fn tls_started(&mut self) {
+        self.client.tls = true;
+        self.client.helo = String::new();
+        self.client.login = None;
+        self.extended = false;
+        self.state = State::Connected;
+    }
+
+    /// A line longer than `limits.command_line` went by.
+    pub fn long_line(&mut self) -> Step {
+        self.error(Reply::new(500, 5, 2, "Line too long"))
+    }
+
+    /// Answers a command line, its CRLF taken off.
+    pub fn line(&mut self, line: &[u8], lookup: Lookup<'_>) -> Step {
+        match command::parse(line) {
+            Ok(command) => self.command(command, lookup),
+            Err(reply) => self.error(reply),
+        }
+    }
+
+    /// Every command in every state.
+    fn command(&mut self, command: Command, lookup: Lookup<'_>) -> Step {
+        match (command, std::mem::replace(&mut self.state, State::Ready)) {
+            (Command::Http, _) => Step { reply: bye("This is a mail server"), next: Next::Close, delay: false },
+            (Command::Quit, _) => Step { reply: Reply::new(221, 0, 0, "Bye"), next: Next::Close, delay: false },
+            (Command::Ehlo(name), _) => {
+                (self.client.helo, self.extended) = (name, true);
+                self.junk(self.extensions())
+            }
+            (Command::Helo(name), _) => {
+                (self.client.helo, self.extended) = (name, false);
+                self.junk(Reply::plain(250, self.settings.hostname.clone()))
+            }
+            (Command::Rset, State::Connected) => self.keep(State::Connected, |s| s.junk(ok("Ok"))),
+            (Command::Rset, _) => self.junk(ok("Ok")),
+            (Command::Noop, state) => self.keep(state, |s| s.junk(ok("Ok"))),
+            (Command::Help, state) => self
+                .keep(state, |s| s.junk(Reply::new(214, 0, 0, "RFC 5321; write to postmaster for help by a person"))),
+            (Command::Vrfy, state) => {
+                self.keep(state, |s| s.junk(Reply::new(252, 5, 0, "Cannot tell; send mail and see")))
+            }
+            (Command::StartTls, State::Data { envelope }) => {
+                self.keep(State::Data { envelope }, |s| s.error(sequence("Not now")))
+            }
+            (Command::StartTls, state) if !self.settings.starttls || self.client.tls => {
+                self.keep(state, |s| s.error(Reply::new(502, 5, 1, "STARTTLS is not offered")))
+            }
+            (Command::StartTls, state) => {
+                let step = Step { reply: Reply::new(220, 0, 0, "Ready to start TLS"), next: Next::Tls, delay: false };
+                self.keep(state, |_| step)
+            }
+            (Command::Xclient(found), state @ (State::Connected | State::Ready)) if self.client.trusted => {
+                self.keep(state, |s| s.xclient(found))
+            }
+            (Command::Xclient(_), state) if !self.client.trusted => {
+                self.keep(state, |s| s.error(Reply::new(550, 7, 0, "Not allowed")))
+            }
+            (Command::Xclient(_), state) => self.keep(state, |s| s.error(sequence("Transaction in progress"))),
+            (Command::Mail(mail), State::Ready) => self.mail(mail),
+            (Command::Mail(_), State::Connected) => {
+                self.keep(State::Connected, |s| s.error(sequence("Say EHLO or HELO first")))
+            }
+            (Command::Mail(_), state) => self.keep(state, |s| s.error(sequence("Transaction in progress"))),
+            (Command::Rcpt(recipient), State::Mail { envelope, .. } | State::Recipients { envelope }) => {
+                self.rcpt(envelope, recipient, lookup)
+            }
+            (Command::Rcpt(_) | Command::Data, state @ (State::Connected | State::Ready | State::Data { .. })) => {
+                self.keep(state, |s| s.error(sequence("MAIL first")))
+            }
+            (Command::Data, State::Recipients { envelope }) => {
+                let reply = Reply::plain(354, "End with a line that holds only a dot");
+                self.state = State::Data { envelope };
+                Step { reply, next: Next::Data, delay: false }
+            }
+            (Command::Data, State::Mail { envelope, refused }) => {
+                let reply = if refused { Reply::new(554, 5, 1, "No valid recipients") } else { sequence("RCPT first") };
+                self.keep(State::Mail { envelope, refused }, |s| s.error(reply))
+            }
+        }
+    }
+
+    /// The whole message has arrived: hands out its envelope. `None` if none was open.
+    pub fn data_end(&mut self) -> Option<Envelope> {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Data { envelope } => Some(envelope),
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
+    /// The reply to a message. The envelope is gone, whatever it says.
+    pub fn data_reply(&mut self, reply: Reply) -> Step {
+        self.state = State::Ready;
+        self.messages += 1;
+        if reply.is_positive() { self.accepted(reply) } else { self.error(reply) }
+    }
+
+    fn accepted(&mut self, reply: Reply) -> Step {
+        Step { reply, next: Next::Line, delay: false }
+    }
+
+    fn keep(&mut self, state: State, step: impl FnOnce(&mut Self) -> Step) -> Step {
+        self.state = state;
+        step(self)
+    }
+
+    /// A command that moves nothing: a few are normal.
+    fn junk(&mut self, reply: Reply) -> Step {
+        self.junk += 1;
+        if self.junk > self.settings.limits.junk_commands {
+            return Step { reply: bye("Too many commands without mail"), next: Next::Close, delay: false };
+        }
+        Step { reply, next: Next::Line, delay: false }
+    }
+
+    fn error(&mut self, reply: Reply) -> Step {
+        self.errors += 1;
+        let limits = &self.settings.limits;
+        if self.errors >= limits.errors_hard {
+            return Step { reply: bye("Too many errors"), next: Next::Close, delay: true };
+        }
+        Step { reply, next: Next::Line, delay: self.errors > limits.errors_soft }
+    }
+
+    fn extensions(&self) -> Reply {
+        let mut reply = Reply::plain(250, self.settings.hostname.clone())
+            .line("PIPELINING")
+            .line(format!("SIZE {}", self.settings.max_message));
+        if self.settings.starttls && !self.client.tls {
+            reply = reply.line("STARTTLS");
+        }
+        if self.client.trusted {
+            reply = reply.line("XCLIENT NAME ADDR PORT PROTO HELO");
+        }
+        reply.line("ENHANCEDSTATUSCODES").line("8BITMIME").line("SMTPUTF8").line("HELP")
+    }
+
+    fn xclient(&mut self, found: Xclient) -> Step {
+        if let Some(ip) = found.ip {
+            self.client.ip = ip;
+        }
+        if let Some(helo) = found.helo {
+            self.client.helo = helo;
+        }
+        self.state = State::Connected;
+        self.accepted(self.greeting())
+    }
+
+    fn mail(&mut self, mail: Mail) -> Step {
+        if self.messages >= self.settings.limits.messages_per_connection {
+            return Step { reply: bye("Too many messages on one connection"), next: Next::Close, delay: false };
+        }
+        if mail.size.is_some_and(|size| size > self.settings.max_message) {
+            return self.error(too_large());
+        }
+        let Mail { sender, eight_bit, utf8, .. } = mail;
+        let envelope = Envelope { sender, recipients: Vec::new(), eight_bit, utf8 };
+        self.state = State::Mail { envelope, refused: false };
+        self.accepted(Reply::new(250, 1, 0, "Ok"))
+    }
+
+    fn rcpt(&mut self, mut envelope: Envelope, recipient: Recipient, lookup: Lookup<'_>) -> Step {
+        let outcome = self.recipient(&mut envelope, recipient, lookup);
+        let refused = outcome.is_err();
+        self.state = if envelope.recipients.is_empty() {
+            State::Mail { envelope, refused }
+        } else {
+            State::Recipients { envelope }
+        };
+        match outcome {
+            Ok(()) => self.accepted(Reply::new(250, 1, 5, "Ok")),
+            Err(reply) => self.error(reply),
+        }
+    }
+
+    fn recipient(&self, envelope: &mut Envelope, recipient: Recipient, lookup: Lookup<'_>) -> Result<(), Reply> {
+        let address = match recipient {
+            Recipient::Address(address) => address,
+            Recipient::Postmaster => Address::parse(&format!("postmaster@{}", self.settings.hostname))
+                .map_err(|_| Reply::new(550, 1, 1, "No such address"))?,
+        };
+        if !address.is_ascii() && !envelope.utf8 {
+            return Err(Reply::new(553, 6, 7, "An address outside ASCII needs SMTPUTF8"));
+        }
+        let same = |known: &Address| known.expose().eq_ignore_ascii_case(address.expose());
+        if envelope.recipients.iter().any(same) {
+            return Ok(());
+        }
+        if envelope.recipients.len() >= self.settings.limits.recipients {
+            return Err(Reply::new(452, 5, 3, "Too many recipients"));
+        }
+        lookup(&self.client, envelope.sender.as_ref(), &address)?;
+        envelope.recipients.push(address);
+        Ok(())
+    }
+}
+
+/// 552, at MAIL and after DATA.
+#[must_use]
+pub fn too_large() -> Reply {
+    Reply::new(552, 3, 4, "Message too large")
+}
+
+fn ok(text: &'static str) -> Reply {
+    Reply::new(250, 0, 0, text)
+}
+
+fn bye(text: &'static str) -> Reply {
+    Reply::new(421, 7, 0, text)
+}
