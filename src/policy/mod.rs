@@ -1,1 +1,124 @@
-//! (being built)
+//! Floor 2: the marketplace's rules. Facts in, a verdict with its reason out.
+//!
+//! Owns: the facts that a decision needs ([`Facts`]), the order of the rules ([`decide`]), the words in which verdicts and
+//! reasons are told in history, metrics, log and SMTP reply ([`reason`]). Each rule is a small pure function in its own file.
+//! Not here, deliberately: the store, DNS, the clock, and reading messages. `relay` gathers the facts once for each recipient.
+
+pub mod author;
+pub mod automatic;
+pub mod content;
+pub mod opt_out;
+pub mod quota;
+pub mod reason;
+#[cfg(test)]
+mod tests;
+
+pub use reason::{Reason, Verdict};
+
+use crate::config;
+use crate::types::{MessageId, Reply, Role};
+
+/// All that a decision about one message to one recipient needs.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The marketplace's settings.
+    pub rules: &'a config::Policy,
+    /// The side of the pair that must have written this: the one whose alias this is *not*.
+    pub author_role: Role,
+    /// Signs of a loop.
+    pub hops: Hops,
+    /// Who the `From` field says wrote it.
+    pub author: author::Author,
+    /// Whether that is proved.
+    pub proof: author::Proof,
+    /// Whether the envelope sender is another mailbox of the author's own domain, and not one of the party's registered
+    /// addresses either: see [`author::other_mailbox`].
+    pub other_mailbox: bool,
+    /// The author's party may write although nothing proves it (`seller set --unauthenticated allow`).
+    pub unauthenticated_allowed: bool,
+    /// The author's party is suspended.
+    pub author_suspended: bool,
+    /// Either party was removed since the recipient was accepted.
+    pub gone: bool,
+    /// What the message holds.
+    pub content: content::Content<'a>,
+    /// Why this is mail that a machine wrote, if it is: see [`automatic::classify`].
+    pub automatic: Option<automatic::Automatic>,
+    /// Automatic mail of this side of this pair was already relayed today.
+    pub automatic_today: bool,
+    /// What the seller has sent today. `None` for buyers.
+    pub quota: Option<quota::Use>,
+    /// The receiving buyer wants no unsolicited messages. Always false for sellers.
+    pub opted_out: bool,
+    /// The thread that this message answers, if it does.
+    pub thread: Option<opt_out::Thread>,
+    /// Whether the subject holds a critical tag: see [`opt_out::is_critical`].
+    pub critical: bool,
+    /// Whether an opt-out auto-reply may be sent to the author.
+    pub auto_reply: opt_out::MayAnswer,
+}
+
+/// Signs of a loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hops {
+    /// The relay's own mark is in the message: it has been here before.
+    pub own_mark: bool,
+    /// `Received` fields.
+    pub received: usize,
+    /// `[limits] hops`: more than this is a loop.
+    pub limit: usize,
+}
+
+/// A verdict, its reason, and whether the author is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of the message.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The opt-out auto-reply is to be written (verdict block, and nothing speaks against it).
+    pub answer: bool,
+}
+
+impl Decision {
+    fn new(verdict: Verdict, reason: Reason) -> Self {
+        Self { verdict, reason, answer: false }
+    }
+
+    /// A refusal that the relay comes to by itself, outside the rules: a message that is malformed or could not be made
+    /// anonymous.
+    #[must_use]
+    pub fn reject(reason: Reason) -> Self {
+        Self::new(Verdict::Reject, reason)
+    }
+
+    /// Whether it uses up one message of the seller's quota: everything that passed that rule.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.verdict == Verdict::Relay || (self.verdict == Verdict::Block && self.reason == Reason::OptedOut)
+    }
+
+    /// The reply to the sending server, as in the table "SMTP replies" of the specification.
+    #[must_use]
+    pub fn reply(&self, id: MessageId) -> Reply {
+        self.reason.reply(self.verdict, id)
+    }
+}
+
+/// The verdict on one message to one recipient: the first rule that applies.
+#[must_use]
+pub fn decide(facts: &Facts<'_>) -> Decision {
+    // The order is the specification's. A rule answers only with what it refuses; the last one also says why it lets through.
+    loops(facts)
+        .or_else(|| author::rule(facts))
+        .or_else(|| content::rule(facts))
+        .or_else(|| automatic::rule(facts))
+        .or_else(|| quota::rule(facts))
+        .unwrap_or_else(|| opt_out::rule(facts))
+}
+
+/// Rule 1: the relay's own mark, or too many `Received`.
+fn loops(facts: &Facts<'_>) -> Option<Decision> {
+    let hops = facts.hops;
+    (hops.own_mark || hops.received > hops.limit).then(|| Decision::reject(Reason::Loop))
+}

@@ -1,0 +1,133 @@
+//! Rule 3: what a message may hold. By what a part says of itself and by what it is.
+//!
+//! Not here: finding the parts and looking into them (`message`).
+
+use super::{Decision, Facts, Reason};
+use crate::config::{Attachments, Size};
+
+/// What the message holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Content<'a> {
+    /// Octets of the whole message as received.
+    pub size: u64,
+    /// Leaf parts in order, those inside attached messages too.
+    pub parts: &'a [Part<'a>],
+    /// The path of the first encrypted part, `2.1`.
+    pub encrypted: Option<&'a str>,
+}
+
+/// One leaf part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part<'a> {
+    /// Where it is: `1`, `2.1`. Digits and dots.
+    pub path: &'a str,
+    /// File name, decoded.
+    pub name: Option<&'a str>,
+    /// What its `Content-Type` says, `type/subtype`.
+    pub content_type: &'a str,
+    /// What its first octets say, where they say something.
+    pub sniffed: Option<&'a str>,
+    /// Octets, decoded.
+    pub size: u64,
+    /// File names listed in it, if it is an archive.
+    pub listed: &'a [String],
+}
+
+impl Part<'_> {
+    /// Whether the part is more than a text of the message.
+    fn is_attachment(&self) -> bool {
+        let text = self.content_type.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"));
+        self.name.is_some() || !text
+    }
+
+    /// The entry of the operator's lists that forbids this part.
+    fn forbidden_by<'r>(&self, rules: &'r Attachments) -> Option<&'r str> {
+        let names = self.name.into_iter().chain(self.listed.iter().map(String::as_str));
+        for name in names {
+            let found = rules.forbidden_extensions.iter().find(|entry| has_extension(name, entry));
+            if let Some(entry) = found {
+                return Some(entry);
+            }
+        }
+        let types = [Some(self.content_type), self.sniffed];
+        let found = rules
+            .forbidden_types
+            .iter()
+            .find(|entry| types.iter().flatten().any(|kind| kind.trim().eq_ignore_ascii_case(entry.trim())));
+        found.map(String::as_str)
+    }
+}
+
+/// Whether a system that opens files by extension would take `name` for one of `extension` (with or without its dot).
+/// Windows ignores dots and spaces at the end, and what follows a colon; characters without width hide nothing.
+fn has_extension(name: &str, extension: &str) -> bool {
+    let extension = extension.trim().trim_start_matches('.');
+    if extension.is_empty() {
+        return false;
+    }
+    let visible: String = name.chars().filter(|c| !c.is_control() && !super::opt_out::is_invisible(*c)).collect();
+    let ends = |name: &str| {
+        let name = name.trim_end_matches(['.', ' ', '\u{3000}', '"']);
+        name.rsplit_once('.').is_some_and(|(_, end)| end.trim().eq_ignore_ascii_case(extension))
+    };
+    ends(&visible) || visible.split_once(':').is_some_and(|(before, _)| ends(before))
+}
+
+pub(super) fn rule(facts: &Facts<'_>) -> Option<Decision> {
+    fault(&facts.content, &facts.rules.attachments).map(Decision::reject)
+}
+
+/// Whole MiB, rounded up, for a text.
+fn mib(size: Size) -> u64 {
+    size.0.div_ceil(Size::mib(1).0)
+}
+
+fn fault(content: &Content<'_>, rules: &Attachments) -> Option<Reason> {
+    if content.size > rules.max_message_size.0 {
+        return Some(Reason::TooLarge(mib(rules.max_message_size)));
+    }
+    if let Some(part) = content.encrypted {
+        return Some(Reason::Encrypted { part: part.to_owned() });
+    }
+    for part in content.parts {
+        if let Some(rule) = part.forbidden_by(rules) {
+            return Some(Reason::Forbidden { part: part.path.to_owned(), rule: rule.to_owned() });
+        }
+    }
+    let attachments = || content.parts.iter().filter(|part| part.is_attachment());
+    if attachments().count() > usize::try_from(rules.max_count).unwrap_or(usize::MAX) {
+        return Some(Reason::TooManyAttachments(rules.max_count));
+    }
+    let total = attachments().fold(0_u64, |sum, part| sum.saturating_add(part.size));
+    (total > rules.max_total.0).then(|| Reason::AttachmentsTooLarge(mib(rules.max_total)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_as_windows_sees_them() {
+        let cases = [
+            ("invoice.exe", true),
+            ("INVOICE.EXE", true),
+            ("invoice.pdf.exe", true),
+            ("invoice.exe. .", true),
+            ("invoice.e\u{200b}xe", true),
+            ("invoice\u{202e}fdp.exe", true),
+            ("invoice.exe:stream", true),
+            ("x:invoice.exe", true),
+            ("invoice.exe\"", true),
+            ("invoice.exe.pdf", false),
+            ("exe", false),
+            (".exe", true),
+            ("", false),
+            ("invoice.exec", false),
+        ];
+        for (name, want) in cases {
+            assert_eq!(has_extension(name, "exe"), want, "{name:?}");
+            assert_eq!(has_extension(name, ".EXE"), want, "{name:?}");
+        }
+        assert!(!has_extension("a.", ""), "an empty entry forbids nothing");
+    }
+}

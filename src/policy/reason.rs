@@ -1,0 +1,238 @@
+//! The words of a decision: what history, metrics and log call it, and what SMTP answers. Replies follow the table "SMTP
+//! replies" of the specification; they help an honest person, and name no address and no rule that would help another.
+
+use crate::types::{MessageId, Reply};
+use std::borrow::Cow;
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It goes to the other party.
+    Relay,
+    /// It is accepted and kept, and goes to nobody.
+    Block,
+    /// Refused for good: 5xx.
+    Reject,
+    /// Refused for now: 4xx.
+    Defer,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Relay, Self::Block, Self::Reject, Self::Defer];
+
+    /// The word used in the store, the CLI, metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Block => "block",
+            Self::Reject => "reject",
+            Self::Defer => "defer",
+        }
+    }
+}
+
+/// Which check of the author's domain failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Only SPF had something to say (RFC 7208).
+    Spf,
+    /// Only DKIM had (RFC 6376).
+    Dkim,
+    /// Both, or DMARC (RFC 7489).
+    Several,
+}
+
+/// Why a verdict was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing speaks against it.
+    Relayed,
+    /// The buyer has opted out, but began this thread; its headers say so.
+    RelayedThread,
+    /// The buyer has opted out, but began this thread; the mark that it quotes says so.
+    RelayedMark,
+    /// The buyer has opted out, but the message is needed to complete the order.
+    RelayedCritical,
+    /// The buyer has opted out.
+    OptedOut,
+    /// A second automatic message of this side of the pair on one day.
+    AutomaticRepeated,
+    /// It has been here before.
+    Loop,
+    /// No message by RFC 5322 that could be read safely.
+    Malformed,
+    /// No `From`.
+    NoAuthor,
+    /// Several `From` fields, or several addresses in it.
+    SeveralAuthors,
+    /// A `From` that names no mailbox.
+    MalformedAuthor,
+    /// The author is not the other party of the pair.
+    Stranger,
+    /// The envelope sender is somebody else's mailbox at the author's provider.
+    OtherMailbox,
+    /// The author is suspended.
+    Suspended,
+    /// A party of the pair was removed.
+    Gone,
+    /// Nothing proves the author.
+    Unauthenticated,
+    /// A check failed.
+    AuthenticationFailed(Method),
+    /// The check could not be made for now.
+    DnsTrouble,
+    /// The whole message is over the limit of so many MiB.
+    TooLarge(u64),
+    /// The attachments together are over the limit of so many MiB.
+    AttachmentsTooLarge(u64),
+    /// More attachments than allowed.
+    TooManyAttachments(u32),
+    /// A part that may not be sent.
+    Forbidden {
+        /// Which part, `2.1`.
+        part: String,
+        /// The entry of the operator's list: an extension or a content type.
+        rule: String,
+    },
+    /// A part that nobody but the receiver could read.
+    Encrypted {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// It could not be made anonymous.
+    Unclean,
+    /// The seller has sent as many messages as a day allows.
+    OverQuota {
+        /// Messages a day.
+        limit: u64,
+        /// When the next day begins, RFC 3339 in the marketplace's zone.
+        opens: String,
+    },
+}
+
+impl Reason {
+    /// The word used in the store, the CLI, metrics and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Relayed => "relayed",
+            Self::RelayedThread => "relayed-thread",
+            Self::RelayedMark => "relayed-mark",
+            Self::RelayedCritical => "relayed-critical",
+            Self::OptedOut => "opted-out",
+            Self::AutomaticRepeated => "automatic-repeated",
+            Self::Loop => "loop",
+            Self::Malformed => "malformed",
+            Self::NoAuthor => "no-author",
+            Self::SeveralAuthors => "several-authors",
+            Self::MalformedAuthor => "malformed-author",
+            Self::Stranger => "stranger",
+            Self::OtherMailbox => "other-mailbox",
+            Self::Suspended => "suspended",
+            Self::Gone => "gone",
+            Self::Unauthenticated => "unauthenticated",
+            Self::AuthenticationFailed(Method::Spf) => "spf-failed",
+            Self::AuthenticationFailed(Method::Dkim) => "dkim-failed",
+            Self::AuthenticationFailed(Method::Several) => "authentication-failed",
+            Self::DnsTrouble => "dns-trouble",
+            Self::TooLarge(_) => "too-large",
+            Self::AttachmentsTooLarge(_) => "attachments-too-large",
+            Self::TooManyAttachments(_) => "too-many-attachments",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Encrypted { .. } => "encrypted",
+            Self::Unclean => "unclean",
+            Self::OverQuota { .. } => "over-quota",
+        }
+    }
+
+    /// What SMTP says. `id` is the message's in the history: told to the author whose message it is, and to nobody else.
+    #[must_use]
+    pub fn reply(&self, verdict: Verdict, id: MessageId) -> Reply {
+        let reply = |code, subject, detail, text: &'static str| Reply::new(code, subject, detail, text);
+        let tell =
+            |code, subject, detail, text: String| Reply::new(code, subject, detail, format!("{text} (ref {id})"));
+        match (self, verdict) {
+            (_, Verdict::Relay | Verdict::Block) => Reply::new(250, 6, 0, format!("Accepted as {id}")),
+            (Self::Loop, _) => reply(554, 4, 6, "This message is going round in circles"),
+            (Self::Malformed, _) => reply(550, 6, 0, "This is not a message by RFC 5322"),
+            (Self::NoAuthor, _) => reply(550, 6, 0, "The message needs a From field"),
+            (Self::SeveralAuthors, _) => reply(550, 6, 0, "The message must have one From field with one address"),
+            (Self::MalformedAuthor, _) => reply(550, 6, 0, "The From field must hold one plain mail address"),
+            // One text for all three: whether an address is registered is nobody's business.
+            (Self::Stranger | Self::OtherMailbox | Self::Suspended, _) => {
+                reply(550, 7, 1, "You may not write to this address; use the address that the marketplace knows you by")
+            }
+            (Self::Gone, _) => reply(550, 1, 1, NO_SUCH_ADDRESS),
+            (Self::Unauthenticated, _) => {
+                reply(550, 7, 26, "Nothing proves the author: the author's domain needs SPF or DKIM aligned with From")
+            }
+            (Self::AuthenticationFailed(Method::Spf), _) => {
+                reply(550, 7, 23, "SPF did not pass for the author's domain")
+            }
+            (Self::AuthenticationFailed(Method::Dkim), _) => {
+                reply(550, 7, 20, "No DKIM signature of the author's domain passed")
+            }
+            (Self::AuthenticationFailed(Method::Several), _) => {
+                reply(550, 7, 26, "Neither SPF nor DKIM passed for the author's domain")
+            }
+            (Self::DnsTrouble, _) => reply(451, 7, 24, "The author's domain cannot be checked now; try again later"),
+            (Self::TooLarge(mib), _) => tell(552, 3, 4, format!("The message is too large: {mib} MiB at most")),
+            (Self::AttachmentsTooLarge(mib), _) => {
+                tell(552, 3, 4, format!("The attachments are too large: {mib} MiB together at most"))
+            }
+            (Self::TooManyAttachments(count), _) => tell(554, 6, 1, format!("Too many attachments: {count} at most")),
+            (Self::Forbidden { part, rule }, _) => {
+                tell(554, 6, 1, format!("Part {part} may not be sent: {} is not accepted", shortened(rule)))
+            }
+            (Self::Encrypted { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} is encrypted, and encrypted mail is not accepted: send it as plain mail"),
+            ),
+            (Self::Unclean, _) => tell(
+                554,
+                6,
+                0,
+                "This message could not be made anonymous: write a new message without quoted mail or attachments"
+                    .to_owned(),
+            ),
+            (Self::OverQuota { limit, opens }, Verdict::Defer) => {
+                tell(450, 4, 5, format!("Over the limit of {limit} messages a day; it opens again at {opens}"))
+            }
+            (Self::OverQuota { limit, opens }, _) => {
+                tell(550, 4, 5, format!("Over the limit of {limit} messages a day; it opens again at {opens}"))
+            }
+            (Self::OptedOut, _) => tell(
+                550,
+                7,
+                1,
+                "This buyer wants no messages from sellers except answers to their own and what an order needs"
+                    .to_owned(),
+            ),
+            // Reasons to let a message through. They come with verdict relay or block; a refusal with them is a fault of
+            // ours, and the honest answer to that is to ask for another try.
+            (
+                Self::Relayed
+                | Self::RelayedThread
+                | Self::RelayedMark
+                | Self::RelayedCritical
+                | Self::AutomaticRepeated,
+                _,
+            ) => reply(451, 3, 0, "Try again later"),
+        }
+    }
+}
+
+/// What an address that is no alias is answered, and one whose party is gone.
+pub const NO_SUCH_ADDRESS: &str = "No such address here";
+
+/// An operator's list entry, cut so that the reply line stays below RFC 5321's 512 octets.
+fn shortened(rule: &str) -> Cow<'_, str> {
+    match rule.char_indices().nth(64) {
+        Some((end, _)) => Cow::Owned(format!("{}...", rule.get(..end).unwrap_or(""))),
+        None => Cow::Borrowed(rule),
+    }
+}

@@ -1,0 +1,256 @@
+//! The policy as a table (`cases.txt`) and as properties over arbitrary facts.
+
+use super::author::{Author, Proof};
+use super::automatic::Automatic;
+use super::content::{Content, Part};
+use super::opt_out::{KnownBy, MayAnswer, Thread};
+use super::quota::Use;
+use super::reason::Method;
+use super::*;
+use crate::config::{OptOutAnswer, OverQuota, Policy};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Facts<'a> {
+    Facts {
+        rules,
+        author_role,
+        hops: Hops { own_mark: false, received: 3, limit: 50 },
+        author: Author::Party,
+        proof: Proof::Proved,
+        other_mailbox: false,
+        unauthenticated_allowed: false,
+        author_suspended: false,
+        gone: false,
+        content: Content { size: 4096, parts, encrypted: None },
+        automatic: None,
+        automatic_today: false,
+        quota: (author_role == Role::Seller).then(|| used(0)),
+        opted_out: false,
+        thread: None,
+        critical: false,
+        auto_reply: MayAnswer { wanted: true, null_sender: false, answered_today: false },
+    }
+}
+
+fn used(used: u64) -> Use {
+    Use { used, limit: 600, opens: "2026-11-22T00:00:00+09:00".to_owned() }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn thread(role: &str, known_by: KnownBy) -> Option<Thread> {
+    let begun_by = if role == "buyer" { Role::Buyer } else { Role::Seller };
+    Some(Thread { begun_by, known_by, age: DAY })
+}
+
+/// What a line's words say of the parts and of the settings, which the facts borrow.
+fn borrowed(words: &[&str]) -> (Policy, Vec<(String, String, u64)>, Vec<String>, Option<String>) {
+    let (mut rules, mut parts, mut lists, mut sniffed) = (Policy::default(), Vec::new(), Vec::new(), None);
+    for word in words {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("part", value) => {
+                let fields: Vec<&str> = value.split(':').collect();
+                parts.push((fields[0].to_owned(), fields[1].to_owned(), fields[2].parse().unwrap()));
+            }
+            ("parts", count) => parts.extend((0..count.parse().unwrap()).map(|_| ("a.pdf".into(), "a/pdf".into(), 1))),
+            ("lists", name) => lists.push(name.to_owned()),
+            ("is", kind) => sniffed = Some(kind.to_owned()),
+            ("defer", _) => rules.quota.over = OverQuota::Defer,
+            ("answer", "reject") => rules.opt_out.answer = OptOutAnswer::Reject,
+            _ => {}
+        }
+    }
+    (rules, parts, lists, sniffed)
+}
+
+fn apply(facts: &mut Facts<'_>, word: &str) {
+    match word.split_once('=').unwrap_or((word, "")) {
+        ("seller" | "buyer" | "part" | "parts" | "lists" | "is" | "defer" | "answer", _) => {}
+        ("own-mark", _) => facts.hops.own_mark = true,
+        ("hops", n) => facts.hops.received = n.parse().unwrap(),
+        ("stranger", _) => facts.author = Author::Stranger,
+        ("missing", _) => facts.author = Author::Missing,
+        ("several", _) => facts.author = Author::Several,
+        ("malformed", _) => facts.author = Author::Malformed,
+        ("other-mailbox", _) => facts.other_mailbox = true,
+        ("absent", _) => facts.proof = Proof::Absent,
+        ("not-checked", _) => facts.proof = Proof::NotChecked,
+        ("trouble", _) => facts.proof = Proof::Trouble,
+        ("failed", "spf") => facts.proof = Proof::Failed(Method::Spf),
+        ("failed", "dkim") => facts.proof = Proof::Failed(Method::Dkim),
+        ("failed", "several") => facts.proof = Proof::Failed(Method::Several),
+        ("allowed", _) => facts.unauthenticated_allowed = true,
+        ("suspended", _) => facts.author_suspended = true,
+        ("gone", _) => facts.gone = true,
+        ("size", n) => facts.content.size = n.parse().unwrap(),
+        ("encrypted", _) => facts.content.encrypted = Some("2"),
+        ("automatic", _) => facts.automatic = Some(Automatic::Header),
+        ("again", _) => facts.automatic_today = true,
+        ("over-quota", _) => facts.quota = Some(used(600)),
+        ("last-of-quota", _) => facts.quota = Some(used(599)),
+        ("opted-out", _) => facts.opted_out = true,
+        ("critical", _) => facts.critical = true,
+        ("thread", role) => facts.thread = thread(role, KnownBy::Headers),
+        ("mark", role) => facts.thread = thread(role, KnownBy::Mark),
+        ("age", days) => facts.thread.as_mut().unwrap().age = DAY * days.parse().unwrap(),
+        ("no-auto-replies", _) => facts.auto_reply.wanted = false,
+        ("null-sender", _) => facts.auto_reply.null_sender = true,
+        ("answered", _) => facts.auto_reply.answered_today = true,
+        _ => panic!("unknown word {word}"),
+    }
+}
+
+#[test]
+fn every_case_of_the_table() {
+    let mut ran = 0;
+    for line in include_str!("cases.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let (left, right) = line.split_once('|').unwrap();
+        let words: Vec<&str> = left.split_whitespace().collect();
+        let (rules, parts, lists, sniffed) = borrowed(&words);
+        let parts: Vec<Part<'_>> = parts
+            .iter()
+            .map(|(name, kind, size)| Part {
+                path: "2",
+                name: Some(name.as_str()).filter(|name| !name.is_empty()),
+                content_type: kind,
+                sniffed: sniffed.as_deref(),
+                size: *size,
+                listed: &lists,
+            })
+            .collect();
+        let role = if words[0] == "seller" { Role::Seller } else { Role::Buyer };
+        let mut facts = facts(&rules, role, &parts);
+        words.iter().for_each(|word| apply(&mut facts, word));
+        let decision = decide(&facts);
+        let want: Vec<&str> = right.split_whitespace().collect();
+        let reply = decision.reply(MessageId(7)).wire();
+        let codes = reply.split_whitespace().take(2).collect::<Vec<_>>();
+        assert_eq!(
+            (decision.verdict.as_str(), decision.reason.as_str(), codes, decision.answer),
+            (want[0], want[1], vec![want[2], want[3]], want.get(4) == Some(&"answer")),
+            "{line}"
+        );
+        assert!(reply.len() <= 512 && !reply.contains('@') && reply.is_ascii(), "{reply}");
+        ran += 1;
+    }
+    assert!(ran > 70, "{ran} lines");
+}
+
+#[test]
+fn over_quota_tells_the_number_and_the_time() {
+    let rules = Policy::default();
+    let mut facts = facts(&rules, Role::Seller, &[]);
+    facts.quota = Some(used(600));
+    let reply = decide(&facts).reply(MessageId(7)).wire();
+    assert!(reply.contains("600 messages") && reply.contains("2026-11-22T00:00:00+09:00"), "{reply}");
+}
+
+#[test]
+fn a_refused_part_is_named_and_long_rules_fit() {
+    let mut rules = Policy::default();
+    rules.attachments.forbidden_extensions = vec!["x".repeat(900)];
+    let name = format!("a.{}", "x".repeat(900));
+    let parts = [Part { path: "2.1", name: Some(&name), content_type: "a/b", ..Part::default() }];
+    let reply = decide(&facts(&rules, Role::Buyer, &parts)).reply(MessageId(7)).wire();
+    assert!(reply.contains("Part 2.1 ") && reply.len() <= 512, "{reply}");
+}
+
+/// Strangers cannot tell a registered address from another, nor a suspended seller.
+#[test]
+fn refusals_of_authors_have_one_text() {
+    let text = |reason: Reason| Decision::reject(reason).reply(MessageId(7)).wire();
+    assert_eq!(text(Reason::Stranger), text(Reason::Suspended));
+    assert_eq!(text(Reason::Stranger), text(Reason::OtherMailbox));
+}
+
+fn any_author() -> impl Strategy<Value = Author> {
+    prop_oneof![
+        6 => Just(Author::Party),
+        1 => Just(Author::Stranger),
+        1 => Just(Author::Missing),
+        1 => Just(Author::Several),
+        1 => Just(Author::Malformed),
+    ]
+}
+
+fn any_proof() -> impl Strategy<Value = Proof> {
+    prop_oneof![
+        4 => Just(Proof::Proved),
+        1 => Just(Proof::NotChecked),
+        2 => Just(Proof::Absent),
+        1 => Just(Proof::Trouble),
+        2 => prop::sample::select(vec![Method::Spf, Method::Dkim, Method::Several]).prop_map(Proof::Failed),
+    ]
+}
+
+fn any_thread() -> impl Strategy<Value = Option<Thread>> {
+    let begun = prop::sample::select(vec![Role::Buyer, Role::Seller]);
+    let known = prop::sample::select(vec![KnownBy::Headers, KnownBy::Mark]);
+    prop::option::of((begun, known, 0..400_u32).prop_map(|(begun_by, known_by, days)| Thread {
+        begun_by,
+        known_by,
+        age: DAY * days,
+    }))
+}
+
+static RULES: LazyLock<Policy> = LazyLock::new(Policy::default);
+
+fn any_facts() -> impl Strategy<Value = Facts<'static>> {
+    let flags = prop::collection::vec(any::<bool>(), 11);
+    (any_author(), any_proof(), any_thread(), flags, 0..60_usize, 0..30_u64, 598..603_u64).prop_map(
+        |(author, proof, thread, flags, received, mib, sent)| {
+            let role = if flags[0] { Role::Seller } else { Role::Buyer };
+            let mut facts = facts(&RULES, role, &[]);
+            facts.author = author;
+            facts.proof = proof;
+            facts.thread = thread;
+            facts.hops = Hops { own_mark: flags[1] && flags[2], received, limit: 50 };
+            facts.content.size = mib << 20;
+            facts.quota = flags[0].then(|| used(sent));
+            facts.unauthenticated_allowed = flags[3];
+            facts.author_suspended = flags[1] && flags[4];
+            facts.automatic = flags[5].then_some(Automatic::Header);
+            facts.automatic_today = flags[6];
+            facts.opted_out = flags[7];
+            facts.critical = flags[8];
+            facts.auto_reply = MayAnswer { wanted: flags[9], null_sender: flags[10], answered_today: false };
+            facts.other_mailbox = flags[2] && flags[4];
+            facts
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn promises_hold_for_all_facts(facts in any_facts()) {
+        let decision = decide(&facts);
+        let lets_in = matches!(decision.verdict, Verdict::Relay | Verdict::Block);
+        if lets_in {
+            prop_assert_eq!(facts.author, Author::Party, "only the party writes");
+            let proved = matches!(facts.proof, Proof::Proved | Proof::NotChecked);
+            prop_assert!(proved || (facts.proof == Proof::Absent && facts.unauthenticated_allowed));
+            prop_assert!(!facts.other_mailbox && !facts.author_suspended && !facts.hops.own_mark);
+        }
+        if decision.verdict == Verdict::Relay && facts.opted_out && facts.author_role == Role::Seller {
+            let begun = facts.thread.is_some_and(|t| t.begun_by == Role::Buyer && t.age <= DAY * 180);
+            prop_assert!(begun || facts.critical, "no opted-out buyer gets a message without an exception");
+        }
+        if decision.verdict == Verdict::Relay {
+            prop_assert!(facts.quota.as_ref().is_none_or(|q| q.used < q.limit));
+            prop_assert!(!(facts.automatic.is_some() && facts.automatic_today));
+        }
+        if decision.answer {
+            prop_assert!(decision.verdict == Verdict::Block && facts.automatic.is_none() && !facts.auto_reply.null_sender);
+        }
+        if decision.counts() {
+            prop_assert!(lets_in, "what is refused uses nothing up");
+        }
+        let code = decision.reply(MessageId(7)).code() / 100;
+        let want = match decision.verdict { Verdict::Relay | Verdict::Block => 2, Verdict::Reject => 5, Verdict::Defer => 4 };
+        prop_assert_eq!(code, want);
+    }
+}
