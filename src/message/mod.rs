@@ -1,1 +1,19 @@
-//! (being built)
+//! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
+//!
+//! `headers`, `text` and `mime` read what is on the wire; `author` and `inspect` find the facts that policy needs; `scrub` replaces real addresses;
+//! `rewrite` writes the message that goes out; `guard` looks at it once more, with another reader.
+//!
+//! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
+
+pub mod author;
+pub mod guard;
+pub mod headers;
+pub mod inspect;
+pub mod mime;
+pub mod rewrite;
+pub mod scrub;
+pub mod text;
+
+pub use inspect::{Inspection, Malformed, inspect};
+pub use rewrite::{Order, Rewritten, Unclean, rewrite};
+pub use scrub::Replacement;

@@ -1,0 +1,454 @@
+//! The message that goes out: a header of our own, and the parts of the one that came in, cleaned.
+//!
+//! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
+//! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
+
+use super::inspect::LOOP_MARK;
+use super::mime::{Encoding, Part};
+use super::scrub::{Replacement, scrub, scrubbed};
+use super::text::{
+    decode_charset, decode_words, encode_base64, encode_name, encode_qp, encode_unstructured, parameter,
+};
+use crate::config::Limits;
+use crate::types::{Alias, Time};
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+
+/// What the outgoing message is to be. Ids are without brackets.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// Our name, for Received.
+    pub hostname: &'a str,
+    /// When the message was received.
+    pub received: Time,
+    /// The message's id as people see it, for Received.
+    pub id: String,
+    /// The author's name as the receiver sees it, and the alias that stands for the author.
+    pub from: (&'a str, &'a Alias),
+    /// The alias that stands for the receiver.
+    pub to: &'a Alias,
+    /// Its new Message-ID.
+    pub message_id: String,
+    /// What it answers, by ids that the receiver knows.
+    pub in_reply_to: Vec<String>,
+    /// The thread before it, by ids that the receiver knows.
+    pub references: Vec<String>,
+    /// Addresses that must not be seen.
+    pub replacements: &'a [Replacement],
+    /// Goes under the text.
+    pub footer: Option<String>,
+    /// Depth and number of parts.
+    pub limits: &'a Limits,
+}
+
+/// The message that goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// CRLF lines, dots not stuffed.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a message cannot be made safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclean {
+    /// Parts nested too deep, or too many.
+    Limits,
+    /// A piece of a message, or a pointer to one.
+    Incomplete,
+    /// Encrypted.
+    Encrypted,
+}
+
+/// Values of Importance that pass.
+const IMPORTANCE: &[&str] = &["high", "normal", "low"];
+/// Longest line that is sent as it is, RFC 5322 2.1.1.
+const LINE: usize = 998;
+
+/// Writes the outgoing message.
+///
+/// # Errors
+/// [`Unclean`] tells why it cannot be.
+pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
+    let top = Part::read(raw, false);
+    let mut writer =
+        Writer { order, out: Vec::with_capacity(raw.len() + 1024), parts: 0, footer: order.footer.as_deref() };
+    writer.envelope_header(&top);
+    writer.part(&top, 0)?;
+    if writer.footer.is_some() {
+        // No text to put it under: it goes without. A picture alone needs no footer to be answered.
+        writer.footer = None;
+    }
+    Ok(Rewritten { bytes: writer.out })
+}
+
+struct Writer<'a> {
+    order: &'a Order<'a>,
+    out: Vec<u8>,
+    parts: usize,
+    footer: Option<&'a str>,
+}
+
+impl Writer<'_> {
+    fn line(&mut self, name: &str, value: &str) {
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// The message's own header: all of it ours but Subject, Date, Importance and Auto-Submitted.
+    fn envelope_header(&mut self, top: &Part<'_>) {
+        let order = self.order;
+        let received = format!("by {} with ESMTP id {};\r\n {}", order.hostname, order.id, order.received.rfc5322());
+        self.line("Received", &received);
+        let (name, alias) = order.from;
+        let name = encode_name(name, 6);
+        let from = if name == "\"\"" { alias.as_str().to_owned() } else { format!("{name}\r\n <{}>", alias.as_str()) };
+        self.line("From", &from);
+        self.line("To", order.to.as_str());
+        self.common_header(top);
+        self.line("Message-ID", &format!("<{}>", order.message_id));
+        for (field, ids) in [("In-Reply-To", &order.in_reply_to), ("References", &order.references)] {
+            if !ids.is_empty() {
+                let ids: Vec<String> = ids.iter().map(|id| format!("<{id}>")).collect();
+                self.line(field, &ids.join("\r\n "));
+            }
+        }
+        if let Some(kind) = top.field("Auto-Submitted").map(super::headers::Field::text)
+            && !kind.to_ascii_lowercase().starts_with("no")
+        {
+            self.line(
+                "Auto-Submitted",
+                if kind.starts_with("auto-replied") { "auto-replied" } else { "auto-generated" },
+            );
+        }
+        if let Some(importance) = top.field("Importance").map(|f| f.text().to_ascii_lowercase())
+            && IMPORTANCE.contains(&importance.as_str())
+        {
+            self.line("Importance", &importance);
+        }
+        self.line(LOOP_MARK, order.to.domain());
+        self.line("MIME-Version", "1.0");
+    }
+
+    /// Subject and Date: of the message, and of a message inside it.
+    fn common_header(&mut self, part: &Part<'_>) {
+        if let Some(subject) = part.field("Subject") {
+            let subject = decode_words(&subject.text());
+            let subject = scrubbed(&subject, self.order.replacements).into_owned();
+            let subject: String = subject.chars().take(2000).collect();
+            self.line("Subject", &encode_unstructured(&subject, 9));
+        }
+        let date = part.field("Date").and_then(|field| date(&field.text()));
+        self.line("Date", &date.unwrap_or(self.order.received).rfc5322());
+    }
+
+    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too.
+    fn part(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+        self.parts += 1;
+        if depth > self.order.limits.mime_depth || self.parts > self.order.limits.mime_parts {
+            return Err(Unclean::Limits);
+        }
+        match part.kind.value.as_str() {
+            "multipart/encrypted" | "application/pkcs7-mime" | "application/x-pkcs7-mime" => Err(Unclean::Encrypted),
+            "message/partial" | "message/external-body" => Err(Unclean::Incomplete),
+            "application/ms-tnef" | "application/vnd.ms-tnef" => {
+                self.removed("winmail.dat");
+                Ok(())
+            }
+            "message/rfc822" | "message/global" => self.message(part, depth),
+            _ if part.is("multipart") => self.multipart(part, depth),
+            _ if part.is("text") || part.is("message") => {
+                self.text(part);
+                Ok(())
+            }
+            _ => {
+                self.file(part);
+                Ok(())
+            }
+        }
+    }
+
+    fn multipart(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+        let subtype = part.kind.value.strip_prefix("multipart/").unwrap_or("mixed");
+        let digest = subtype == "digest";
+        let children = part.children().unwrap_or_default();
+        let mut children: Vec<Part<'_>> =
+            children.into_iter().map(|raw| Part::read(raw, digest)).filter(|child| !is_signature(child)).collect();
+        if subtype == "signed" {
+            // The signature names its owner and would not hold; what it signed stays.
+            children.truncate(1);
+        }
+        match children.as_slice() {
+            [] => {
+                let empty = Part::read(b"", false);
+                return self.part(&empty, depth + 1);
+            }
+            [only] if subtype != "related" => return self.part(only, depth + 1),
+            _ => {}
+        }
+        let subtype = if matches!(subtype, "alternative" | "related") { subtype } else { "mixed" };
+        // The id of this message is nobody's to guess beforehand, so no text can hold the boundary.
+        let boundary = format!("=_{}_{}", digest_hex(&self.order.message_id), self.parts);
+        let mut kind = format!("multipart/{subtype}");
+        if let Some(root) = part.kind.get("type").filter(|t| subtype == "related" && t.is_ascii() && t.len() < 60) {
+            parameter(&mut kind, "type", root);
+        }
+        if let Some(start) = part.kind.get("start").filter(|_| subtype == "related") {
+            parameter(&mut kind, "start", &format!("<{}>", self.content_id(start)));
+        }
+        parameter(&mut kind, "boundary", &boundary);
+        self.line("Content-Type", &kind);
+        for child in &children {
+            self.out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+            self.part(child, depth + 1)?;
+        }
+        self.out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        Ok(())
+    }
+
+    /// A message inside the message: cleaned by the same rules.
+    fn message(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+        let decoded;
+        let raw = match part.encoding {
+            Encoding::Identity => part.body,
+            _ => {
+                decoded = part.decoded();
+                &decoded
+            }
+        };
+        let inner = Part::read(raw, false);
+        self.line("Content-Type", "message/rfc822");
+        self.disposition(part);
+        self.out.extend_from_slice(b"\r\n");
+        if let Some(from) = inner.field("From") {
+            // Somebody else's words keep their name; a party's name and address do not show.
+            let from = decode_words(&from.text());
+            let from = if scrub(&from, false, self.order.replacements).is_some() { String::new() } else { from };
+            self.line("From", &encode_name(&from, 6));
+        }
+        self.common_header(&inner);
+        self.line("MIME-Version", "1.0");
+        self.part(&inner, depth + 1)
+    }
+
+    fn text(&mut self, part: &Part<'_>) {
+        let html = part.kind.value == "text/html";
+        let charset = part.kind.get("charset").unwrap_or("");
+        let bytes = part.decoded();
+        let text = decode_charset(&bytes, charset);
+        let attached = part.disposition.value == "attachment";
+        let mut changed = scrub(&text, html, self.order.replacements);
+        if html && memchr::memmem::find(bytes.as_slice(), b"cid:").is_some() {
+            changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
+        }
+        let footer = if attached || !matches!(part.kind.value.as_str(), "text/plain" | "text/html") {
+            None
+        } else {
+            let footer = self.footer;
+            // A text and its HTML twin both carry it; what comes after them does not.
+            if html || part.kind.value == "text/plain" && self.parts == 1 {
+                self.footer = None;
+            }
+            footer
+        };
+        if let Some(footer) = footer {
+            let whole = changed.as_deref().unwrap_or(&text);
+            changed = Some(if html { html_footer(whole, footer) } else { text_footer(whole, footer) });
+        }
+        let mut kind = safe_kind(&part.kind.value, "text/plain");
+        let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
+        let (charset, body) = match &changed {
+            Some(text) => ("utf-8".to_owned(), text.clone().into_bytes()),
+            None if !charset.is_empty() && charset.is_ascii() && charset.len() < 40 => {
+                (charset.to_ascii_lowercase(), bytes)
+            }
+            None if bytes.is_ascii() => ("us-ascii".to_owned(), bytes),
+            None => ("utf-8".to_owned(), text.into_owned().into_bytes()),
+        };
+        parameter(&mut kind, "charset", &charset);
+        if flowed {
+            parameter(&mut kind, "format", "flowed");
+            if part.kind.get("delsp").is_some_and(|d| d.eq_ignore_ascii_case("yes")) {
+                parameter(&mut kind, "delsp", "yes");
+            }
+        }
+        if let Some(method) = part.kind.get("method").filter(|m| m.bytes().all(|b| b.is_ascii_alphabetic())) {
+            parameter(&mut kind, "method", method);
+        }
+        self.line("Content-Type", &kind);
+        self.disposition(part);
+        self.content_id_field(part);
+        self.body(body, is_multibyte(&charset));
+    }
+
+    /// A file: its octets are kept.
+    fn file(&mut self, part: &Part<'_>) {
+        let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
+        if let Some(name) = part.file_name() {
+            parameter(&mut kind, "name", &scrubbed(name, self.order.replacements));
+        }
+        self.line("Content-Type", &kind);
+        self.disposition(part);
+        self.content_id_field(part);
+        self.line("Content-Transfer-Encoding", "base64");
+        self.out.extend_from_slice(b"\r\n");
+        let encoded = encode_base64(&part.decoded());
+        self.out.extend_from_slice(&encoded);
+    }
+
+    /// A line in place of what cannot be cleaned.
+    fn removed(&mut self, what: &str) {
+        let text = format!(
+            "[{what}: this attachment cannot be made anonymous and was taken out. Please send the files one by one.]\r\n"
+        );
+        self.line("Content-Type", "text/plain; charset=us-ascii");
+        self.body(text.into_bytes(), false);
+    }
+
+    fn disposition(&mut self, part: &Part<'_>) {
+        let value = match part.disposition.value.as_str() {
+            "inline" => "inline",
+            "" if part.file_name().is_none() => return,
+            _ => "attachment",
+        };
+        let mut disposition = value.to_owned();
+        if let Some(name) = part.file_name() {
+            parameter(&mut disposition, "filename", &scrubbed(name, self.order.replacements));
+        }
+        self.line("Content-Disposition", &disposition);
+    }
+
+    fn content_id_field(&mut self, part: &Part<'_>) {
+        if let Some(id) = part.field("Content-ID").map(super::headers::Field::text) {
+            let id = format!("<{}>", self.content_id(&id));
+            self.line("Content-ID", &id);
+        }
+    }
+
+    /// The id of a part: names a host in many programs, so it is ours. The same one gives the same one.
+    fn content_id(&self, id: &str) -> String {
+        let id = id.trim().trim_start_matches('<').trim_end_matches('>');
+        format!("{}@{}", digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
+    }
+
+    /// `cid:` links, to the ids that we gave.
+    fn content_references(&self, html: &str) -> String {
+        let mut out = String::with_capacity(html.len());
+        let mut rest = html;
+        while let Some(at) = rest.find("cid:") {
+            let (before, link) = rest.split_at(at + 4);
+            out.push_str(before);
+            let end = link.find(['"', '\'', ' ', '>', ')', '<', '\t', '\r', '\n', '&']).unwrap_or(link.len());
+            let (id, after) = link.split_at(end);
+            if !id.is_empty() {
+                let id = String::from_utf8_lossy(&super::mime::percent_decode(id)).into_owned();
+                out.push_str(&self.content_id(&id));
+            }
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// The body in the plainest encoding that is safe on the way.
+    fn body(&mut self, body: Vec<u8>, multibyte: bool) {
+        let body = crlf(body);
+        let longest = body.split(|b| *b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
+        let plain = body.iter().all(|b| matches!(b, b'\t' | b'\r' | b'\n' | 0x1b | b' '..=b'~'));
+        if plain && longest < LINE {
+            self.line("Content-Transfer-Encoding", "7bit");
+            self.out.extend_from_slice(b"\r\n");
+            self.out.extend_from_slice(&body);
+        } else if multibyte || body.iter().filter(|b| !b.is_ascii()).count() > body.len() / 4 {
+            self.line("Content-Transfer-Encoding", "base64");
+            self.out.extend_from_slice(b"\r\n");
+            self.out.extend_from_slice(&encode_base64(&body));
+        } else {
+            self.line("Content-Transfer-Encoding", "quoted-printable");
+            self.out.extend_from_slice(b"\r\n");
+            self.out.extend_from_slice(&encode_qp(&body));
+        }
+        if !self.out.ends_with(b"\n") {
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Charsets in which an octet 13 or 10 is no line end: their bodies are not touched line by line.
+fn is_multibyte(charset: &str) -> bool {
+    charset.starts_with("utf-16") || charset.starts_with("utf-32") || charset.starts_with("ucs")
+}
+
+fn is_signature(part: &Part<'_>) -> bool {
+    matches!(
+        part.kind.value.as_str(),
+        "application/pgp-signature"
+            | "application/pgp-keys"
+            | "application/pkcs7-signature"
+            | "application/x-pkcs7-signature"
+    )
+}
+
+/// A content type as the part gave it, if it is one; its parameters are not taken over.
+fn safe_kind(kind: &str, otherwise: &str) -> String {
+    let token =
+        |t: &str| !t.is_empty() && t.len() < 64 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
+    match kind.split_once('/') {
+        Some((main, sub)) if token(main) && token(sub) && main != "message" => kind.to_owned(),
+        Some(("message", _)) => "text/plain".to_owned(),
+        _ => otherwise.to_owned(),
+    }
+}
+
+/// 96 bits of SHA-256 in hexadecimal.
+fn digest_hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(12).fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Every line end is CRLF; text that is base 64 or quoted-printable on the way may hold bare ones.
+fn crlf(body: Vec<u8>) -> Vec<u8> {
+    let bare = |at: usize| match body.get(at) {
+        Some(b'\n') => at == 0 || body.get(at - 1) != Some(&b'\r'),
+        Some(b'\r') => body.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    if !memchr::memchr2_iter(b'\r', b'\n', &body).any(bare) {
+        return body;
+    }
+    let mut out = Vec::with_capacity(body.len() + body.len() / 32);
+    for (at, byte) in body.iter().enumerate() {
+        if bare(at) {
+            out.extend_from_slice(b"\r\n");
+        } else {
+            out.push(*byte);
+        }
+    }
+    out
+}
+
+fn text_footer(text: &str, footer: &str) -> String {
+    let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
+    format!("{text}{gap}{}\r\n", footer.trim_end().replace('\n', "\r\n"))
+}
+
+fn html_footer(html: &str, footer: &str) -> String {
+    let lower = html.to_ascii_lowercase();
+    let at = lower.rfind("</body").or_else(|| lower.rfind("</html")).unwrap_or(html.len());
+    let escaped =
+        footer.trim_end().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\n', "<br>\r\n");
+    let (before, after) = html.split_at(at);
+    format!("{before}<div style=\"color:#777;font-size:small\"><br>{escaped}</div>\r\n{after}")
+}
+
+/// The moment that a Date field names, if it is a sensible one.
+fn date(text: &str) -> Option<Time> {
+    // A comment at the end names the zone.
+    let text = text.split('(').next().unwrap_or("").trim();
+    let moment = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+    let time = Time(moment.as_millisecond());
+    (time.0 > 0).then_some(time)
+}

@@ -1,0 +1,401 @@
+//! Text in mail: charsets, encoded words (RFC 2047), transfer encodings (RFC 2045 6), and making text harmless for a header.
+
+use data_encoding::BASE64;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Decodes `bytes` in `charset`, whatever that says. Never fails: what does not decode becomes U+FFFD.
+#[must_use]
+pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
+    let label = charset.trim().trim_matches('"').to_ascii_lowercase();
+    // RFC 2231 5: a language may stand behind the charset.
+    let label = label.split('*').next().unwrap_or("");
+    if matches!(label, "" | "us-ascii" | "utf-8" | "utf8") {
+        return match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            // 8-bit octets that are not what they say: Windows' Latin-1 reads everything.
+            Err(_) if label != "utf-8" => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
+            Err(_) => String::from_utf8_lossy(bytes),
+        };
+    }
+    if let Some(encoding) = encoding_rs::Encoding::for_label(label.as_bytes())
+        && encoding != encoding_rs::REPLACEMENT
+    {
+        return encoding.decode(bytes).0;
+    }
+    match mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()) {
+        Some(decoder) => Cow::Owned(decoder(bytes)),
+        None => String::from_utf8_lossy(bytes),
+    }
+}
+
+/// Decodes the encoded words of an unfolded value.
+#[must_use]
+pub fn decode_words(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut after_word = false;
+    while let Some(start) = rest.find("=?") {
+        let (before, candidate) = rest.split_at(start);
+        match word(candidate) {
+            Some((decoded, length)) => {
+                // White space between two encoded words is not text.
+                if !(after_word && before.chars().all(char::is_whitespace)) {
+                    out.push_str(before);
+                }
+                out.push_str(&decoded);
+                rest = candidate.get(length..).unwrap_or("");
+                after_word = true;
+            }
+            None => {
+                out.push_str(before);
+                out.push_str("=?");
+                rest = candidate.get(2..).unwrap_or("");
+                after_word = false;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The encoded word at the start of `text`: decoded, and its length.
+fn word(text: &str) -> Option<(String, usize)> {
+    let mut parts = text.get(2..)?.splitn(4, '?');
+    let (charset, encoding, data, tail) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if !tail.starts_with('=') || charset.is_empty() || charset.len() > 60 || data.len() > 1000 {
+        return None;
+    }
+    let bytes = match encoding {
+        "B" | "b" => decode_base64(data.as_bytes()),
+        "Q" | "q" => decode_q(data.as_bytes(), true),
+        _ => return None,
+    };
+    let length = 2 + charset.len() + 1 + encoding.len() + 1 + data.len() + 2;
+    Some((decode_charset(&bytes, charset).into_owned(), length))
+}
+
+/// Base 64 as mail programs write it: everything outside the alphabet is skipped, a missing end is forgiven.
+#[must_use]
+pub fn decode_base64(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() / 4 * 3 + 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in data {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            // Padding ends a group; some programs glue two encodings together.
+            b'=' => {
+                count = 0;
+                continue;
+            }
+            _ => continue,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 1;
+        match count {
+            2 => out.push((bits >> 4 & 0xff) as u8),
+            3 => out.push((bits >> 2 & 0xff) as u8),
+            4 => {
+                out.push((bits & 0xff) as u8);
+                count = 0;
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Quoted-printable; `word`: as in encoded words, where `_` is a space.
+#[must_use]
+pub fn decode_q(data: &[u8], word: bool) -> Vec<u8> {
+    let hex = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
+    let mut out = Vec::with_capacity(data.len());
+    let mut at = 0;
+    while let Some(&byte) = data.get(at) {
+        match (byte, hex(data.get(at + 1)), hex(data.get(at + 2))) {
+            (b'=', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                at += 3;
+            }
+            (b'=', _, _) if !word => {
+                // A soft break: white space up to the end of the line.
+                let rest = data.get(at + 1..).unwrap_or(&[]);
+                let line = memchr::memchr(b'\n', rest).map_or(rest, |end| rest.get(..=end).unwrap_or(rest));
+                if line.iter().all(u8::is_ascii_whitespace) {
+                    at += 1 + line.len();
+                } else {
+                    out.push(b'=');
+                    at += 1;
+                }
+            }
+            (b'_', _, _) if word => {
+                out.push(b' ');
+                at += 1;
+            }
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// Base 64 in lines of 76 characters.
+#[must_use]
+pub fn encode_base64(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() / 57 * 78 + 80);
+    for line in data.chunks(57) {
+        out.extend_from_slice(BASE64.encode(line).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// Quoted-printable of text whose lines end in CRLF, in lines of at most 76 characters.
+#[must_use]
+pub fn encode_qp(data: &[u8]) -> Vec<u8> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = Vec::with_capacity(data.len() + data.len() / 8 + 16);
+    let mut column = 0;
+    let mut at = 0;
+    while let Some(&byte) = data.get(at) {
+        if data.get(at..at + 2) == Some(b"\r\n") {
+            out.extend_from_slice(b"\r\n");
+            column = 0;
+            at += 2;
+            continue;
+        }
+        let line_ends = matches!(data.get(at + 1..at + 3), Some(b"\r\n")) || at + 1 == data.len();
+        let plain = match byte {
+            b' ' | b'\t' => !line_ends,
+            b'=' => false,
+            // "From " and a lone dot have been mangled on the way often enough.
+            b'F' | b'.' if column == 0 => false,
+            33..=126 => true,
+            _ => false,
+        };
+        let width = if plain { 1 } else { 3 };
+        if column + width > if line_ends { 76 } else { 75 } {
+            out.extend_from_slice(b"=\r\n");
+            column = 0;
+        }
+        if plain {
+            out.push(byte);
+        } else {
+            let digit = |n: u8| HEX.get(usize::from(n)).copied().unwrap_or(b'0');
+            out.extend_from_slice(&[b'=', digit(byte >> 4), digit(byte & 15)]);
+        }
+        column += width;
+        at += 1;
+    }
+    out
+}
+
+/// Takes out what must never stand in a header or a name: control characters, line and paragraph separators, and the characters that turn the
+/// direction of writing. White space becomes a single space.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
+        if c.is_whitespace() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}') {
+            if !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else if !c.is_control() && !bidi && c != '\u{feff}' {
+            out.push(c);
+        }
+    }
+    out.trim().to_owned()
+}
+
+/// An unstructured value for a field that begins at column `column`: plain where ASCII allows, else encoded words of at most 75
+/// characters, folded. `text` is made [`harmless`] first.
+#[must_use]
+pub fn encode_unstructured(text: &str, column: usize) -> String {
+    let text = harmless(text);
+    let plain = text.is_ascii() && !text.contains("=?");
+    if plain && text.split(' ').all(|word| word.len() < 900) {
+        return fold(&text, column);
+    }
+    encode_words(&text, column)
+}
+
+/// A display name: a quoted string or encoded words, RFC 5322 3.4. Text that looks like an address is made harmless.
+#[must_use]
+pub fn encode_name(name: &str, column: usize) -> String {
+    let name: String = harmless(name).chars().take(200).collect();
+    let name = name.replace(['@', '\u{ff20}', '\u{fe6b}'], " at ").replace(['<', '>'], " ");
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    if name.is_ascii() && !name.contains("=?") && name.len() < 60 {
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        return format!("\"{quoted}\"");
+    }
+    encode_words(&name, column)
+}
+
+fn encode_words(text: &str, mut column: usize) -> String {
+    const OPEN: &str = "=?utf-8?B?";
+    let mut out = String::new();
+    let mut chunk = String::new();
+    let mut flush = |chunk: &mut String, column: &mut usize| {
+        if chunk.is_empty() {
+            return;
+        }
+        let word = format!("{OPEN}{}?=", BASE64.encode(chunk.as_bytes()));
+        if !out.is_empty() {
+            out.push_str("\r\n ");
+            *column = 1;
+        }
+        *column += word.len();
+        out.push_str(&word);
+        chunk.clear();
+    };
+    for c in text.chars() {
+        // 75 characters a word, 76 a line (RFC 2047 2).
+        let room = 75_usize.min(76_usize.saturating_sub(column)).max(40) - OPEN.len() - 2;
+        if chunk.len() + c.len_utf8() > room / 4 * 3 {
+            flush(&mut chunk, &mut column);
+            column = 1;
+        }
+        chunk.push(c);
+    }
+    flush(&mut chunk, &mut column);
+    out
+}
+
+/// Folds at spaces, lines of 76 characters where the words allow it.
+#[must_use]
+pub fn fold(text: &str, mut column: usize) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (n, word) in text.split(' ').enumerate() {
+        if n > 0 {
+            if column + 1 + word.len() > 76 && !word.is_empty() {
+                out.push_str("\r\n");
+                column = 0;
+            }
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += word.len();
+    }
+    out
+}
+
+/// A parameter, `; name="value"`, or in the form of RFC 2231 if it is not ASCII. Folded before.
+pub fn parameter(out: &mut String, name: &str, value: &str) {
+    let value = harmless(value);
+    if value.is_ascii() && value.len() < 60 {
+        let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let _ = write!(out, ";\r\n {name}=\"{quoted}\"");
+        return;
+    }
+    let mut encoded = String::new();
+    let mut pieces = Vec::new();
+    for c in value.chars() {
+        let mut buffer = [0; 4];
+        let mut piece = String::new();
+        for byte in c.encode_utf8(&mut buffer).bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+                piece.push(char::from(byte));
+            } else {
+                let _ = write!(piece, "%{byte:02X}");
+            }
+        }
+        if encoded.len() + piece.len() > 50 {
+            pieces.push(std::mem::take(&mut encoded));
+        }
+        encoded.push_str(&piece);
+    }
+    pieces.push(encoded);
+    if let [only] = pieces.as_slice() {
+        let _ = write!(out, ";\r\n {name}*=utf-8''{only}");
+        return;
+    }
+    for (n, piece) in pieces.iter().enumerate() {
+        let charset = if n == 0 { "utf-8''" } else { "" };
+        let _ = write!(out, ";\r\n {name}*{n}*={charset}{piece}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        // as written, decoded
+        let cases = [
+            ("=?utf-8?Q?a_=C3=A4?=", "a ä"),
+            ("=?utf-8?B?w6Q=?= =?utf-8?B?w6Q=?= x", "ää x"),
+            ("=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"),
+            ("=?gb18030?B?xOO6ww==?=", "你好"),
+            ("a =?x b?=", "a =?x b?="),
+            ("=?utf-8*en?q?a?=", "a"),
+            ("=?utf-7?q?+AOQ-?=", "ä"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(decode_words(text), want, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn headers_come_back_and_never_break(text in "\\PC{0,120}") {
+            let encoded = encode_unstructured(&text, 9);
+            for line in encoded.split("\r\n") {
+                proptest::prop_assert!(line.len() <= 998 && !line.contains(['\r', '\n', '\0']));
+                if encoded.contains("=?utf-8?B?") {
+                    proptest::prop_assert!(line.len() <= 76, "{}", line);
+                }
+            }
+            let unfolded = encoded.replace("\r\n", "");
+            proptest::prop_assert_eq!(decode_words(&unfolded), harmless(&text));
+        }
+
+        #[test]
+        fn qp_comes_back(text in proptest::collection::vec("[ -~\u{e9}=\t.F]{0,90}", 0..6)) {
+            let text = text.join("\r\n");
+            let encoded = encode_qp(text.as_bytes());
+            for line in encoded.split(|b| *b == b'\n') {
+                proptest::prop_assert!(line.len() <= 77);
+                proptest::prop_assert!(line.is_ascii());
+            }
+            proptest::prop_assert_eq!(decode_q(&encoded, false), text.into_bytes());
+        }
+
+        #[test]
+        fn base64_comes_back(data in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            proptest::prop_assert_eq!(decode_base64(&encode_base64(&data)), data);
+        }
+
+        #[test]
+        fn anything_decodes(data in proptest::collection::vec(proptest::num::u8::ANY, 0..100), charset in "[a-zA-Z0-9-]{0,12}") {
+            let _ = decode_base64(&data);
+            let _ = decode_q(&data, false);
+            let _ = decode_charset(&data, &charset);
+            let _ = decode_words(&format!("=?{charset}?Q?{}?=", String::from_utf8_lossy(&data)));
+        }
+    }
+
+    #[test]
+    fn names_are_harmless() {
+        // name, encoded
+        let cases = [
+            ("Sato Shop", "\"Sato Shop\""),
+            ("a\r\nBcc: x@y.test", "\"a Bcc: x at y.test\""),
+            ("a \"b\" \\c", "\"a \\\"b\\\" \\\\c\""),
+            ("\u{202e}evil\u{85}x\u{2028}y", "\"evil x y\""),
+            ("x <a@b.test>", "\"x a at b.test\""),
+        ];
+        for (name, want) in cases {
+            assert_eq!(encode_name(name, 6), want);
+        }
+    }
+}
