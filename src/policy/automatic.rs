@@ -209,7 +209,7 @@ fn of_subject(subject: &str) -> Option<Automatic> {
     // A particle after a Japanese word (hiragana) makes it the topic of a person's sentence.
     let topic = |rest: &str| rest.starts_with(|c| matches!(c, '\u{3041}'..='\u{309f}'));
     let begins = |start: &&str| folded.strip_prefix(*start).is_some_and(|rest| !topic(rest));
-    SUBJECTS.iter().any(|start| begins(start)).then_some(Automatic::Subject)
+    SUBJECTS.iter().any(begins).then_some(Automatic::Subject)
 }
 
 pub(super) fn rule(facts: &Facts<'_>) -> Option<Decision> {

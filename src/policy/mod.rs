@@ -7,12 +7,14 @@
 pub mod author;
 pub mod automatic;
 pub mod content;
+pub mod failure;
 pub mod opt_out;
 pub mod quota;
 pub mod reason;
 #[cfg(test)]
 mod tests;
 
+pub use failure::FailureClass;
 pub use reason::{Reason, Verdict};
 
 use crate::config;

@@ -45,8 +45,11 @@ fn thread(role: &str, known_by: KnownBy) -> Option<Thread> {
     Some(Thread { begun_by, known_by, age: DAY })
 }
 
+/// Settings, parts (name, type, size), names listed in archives, what was sniffed.
+type Borrowed = (Policy, Vec<(String, String, u64)>, Vec<String>, Option<String>);
+
 /// What a line's words say of the parts and of the settings, which the facts borrow.
-fn borrowed(words: &[&str]) -> (Policy, Vec<(String, String, u64)>, Vec<String>, Option<String>) {
+fn borrowed(words: &[&str]) -> Borrowed {
     let (mut rules, mut parts, mut lists, mut sniffed) = (Policy::default(), Vec::new(), Vec::new(), None);
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
