@@ -1,1 +1,210 @@
-//! (being built)
+//! Floor 3, notices: the mail that the relay itself writes, in the reader's language.
+//!
+//! Owns: the texts ([`texts`]), delivery reports (RFC 3464), the opt-out auto-reply (RFC 3834) and short confirmations. They
+//! name aliases only, carry nothing of what a remote server said, and no field of anybody's message but the reader's own
+//! Message-ID, so that they thread. Whoever queues them sends them with the null sender.
+//! Not here: reading other people's bounces (`message::bounce`), and deciding who is told what.
+
+#[cfg(test)]
+mod tests;
+pub mod texts;
+mod write;
+
+pub use texts::Texts;
+
+use crate::policy::failure::{DECISION_KEYS, FailureClass};
+use crate::types::{Address, Alias, MessageId, Time};
+use jiff::tz::TimeZone;
+
+/// Which notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Name {
+    /// A message was given up.
+    Failure,
+    /// A message waits for a long time.
+    Delayed,
+    /// Some of the recipients were refused.
+    Partial,
+    /// The buyer has opted out.
+    OptOut,
+    /// The same where no tag helps.
+    OptOutStrict,
+    /// A message was reported.
+    ReportDone,
+    /// A message was marked as needing no response.
+    NoResponseDone,
+    /// The buyer has opted out by mail.
+    StopDone,
+}
+
+impl Name {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Failure,
+        Self::Delayed,
+        Self::Partial,
+        Self::OptOut,
+        Self::OptOutStrict,
+        Self::ReportDone,
+        Self::NoResponseDone,
+        Self::StopDone,
+    ];
+
+    /// The file's name without its ending, and the word used in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Delayed => "delayed",
+            Self::Partial => "partial",
+            Self::OptOut => "opt-out",
+            Self::OptOutStrict => "opt-out-strict",
+            Self::ReportDone => "report-done",
+            Self::NoResponseDone => "no-response-done",
+            Self::StopDone => "stop-done",
+        }
+    }
+
+    fn words() -> String {
+        Self::ALL.map(|name| format!("{}.txt", name.as_str())).join(", ") + ", reasons.txt"
+    }
+
+    /// The placeholders that are filled in, and those of them that a text must have.
+    fn placeholders(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Failure => (&["marketplace", "reference", "received", "receiver", "reason"], &["receiver", "reason"]),
+            Self::Delayed => (&["marketplace", "reference", "received", "receiver", "until"], &["receiver", "until"]),
+            Self::Partial => (&["marketplace", "reference", "received", "list"], &["list"]),
+            Self::OptOut => {
+                (&["marketplace", "reference", "received", "receiver", "subject", "tags"], &["receiver", "tags"])
+            }
+            Self::OptOutStrict => (&["marketplace", "reference", "received", "receiver", "subject"], &["receiver"]),
+            Self::ReportDone | Self::NoResponseDone | Self::StopDone => {
+                (&["marketplace", "reference", "received"], &[])
+            }
+        }
+    }
+}
+
+/// The keys that `reasons.txt` has sentences for.
+fn reason_keys() -> impl Iterator<Item = &'static str> {
+    FailureClass::ALL.into_iter().map(FailureClass::as_str).chain(DECISION_KEYS)
+}
+
+/// What stands for a placeholder.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    /// A text of one line.
+    Text(&'a str),
+    /// The sentence of a reason.
+    Reason(&'a str),
+    /// One line each: what, and the sentence of its reason.
+    List(Vec<(String, &'a str)>),
+}
+
+/// What every notice needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The texts.
+    pub texts: &'a Texts,
+    /// The marketplace's name.
+    pub marketplace: &'a str,
+    /// Its alias domain: the notice comes from its postmaster.
+    pub domain: &'a str,
+    /// Its language, for readers whose own has no text.
+    pub default_language: &'a str,
+    /// Its time zone, for the times in the text.
+    pub zone: &'a TimeZone,
+    /// The reader's language; may be empty.
+    pub language: &'a str,
+    /// The reader.
+    pub to: &'a Address,
+    /// When it is written.
+    pub now: Time,
+    /// The notice's own Message-ID, `token@domain`.
+    pub message_id: &'a str,
+    /// The message that it is about: named as a reference for questions.
+    pub about: MessageId,
+    /// When that message was received.
+    pub received: Time,
+    /// The reader's own Message-ID of it, as it came, without angle brackets.
+    pub original_id: Option<&'a str>,
+}
+
+/// One recipient in a delivery report.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'a> {
+    /// The recipient as the author knows it.
+    pub receiver: &'a Alias,
+    /// The key of the reason's sentence: [`FailureClass::as_str`] or the first of [`crate::policy::failure::of_decision`].
+    pub key: &'a str,
+    /// The status code, RFC 3463: [`FailureClass::status`] or the second of `of_decision`.
+    pub status: &'a str,
+}
+
+impl<'a> Failed<'a> {
+    /// A delivery that was given up.
+    #[must_use]
+    pub fn delivery(receiver: &'a Alias, class: FailureClass) -> Self {
+        Self { receiver, key: class.as_str(), status: class.status() }
+    }
+}
+
+/// A message was given up: `multipart/report` after RFC 3464.
+#[must_use]
+pub fn failure(frame: &Frame<'_>, failed: &Failed<'_>) -> Vec<u8> {
+    let values = [("receiver", Value::Text(failed.receiver.as_str())), ("reason", Value::Reason(failed.key))];
+    write::report(frame, &frame.fill(Name::Failure, &values), "failed", None, std::slice::from_ref(failed))
+}
+
+/// A message waits for long and is tried until `until`.
+#[must_use]
+pub fn delayed(frame: &Frame<'_>, receiver: &Alias, until: Time) -> Vec<u8> {
+    let time = frame.time(until);
+    let values = [("receiver", Value::Text(receiver.as_str())), ("until", Value::Text(&time))];
+    let recipient = Failed { receiver, key: "", status: "4.4.1" };
+    write::report(frame, &frame.fill(Name::Delayed, &values), "delayed", Some(until), &[recipient])
+}
+
+/// A message was accepted, but not for these recipients.
+#[must_use]
+pub fn partial(frame: &Frame<'_>, refused: &[Failed<'_>]) -> Vec<u8> {
+    let rows = refused.iter().map(|failed| (failed.receiver.as_str().to_owned(), failed.key)).collect();
+    write::report(frame, &frame.fill(Name::Partial, &[("list", Value::List(rows))]), "failed", None, refused)
+}
+
+/// The seller's message was blocked because the buyer has opted out: RFC 3834. `subject` is the seller's own, decoded;
+/// `tags` are the critical tags that the operator allows.
+#[must_use]
+pub fn opt_out_reply(frame: &Frame<'_>, receiver: &Alias, subject: &str, tags: &[String]) -> Vec<u8> {
+    let name = if tags.is_empty() { Name::OptOutStrict } else { Name::OptOut };
+    let tags = tags.join(", ");
+    let values =
+        [("receiver", Value::Text(receiver.as_str())), ("subject", Value::Text(subject)), ("tags", Value::Text(&tags))];
+    write::letter(frame, &frame.fill(name, &values))
+}
+
+/// What was asked for by mail to an address that acts is done: [`Name::ReportDone`], [`Name::NoResponseDone`] or
+/// [`Name::StopDone`].
+#[must_use]
+pub fn confirmation(frame: &Frame<'_>, name: Name) -> Vec<u8> {
+    write::letter(frame, &frame.fill(name, &[]))
+}
+
+impl Frame<'_> {
+    fn fill(&self, name: Name, values: &[(&str, Value<'_>)]) -> texts::Filled {
+        let (reference, received) = (self.about.to_string(), self.time(self.received));
+        let mut all = vec![
+            ("marketplace", Value::Text(self.marketplace)),
+            ("reference", Value::Text(&reference)),
+            ("received", Value::Text(&received)),
+        ];
+        all.extend(values.iter().cloned());
+        self.texts.fill(name, self.language, self.default_language, &all)
+    }
+
+    /// A moment as people write it, in the marketplace's zone: `2026-11-21 18:00 (+09:00)`.
+    fn time(&self, time: Time) -> String {
+        time.timestamp().to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M (%:z)").to_string()
+    }
+}

@@ -20,6 +20,9 @@ pub use reason::{Reason, Verdict};
 use crate::config;
 use crate::types::{MessageId, Reply, Role};
 
+/// The header field that every message of the relay carries: one that comes back with it is a loop.
+pub const LOOP_MARK: &str = "X-Marketrelay-Loop";
+
 /// All that a decision about one message to one recipient needs.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {

@@ -1,0 +1,151 @@
+//! Every notice in every language as a whole message, read back by another parser.
+
+use super::*;
+use mail_parser::{MessageParser, MimeHeaders as _};
+
+const ALIAS: &str = "k7bzn4wq3xv9hdtm2@market.example.jp";
+
+struct World {
+    texts: Texts,
+    zone: TimeZone,
+    to: Address,
+    alias: Alias,
+    other: Alias,
+}
+
+fn world() -> World {
+    World {
+        texts: Texts::built_in(),
+        zone: TimeZone::get("Asia/Tokyo").unwrap(),
+        to: Address::parse("s-real-7f3@sellerco.example").unwrap(),
+        alias: Alias::from_text(ALIAS),
+        other: Alias::from_text("z7bzn4wq3xv9hdtm2@market.example.jp"),
+    }
+}
+
+fn frame<'a>(world: &'a World, language: &'a str) -> Frame<'a> {
+    Frame {
+        texts: &world.texts,
+        marketplace: "Example 市場, \"best\"",
+        domain: "market.example.jp",
+        default_language: "en",
+        zone: &world.zone,
+        language,
+        to: &world.to,
+        now: Time::from_rfc3339("2026-11-21T09:00:00Z").unwrap(),
+        message_id: "tokentoken@market.example.jp",
+        about: MessageId(77),
+        received: Time::from_rfc3339("2026-11-21T08:00:00Z").unwrap(),
+        original_id: Some("CAF+a=b.1@mail.sellerco.example"),
+    }
+}
+
+fn all(world: &World, frame: &Frame<'_>) -> Vec<(Name, Vec<u8>)> {
+    let until = frame.now.plus(std::time::Duration::from_secs(86_400));
+    let tags = crate::config::OptOut::default().critical_tags;
+    let failed = Failed::delivery(&world.alias, FailureClass::MailboxFull);
+    let refused = [Failed { receiver: &world.other, key: "over-quota", status: "5.4.5" }, failed];
+    let subject = "新商品のご案内 <b>& more</b> ".repeat(9);
+    let mut made = vec![
+        (Name::Failure, failure(frame, &failed)),
+        (Name::Delayed, delayed(frame, &world.alias, until)),
+        (Name::Partial, partial(frame, &refused)),
+        (Name::OptOut, opt_out_reply(frame, &world.alias, &subject, &tags)),
+        (Name::OptOutStrict, opt_out_reply(frame, &world.alias, &subject, &[])),
+    ];
+    for name in [Name::ReportDone, Name::NoResponseDone, Name::StopDone] {
+        made.push((name, confirmation(frame, name)));
+    }
+    made
+}
+
+#[test]
+fn every_notice_is_a_sound_message() {
+    let world = world();
+    for language in world.texts.languages() {
+        let frame = frame(&world, &language);
+        for (name, bytes) in all(&world, &frame) {
+            let what = format!("{language}/{}", name.as_str());
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert!(text.is_ascii(), "{what}");
+            assert!(
+                text.lines().all(|line| line.len() <= 998) && !text.replace("\r\n", "").contains(['\r', '\n']),
+                "{what}"
+            );
+            let (header, _) = text.split_once("\r\n\r\n").unwrap();
+            let names: Vec<&str> =
+                header.lines().filter(|l| !l.starts_with([' ', '\t'])).filter_map(|l| l.split(':').next()).collect();
+            for wanted in
+                ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "In-Reply-To"]
+            {
+                assert_eq!(names.iter().filter(|n| **n == wanted).count(), 1, "{what} {wanted}\n{header}");
+            }
+            assert!(header.lines().all(|line| line.len() <= 78), "{what}\n{header}");
+            for word in header.split_whitespace().filter(|word| word.starts_with("=?")) {
+                assert!(word.trim_end_matches(',').len() <= 75, "{what} {word}");
+            }
+            let message = MessageParser::default().parse(&bytes).unwrap();
+            let from = message.from().and_then(|from| from.first()).unwrap();
+            assert_eq!(from.address(), Some("postmaster@market.example.jp"));
+            assert_eq!(from.name(), Some("Example 市場, \"best\""), "{what}");
+            assert_eq!(message.in_reply_to().as_text(), Some("CAF+a=b.1@mail.sellerco.example"));
+            let plain = message.body_text(0).unwrap();
+            let html = message.body_html(0).unwrap();
+            assert!(!plain.contains('{') && !html.contains('{'), "{what}: a placeholder is left\n{plain}");
+            assert!(!html.contains("<b>"), "{what}");
+            if name != Name::StopDone {
+                assert!(plain.contains("2026-11-21 17:00 (+09:00)"), "{what}\n{plain}");
+            }
+            assert!(plain.contains(&MessageId(77).to_string()), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_report_is_for_programs_too() {
+    let world = world();
+    let frame = frame(&world, "ja");
+    for (name, bytes) in all(&world, &frame).into_iter().take(3) {
+        let message = MessageParser::default().parse(&bytes).unwrap();
+        let kind = message.content_type().unwrap();
+        assert_eq!((kind.subtype(), kind.attribute("report-type")), (Some("report"), Some("delivery-status")));
+        let report =
+            message.parts.iter().find(|p| p.content_type().is_some_and(|t| t.subtype() == Some("delivery-status")));
+        let report = String::from_utf8(report.unwrap().contents().to_vec()).unwrap();
+        assert!(report.starts_with("Reporting-MTA: dns; market.example.jp\r\nArrival-Date: "), "{report}");
+        assert!(
+            report.contains(&format!("\r\n\r\nFinal-Recipient: rfc822; {ALIAS}\r\nAction: ")) || name == Name::Partial
+        );
+        let (action, status) = match name {
+            Name::Failure => ("failed", vec!["5.2.2"]),
+            Name::Delayed => ("delayed", vec!["4.4.1"]),
+            _ => ("failed", vec!["5.4.5", "5.2.2"]),
+        };
+        for status in status {
+            assert!(report.contains(&format!("Action: {action}\r\nStatus: {status}\r\n")), "{report}");
+        }
+        assert_eq!(report.contains("Will-Retry-Until: Sun, 22 Nov 2026"), name == Name::Delayed);
+    }
+}
+
+#[test]
+fn an_authors_message_id_cannot_write_a_header() {
+    let world = world();
+    let long = format!("{}@x", "a".repeat(1000));
+    for id in ["a@b\r\nBcc: c@d.test", "a@b> <c@d", "a b@c", "", "ab", &long, "é@x"] {
+        let frame = Frame { original_id: Some(id), ..frame(&world, "en") };
+        let text = String::from_utf8(confirmation(&frame, Name::ReportDone)).unwrap();
+        assert!(!text.contains("In-Reply-To") && !text.contains("Bcc"), "{id}");
+    }
+}
+
+#[test]
+fn the_opt_out_reply_carries_the_sellers_subject() {
+    let world = world();
+    let frame = frame(&world, "ja");
+    let bytes = opt_out_reply(&frame, &world.alias, "ご案内\r\nBcc: x@y.test", &["[重要]".to_owned()]);
+    let message = MessageParser::default().parse(&bytes).unwrap();
+    assert_eq!(message.subject(), Some("自動返信: ご案内  Bcc: x@y.test"));
+    assert!(message.bcc().is_none());
+    assert!(message.body_text(0).unwrap().contains("[重要]"));
+}

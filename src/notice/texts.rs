@@ -1,0 +1,473 @@
+//! The texts of notices: one file for each language and notice, built in from `conf/notices`, replaced by an operator's
+//! directory. A file is a `Subject:` line, an empty line, and the text; `{name}` stands for a value.
+//!
+//! Values are made harmless when they are filled in: one line each, no control characters; in HTML also escaped.
+
+use super::{Name, Value};
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+/// A file of texts, wherever it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The directory's name: a BCP 47 tag.
+    pub language: String,
+    /// `failure.txt`, `failure.html`, `reasons.txt`.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// All texts in all languages.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    languages: BTreeMap<String, Language>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Language {
+    /// The tag as written, for Content-Language.
+    tag: String,
+    plain: BTreeMap<Name, Template>,
+    html: BTreeMap<Name, String>,
+    reasons: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+struct Template {
+    subject: String,
+    body: String,
+}
+
+/// A notice's words, ready to be put into a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// The language's tag.
+    pub language: String,
+    /// One line.
+    pub subject: String,
+    /// Lines ended by LF.
+    pub text: String,
+    /// A whole HTML document.
+    pub html: String,
+}
+
+/// Longest file that is read, in octets.
+const LONGEST_FILE: u64 = 64 * 1024;
+/// Longest value, in characters: nobody's subject needs more.
+const LONGEST_VALUE: usize = 300;
+/// The language that has every text.
+const LAST_RESORT: &str = "en";
+
+macro_rules! built_in {
+    ($($language:literal),*) => {
+        &[$(
+            ($language, "failure.txt", include_str!(concat!("../../conf/notices/", $language, "/failure.txt"))),
+            ($language, "delayed.txt", include_str!(concat!("../../conf/notices/", $language, "/delayed.txt"))),
+            ($language, "partial.txt", include_str!(concat!("../../conf/notices/", $language, "/partial.txt"))),
+            ($language, "opt-out.txt", include_str!(concat!("../../conf/notices/", $language, "/opt-out.txt"))),
+            ($language, "opt-out-strict.txt", include_str!(concat!("../../conf/notices/", $language, "/opt-out-strict.txt"))),
+            ($language, "report-done.txt", include_str!(concat!("../../conf/notices/", $language, "/report-done.txt"))),
+            ($language, "no-response-done.txt", include_str!(concat!("../../conf/notices/", $language, "/no-response-done.txt"))),
+            ($language, "stop-done.txt", include_str!(concat!("../../conf/notices/", $language, "/stop-done.txt"))),
+            ($language, "reasons.txt", include_str!(concat!("../../conf/notices/", $language, "/reasons.txt"))),
+        )*]
+    };
+}
+
+/// Language, file name, text.
+const BUILT_IN: &[(&str, &str, &str)] = built_in!("en", "ja");
+
+impl Texts {
+    /// The texts of `conf/notices`.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let files = BUILT_IN.iter().map(|(language, name, text)| File {
+            language: (*language).to_owned(),
+            name: (*name).to_owned(),
+            text: (*text).to_owned(),
+        });
+        // A test of this file holds that the built-in texts have no problem.
+        Self::default().with(files).0
+    }
+
+    /// The built-in texts, replaced by those of `directory` where it has some; and every problem found there, a sentence
+    /// each. A file with a problem does not replace anything.
+    #[must_use]
+    pub fn load(directory: Option<&Path>) -> (Self, Vec<String>) {
+        let built_in = Self::built_in();
+        let Some(directory) = directory else { return (built_in, Vec::new()) };
+        match read_directory(directory) {
+            Ok(files) => built_in.with(files),
+            Err(error) => {
+                (built_in, vec![format!("[notices] directory {}: cannot be read: {error}", directory.display())])
+            }
+        }
+    }
+
+    /// These texts with `files` in place of what they had, and every problem of the files, a sentence each.
+    #[must_use]
+    pub fn with(mut self, files: impl IntoIterator<Item = File>) -> (Self, Vec<String>) {
+        let mut problems = Vec::new();
+        for file in files {
+            let place = format!("{}/{}", file.language, file.name);
+            if let Err(problem) = self.put(file) {
+                problems.push(format!("notice {place}: {problem}"));
+            }
+        }
+        (self, problems)
+    }
+
+    /// The tags of all languages that have a text.
+    #[must_use]
+    pub fn languages(&self) -> Vec<String> {
+        self.languages.values().map(|language| language.tag.clone()).collect()
+    }
+
+    fn put(&mut self, file: File) -> Result<(), String> {
+        let text = file.text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            return Err("holds control characters; write plain UTF-8 text".to_owned());
+        }
+        let is_tag = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if file.language.len() > 35 || !file.language.chars().all(is_tag) {
+            return Err("the directory's name must be a language tag such as `en` or `zh-Hans`".to_owned());
+        }
+        let language = self.languages.entry(file.language.to_ascii_lowercase()).or_default();
+        language.tag.clone_from(&file.language);
+        if file.name == "reasons.txt" {
+            language.reasons.extend(read_reasons(&text)?);
+            return Ok(());
+        }
+        let (stem, kind) = file.name.rsplit_once('.').unwrap_or((&file.name, ""));
+        let name = Name::ALL
+            .into_iter()
+            .find(|name| name.as_str() == stem)
+            .ok_or_else(|| format!("no notice has this name; there are: {}", Name::words()))?;
+        match kind {
+            "txt" => {
+                let template = Template::read(&text)?;
+                check_placeholders(name, &format!("{}\n{}", template.subject, template.body))?;
+                language.plain.insert(name, template);
+                // An operator's new text would otherwise come with the old HTML.
+                language.html.remove(&name);
+            }
+            "html" => {
+                check_placeholders(name, &text)?;
+                language.html.insert(name, text);
+            }
+            _ => return Err("the name must end in .txt or .html".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// The notice `name` for a reader of `language`, or else in the marketplace's `default` language, or else in English.
+    #[must_use]
+    pub fn fill(&self, name: Name, language: &str, default: &str, values: &[(&str, Value<'_>)]) -> Filled {
+        let found = [language, default, LAST_RESORT].into_iter().flat_map(chain).find_map(|tag| {
+            let language = self.languages.get(&tag)?;
+            Some((language, language.plain.get(&name)?))
+        });
+        // English is built in, so there is always one; an empty notice is still better than none.
+        let Some((language, template)) = found else { return Filled::default() };
+        let value = |placeholder: &str| {
+            let value = &values.iter().find(|(known, _)| *known == placeholder)?.1;
+            Some(match value {
+                Value::Text(text) => harmless(text),
+                Value::Reason(key) => self.reason(language, key),
+                Value::List(rows) => {
+                    let row =
+                        |(what, key): &(String, &str)| format!("- {}: {}", harmless(what), self.reason(language, key));
+                    rows.iter().map(row).collect::<Vec<_>>().join("\n")
+                }
+            })
+        };
+        let text = replace(&template.body, |name| value(name));
+        let html = match language.html.get(&name) {
+            Some(html) => replace(html, |name| value(name).map(|text| escape(&text).replace('\n', "<br>\n"))),
+            None => html_of(&text, &language.tag),
+        };
+        let subject = replace(&template.subject, |name| value(name)).trim().to_owned();
+        Filled { language: language.tag.clone(), subject, text, html }
+    }
+
+    fn reason(&self, language: &Language, key: &str) -> String {
+        let english = || self.languages.get(LAST_RESORT).and_then(|language| language.reasons.get(key));
+        language.reasons.get(key).or_else(english).cloned().unwrap_or_default()
+    }
+}
+
+impl Default for Filled {
+    fn default() -> Self {
+        Self { language: LAST_RESORT.to_owned(), subject: String::new(), text: String::new(), html: String::new() }
+    }
+}
+
+impl Template {
+    fn read(text: &str) -> Result<Self, String> {
+        let wanted = || "the first line must be `Subject: …`, the second empty".to_owned();
+        let (first, rest) = text.split_once('\n').ok_or_else(wanted)?;
+        let subject = first.strip_prefix("Subject:").map(str::trim).filter(|s| !s.is_empty()).ok_or_else(wanted)?;
+        let body = rest.strip_prefix('\n').ok_or_else(wanted)?;
+        Ok(Self { subject: subject.to_owned(), body: format!("{}\n", body.trim()) })
+    }
+}
+
+/// The tags to look for, best first: `de-AT`, `de`. Chinese goes by script: `zh-CN` is `zh-Hans`.
+fn chain(language: &str) -> Vec<String> {
+    let tag = language.trim().replace('_', "-").to_ascii_lowercase();
+    let mut tags = Vec::new();
+    let mut rest = tag.as_str();
+    while !rest.is_empty() && tags.len() < 4 {
+        tags.push(rest.to_owned());
+        rest = rest.rsplit_once('-').map_or("", |(before, _)| before);
+    }
+    let parts: Vec<&str> = tag.split('-').collect();
+    let traditional = parts.iter().any(|part| matches!(*part, "hant" | "tw" | "hk" | "mo"));
+    if parts.first() == Some(&"zh") && !traditional {
+        tags.push("zh-hans".to_owned());
+    }
+    tags
+}
+
+fn read_reasons(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut reasons = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (key, sentence) = line.split_once(':').ok_or("each line must be `word: sentence`")?;
+        let (key, sentence) = (key.trim(), sentence.trim());
+        if !super::reason_keys().any(|known| known == key) {
+            let keys: Vec<&str> = super::reason_keys().collect();
+            return Err(format!("there is no reason `{}`; there are: {}", harmless(key), keys.join(", ")));
+        }
+        if sentence.is_empty() {
+            return Err(format!("the reason `{key}` has no sentence"));
+        }
+        reasons.insert(key.to_owned(), sentence.to_owned());
+    }
+    Ok(reasons)
+}
+
+/// Every placeholder must be one of the notice's, and those without which it says nothing must be there.
+fn check_placeholders(name: Name, text: &str) -> Result<(), String> {
+    let (all, needed) = name.placeholders();
+    let mut used = Vec::new();
+    let _ = replace(text, |placeholder| {
+        used.push(placeholder.to_owned());
+        None
+    });
+    let wrong = used.iter().find(|placeholder| !all.contains(&placeholder.as_str()));
+    if let Some(wrong) = wrong {
+        return Err(format!("{{{wrong}}} is not filled in here; there are: {{{}}}", all.join("}, {")));
+    }
+    match needed.iter().find(|needed| !used.iter().any(|placeholder| placeholder == *needed)) {
+        Some(missing) => Err(format!("{{{missing}}} is missing")),
+        None => Ok(()),
+    }
+}
+
+/// Replaces each `{name}`, names being lower-case letters; one without a value stays. One pass: values are not looked at.
+fn replace(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let name = after.split_once('}').map(|(name, _)| name).unwrap_or_default();
+        let is_name = !name.is_empty() && name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase());
+        match is_name.then(|| value(name)).flatten() {
+            Some(filled) => {
+                out.push_str(&filled);
+                rest = after.get(name.len() + 1..).unwrap_or("");
+            }
+            None => {
+                out.push('{');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// One line without control, direction or line-separating characters, at most [`LONGEST_VALUE`] characters.
+fn harmless(text: &str) -> String {
+    let bad = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let line: String = text.chars().take(LONGEST_VALUE).map(|c| if bad(c) { ' ' } else { c }).collect();
+    line.trim().to_owned()
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A plain text as HTML: paragraphs, and lists where lines begin with `- `.
+fn html_of(text: &str, language: &str) -> String {
+    let mut out =
+        format!("<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"></head><body>\n", escape(language));
+    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+        if paragraph.starts_with("- ") {
+            out.push_str("<ul>\n");
+            for item in paragraph.lines() {
+                out.push_str(&format!("<li>{}</li>\n", escape(item.trim_start_matches("- "))));
+            }
+            out.push_str("</ul>\n");
+        } else {
+            out.push_str(&format!("<p>{}</p>\n", escape(paragraph).replace('\n', "<br>\n")));
+        }
+    }
+    out.push_str("</body></html>\n");
+    out
+}
+
+/// Reads `LANG/NAME` under `directory`. Files that no notice has are left to [`Texts::with`] to complain of; hidden ones
+/// and editors' backups are passed over.
+fn read_directory(directory: &Path) -> std::io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for language in std::fs::read_dir(directory)? {
+        let language = language?;
+        let tag = language.file_name().to_string_lossy().into_owned();
+        if tag.starts_with('.') || !language.file_type()?.is_dir() {
+            continue;
+        }
+        for entry in std::fs::read_dir(language.path())? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') || name.ends_with('~') {
+                continue;
+            }
+            let mut text = String::new();
+            std::fs::File::open(entry.path())?.take(LONGEST_FILE).read_to_string(&mut text)?;
+            files.push(File { language: tag.clone(), name, text });
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(language: &str, name: &str, text: &str) -> File {
+        File { language: language.to_owned(), name: name.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn built_in_texts_are_whole() {
+        let files = BUILT_IN.iter().map(|(language, name, text)| file(language, name, text));
+        let (texts, problems) = Texts::default().with(files);
+        assert_eq!(problems, Vec::<String>::new());
+        for (tag, language) in &texts.languages {
+            for name in Name::ALL {
+                assert!(language.plain.contains_key(&name), "{tag} has no {}", name.as_str());
+            }
+            for key in super::super::reason_keys() {
+                assert!(language.reasons.contains_key(key), "{tag} has no reason {key}");
+            }
+        }
+        // The folder holds nothing that is not built in.
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/notices");
+        let on_disk = read_directory(&folder).unwrap();
+        assert_eq!(on_disk.len(), BUILT_IN.len());
+        for file in on_disk {
+            let known = BUILT_IN.iter().any(|(l, n, t)| (*l, *n, *t) == (&*file.language, &*file.name, &*file.text));
+            assert!(known, "{}/{} is not built in", file.language, file.name);
+        }
+    }
+
+    #[test]
+    fn languages_are_negotiated() {
+        let korean = "Subject: 알림\n\n{received} {receiver} {reason}\n";
+        let (texts, problems) = Texts::built_in().with([file("ko", "failure.txt", korean)]);
+        assert_eq!(problems, Vec::<String>::new());
+        // reader's, marketplace's, chosen
+        let table = [
+            ("ja", "en", "ja"),
+            ("ja-JP", "en", "ja"),
+            ("JA_jp", "en", "ja"),
+            ("", "ja", "ja"),
+            ("nl", "ja", "ja"),
+            ("nl", "sv", "en"),
+            ("ko-KR", "ja", "ko"),
+            ("../../etc", "../..", "en"),
+            (&"x-".repeat(5000), "ja", "ja"),
+        ];
+        for (language, default, want) in table {
+            assert_eq!(texts.fill(Name::Failure, language, default, &[]).language, want, "{language:.20} {default}");
+        }
+        assert_eq!(texts.fill(Name::StopDone, "ko", "ja", &[]).language, "ja", "a text that Korean does not have");
+        assert_eq!(chain("zh-CN"), ["zh-cn", "zh", "zh-hans"]);
+        assert_eq!(chain("zh-Hant-TW"), ["zh-hant-tw", "zh-hant", "zh"]);
+    }
+
+    #[test]
+    fn an_operators_files_are_checked() {
+        let good = "Subject: x\n\n{received} {receiver} {reason}\n";
+        // file, text, what the problem says
+        let table = [
+            ("failure.txt", good, ""),
+            ("failure.html", "<p>{received} {receiver} {reason}</p>", ""),
+            ("failure.txt", "no subject\n", "Subject:"),
+            ("failure.txt", "Subject: x\nno empty line {receiver} {reason}\n", "second empty"),
+            ("failure.txt", "Subject: x\n\n{receiver}\n", "{reason} is missing"),
+            ("failure.txt", "Subject: x\n\n{receiver} {reason} {tags}\n", "{tags} is not filled in"),
+            ("failure.html", "<p>{receiver}</p>", "{reason} is missing"),
+            ("failure.md", good, ".txt or .html"),
+            ("failures.txt", good, "no notice has this name"),
+            ("failure.txt", "Subject: x\u{0}\n\n{receiver} {reason}\n", "control characters"),
+            ("reasons.txt", "# note\nother: It did not work.\n", ""),
+            ("reasons.txt", "others: It did not work.\n", "no reason `others`"),
+            ("reasons.txt", "other:\n", "no sentence"),
+        ];
+        for (name, text, want) in table {
+            let (_, problems) = Texts::built_in().with([file("de", name, text)]);
+            match want {
+                "" => assert_eq!(problems, Vec::<String>::new(), "{name} {text}"),
+                want => assert!(problems.len() == 1 && problems[0].contains(want), "{name} {text}: {problems:?}"),
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("fr")).unwrap();
+        std::fs::write(directory.path().join("fr/failure.txt"), good).unwrap();
+        std::fs::write(directory.path().join("fr/wrong.txt"), good).unwrap();
+        let (texts, problems) = Texts::load(Some(directory.path()));
+        assert_eq!((texts.fill(Name::Failure, "fr", "en", &[]).language.as_str(), problems.len()), ("fr", 1));
+        let (texts, problems) = Texts::load(Some(&directory.path().join("none")));
+        assert!(problems.len() == 1 && !texts.languages.is_empty());
+    }
+
+    #[test]
+    fn values_cannot_break_out() {
+        let hostile = "a\r\nBcc: b@c.test\u{0}\u{202e}<script>&{receiver}";
+        let texts = Texts::built_in();
+        let values =
+            [("subject", Value::Text(hostile)), ("receiver", Value::Text("R")), ("received", Value::Text("T"))];
+        let filled = texts.fill(Name::OptOut, "en", "en", &values);
+        assert!(!filled.subject.chars().any(char::is_control), "{}", filled.subject);
+        assert_eq!(filled.subject, "Auto: a  Bcc: b@c.test  <script>&{receiver}", "values are not filled in again");
+        let (texts, problems) =
+            texts.with([file("en", "opt-out.html", "<p title=\"{receiver}\">{received} {subject} {tags}</p>")]);
+        assert_eq!(problems, Vec::<String>::new());
+        let values =
+            [("subject", Value::Text(hostile)), ("receiver", Value::Text("\"'x")), ("tags", Value::Text("<b>"))];
+        let filled = texts.fill(Name::OptOut, "en", "en", &values);
+        assert!(!filled.html.contains("<script>") && !filled.html.contains("<b>"), "{}", filled.html);
+        assert!(filled.html.contains("title=\"&quot;&#39;x\""), "{}", filled.html);
+        assert!(
+            texts.fill(Name::Failure, "en", "en", &[("receiver", Value::Text(&"x".repeat(10_000)))]).text.len() < 2000
+        );
+    }
+}

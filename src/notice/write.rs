@@ -1,0 +1,86 @@
+//! Notices as messages: 7-bit, CRLF, no line over 998 octets; mail-builder does the encoding, every field is ours.
+
+use super::texts::Filled;
+use super::{Failed, Frame};
+use crate::policy::LOOP_MARK;
+use crate::types::Time;
+use mail_builder::MessageBuilder;
+use mail_builder::headers::address::Address;
+use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::message_id::MessageId;
+use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
+use mail_builder::mime::{BodyPart, MimePart};
+
+/// A delivery report, RFC 3462 and RFC 3464: the text for people, and the same for programs.
+pub(super) fn report(
+    frame: &Frame<'_>,
+    filled: &Filled,
+    action: &str,
+    until: Option<Time>,
+    recipients: &[Failed<'_>],
+) -> Vec<u8> {
+    let mut status = format!("Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n", frame.domain, frame.received.rfc5322());
+    for recipient in recipients {
+        status.push_str(&format!(
+            "\r\nFinal-Recipient: rfc822; {}\r\nAction: {action}\r\nStatus: {}\r\n",
+            recipient.receiver.as_str(),
+            recipient.status
+        ));
+        if let Some(until) = until {
+            status.push_str(&format!("Will-Retry-Until: {}\r\n", until.rfc5322()));
+        }
+    }
+    let status = MimePart::new("message/delivery-status", BodyPart::Binary(status.into_bytes().into()))
+        .transfer_encoding("7bit");
+    let kind = ContentType::new("multipart/report")
+        .attribute("report-type", "delivery-status")
+        .attribute("boundary", boundary(frame, "r"));
+    message(frame, filled, MimePart::new(kind, vec![words(frame, filled), status]))
+}
+
+/// A notice for people only.
+pub(super) fn letter(frame: &Frame<'_>, filled: &Filled) -> Vec<u8> {
+    message(frame, filled, words(frame, filled))
+}
+
+fn message(frame: &Frame<'_>, filled: &Filled, body: MimePart<'_>) -> Vec<u8> {
+    let mut builder = MessageBuilder::new()
+        .from(Address::new_address(Some(frame.marketplace.to_owned()), format!("postmaster@{}", frame.domain)))
+        .to(Address::new_address(None::<String>, frame.to.expose().to_owned()))
+        .subject(Text::new(filled.subject.clone()))
+        .header("Date", Raw::new(frame.now.rfc5322()))
+        .message_id(MessageId::new(frame.message_id.to_owned()))
+        .header("MIME-Version", Raw::new("1.0"))
+        // RFC 3834 5, and the name that Exchange goes by: nobody's machine is to answer.
+        .header("Auto-Submitted", Raw::new("auto-replied"))
+        .header("X-Auto-Response-Suppress", Raw::new("All"))
+        .header(LOOP_MARK, Raw::new(frame.domain.to_owned()));
+    if let Some(id) = frame.original_id.filter(|id| is_message_id(id)) {
+        builder = builder.in_reply_to(id.to_owned()).references(id.to_owned());
+    }
+    let mut out = Vec::with_capacity(4096);
+    builder.body(body).serialize(&mut out);
+    out
+}
+
+/// The text, plain and as HTML.
+fn words<'a>(frame: &Frame<'_>, filled: &'a Filled) -> MimePart<'a> {
+    let part = |kind: &'static str, text: &str| {
+        MimePart::new(ContentType::new(kind).attribute("charset", "utf-8"), text.replace('\n', "\r\n"))
+            .language(filled.language.clone())
+    };
+    let kind = ContentType::new("multipart/alternative").attribute("boundary", boundary(frame, "a"));
+    MimePart::new(kind, vec![part("text/plain", &filled.text), part("text/html", &filled.html)])
+}
+
+/// A boundary that cannot stand in a base 64 or quoted-printable body, nor begin a line of ours.
+fn boundary(frame: &Frame<'_>, which: &str) -> String {
+    format!("=_{which}_{}", frame.about)
+}
+
+/// Whether a stranger's Message-ID may be written into a header: printable ASCII, one line, no brackets that
+/// would begin another.
+fn is_message_id(id: &str) -> bool {
+    (3..=250).contains(&id.len()) && id.contains('@') && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b))
+}
