@@ -1,9 +1,11 @@
 //! Floor 5: the server's certificate, read from PEM files and read again on SIGHUP; and the client's side of TLS.
 
 use arc_swap::ArcSwap;
-use rustls::crypto::CryptoProvider;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -89,6 +91,72 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Tls
         .with_single_cert(chain, secret)
         .map_err(unusable)?;
     Ok(Arc::new(config))
+}
+
+/// The client's two ways to use TLS.
+#[derive(Clone)]
+pub struct ClientTls {
+    /// The certificate must be good and have the server's name: routes that the operator wrote as `smtps://`.
+    pub verified: Arc<rustls::ClientConfig>,
+    /// Any certificate will do: better than none, where the other way is plain text (RFC 7435).
+    pub opportunistic: Arc<rustls::ClientConfig>,
+}
+
+impl ClientTls {
+    /// With the system's roots, and those of Mozilla beside them.
+    ///
+    /// # Errors
+    /// The provider lacks the protocol versions.
+    pub fn new() -> Result<Self, rustls::Error> {
+        let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let builder = || {
+            rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()
+        };
+        let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
+        let any = Arc::new(AnyCertificate(provider()));
+        let opportunistic = builder()?.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();
+        Ok(Self { verified: Arc::new(verified), opportunistic: Arc::new(opportunistic) })
+    }
+}
+
+/// Takes any certificate, but still checks that the server holds its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 #[cfg(test)]

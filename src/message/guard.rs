@@ -123,7 +123,7 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     }
     let percent = super::mime::percent_decode(&String::from_utf8_lossy(text));
     let text = String::from_utf8_lossy(&percent).into_owned();
-    let text = mail_parser::decoders::html::html_to_text(&text.replace('<', " ").replace('>', " "));
+    let text = mail_parser::decoders::html::html_to_text(&text.replace(['<', '>'], " "));
     let mut out = Vec::with_capacity(text.len());
     for c in text.chars() {
         match c {

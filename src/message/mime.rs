@@ -3,6 +3,8 @@
 //! mail-parser's tree is not used for mail from outside: dropping a deep one overflows the stack.
 
 use super::headers::{self, Field};
+use std::borrow::Cow;
+
 use super::text::{decode_base64, decode_charset, decode_q, decode_words};
 
 /// How a body is encoded for transport.
@@ -85,11 +87,11 @@ impl<'a> Part<'a> {
 
     /// The body, its transfer encoding taken off.
     #[must_use]
-    pub fn decoded(&self) -> Vec<u8> {
+    pub fn decoded(&self) -> Cow<'a, [u8]> {
         match self.encoding {
-            Encoding::Identity => self.body.to_vec(),
-            Encoding::Base64 => decode_base64(self.body),
-            Encoding::QuotedPrintable => decode_q(self.body, false),
+            Encoding::Identity => Cow::Borrowed(self.body),
+            Encoding::Base64 => Cow::Owned(decode_base64(self.body)),
+            Encoding::QuotedPrintable => Cow::Owned(decode_q(self.body, false)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
 use super::inspect::LOOP_MARK;
-use super::mime::{Encoding, Part};
+use super::mime::Part;
 use super::scrub::{Replacement, scrub, scrubbed};
 use super::text::{
     decode_charset, decode_words, encode_base64, encode_name, encode_qp, encode_unstructured, parameter,
@@ -209,15 +209,8 @@ impl Writer<'_> {
 
     /// A message inside the message: cleaned by the same rules.
     fn message(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        let decoded;
-        let raw = match part.encoding {
-            Encoding::Identity => part.body,
-            _ => {
-                decoded = part.decoded();
-                &decoded
-            }
-        };
-        let inner = Part::read(raw, false);
+        let raw = part.decoded();
+        let inner = Part::read(&raw, false);
         self.line("Content-Type", "message/rfc822");
         self.disposition(part);
         self.out.extend_from_slice(b"\r\n");
@@ -239,7 +232,7 @@ impl Writer<'_> {
         let text = decode_charset(&bytes, charset);
         let attached = part.disposition.value == "attachment";
         let mut changed = scrub(&text, html, self.order.replacements);
-        if html && memchr::memmem::find(bytes.as_slice(), b"cid:").is_some() {
+        if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
         }
         let footer = if attached || !matches!(part.kind.value.as_str(), "text/plain" | "text/html") {
@@ -261,9 +254,9 @@ impl Writer<'_> {
         let (charset, body) = match &changed {
             Some(text) => ("utf-8".to_owned(), text.clone().into_bytes()),
             None if !charset.is_empty() && charset.is_ascii() && charset.len() < 40 => {
-                (charset.to_ascii_lowercase(), bytes)
+                (charset.to_ascii_lowercase(), bytes.into_owned())
             }
-            None if bytes.is_ascii() => ("us-ascii".to_owned(), bytes),
+            None if bytes.is_ascii() => ("us-ascii".to_owned(), bytes.into_owned()),
             None => ("utf-8".to_owned(), text.into_owned().into_bytes()),
         };
         parameter(&mut kind, "charset", &charset);

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod opt_out;
 pub mod quota;
 pub mod reason;
+pub mod retry;
 #[cfg(test)]
 mod tests;
 

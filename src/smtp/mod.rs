@@ -5,6 +5,7 @@
 //!
 //! Not here: anything about marketplaces. What a recipient is, and what becomes of a message, is the [`Handler`]'s.
 
+pub mod client;
 pub mod command;
 mod connection;
 pub mod data;

@@ -36,6 +36,18 @@ pub enum Kind {
     Forward,
 }
 
+impl Kind {
+    /// The word used in the CLI and the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Notice => "notice",
+            Self::Forward => "forward",
+        }
+    }
+}
+
 /// To whom it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
