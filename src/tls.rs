@@ -110,9 +110,7 @@ impl ClientTls {
     pub fn new() -> Result<Self, rustls::Error> {
         let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let builder = || {
-            rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()
-        };
+        let builder = || rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
         let any = Arc::new(AnyCertificate(provider()));
         let opportunistic = builder()?.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();

@@ -6,6 +6,7 @@
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
 
 pub mod author;
+pub mod bounce;
 pub mod guard;
 pub mod headers;
 pub mod inspect;

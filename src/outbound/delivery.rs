@@ -4,6 +4,7 @@ use super::House;
 use super::route::{Destination, NoServer, Routes, Server, maildir_name, servers};
 use crate::config::Config;
 use crate::dns::Dns;
+use crate::policy::failure::FailureClass;
 use crate::smtp::client::{Client, Failure, Mail, Security, Stage};
 use crate::store::queue::Item;
 use crate::store::{Store, StoreError};
@@ -36,6 +37,8 @@ pub enum Outcome {
     Failed {
         /// Why.
         why: String,
+        /// What the author is told.
+        class: FailureClass,
     },
 }
 
@@ -53,17 +56,21 @@ fn later(why: impl Into<String>) -> Outcome {
     Outcome::Later { why: why.into(), reached: true }
 }
 
+fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
+    Outcome::Failed { why: why.into(), class }
+}
+
 impl Means {
     /// Delivers an item over `kept`, or a new connection, which is kept there if it is good for more.
     pub(super) async fn attempt(&self, item: &Item, bytes: Option<Bytes>, kept: &mut Option<Client>) -> Outcome {
         let address = match self.store.read(|view| view.item_address(item)) {
             Ok(Some(address)) => address,
-            Ok(None) => return Outcome::Failed { why: "the receiver is gone".to_owned() },
+            Ok(None) => return failed("the receiver is gone", FailureClass::Gone),
             Err(error) => return trouble(&error),
         };
         let bytes = match bytes.map_or_else(|| self.house.load(item), |bytes| Ok(Some(bytes))) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Outcome::Failed { why: "the message is not kept any more".to_owned() },
+            Ok(None) => return failed("the message is not kept any more", FailureClass::Other),
             Err(error) => return trouble(&error),
         };
         match self.routes.destination(address.domain()) {
@@ -114,7 +121,13 @@ impl Means {
                     *kept = None;
                 }
                 let why = failure.to_string();
-                if failure.is_permanent() { Outcome::Failed { why } } else { later(why) }
+                match failure {
+                    Failure::Refused(_, code) if failure.is_permanent() => {
+                        failed(why, FailureClass::of_reply(code.code, code.enhanced))
+                    }
+                    _ if failure.is_permanent() => failed(why, FailureClass::Other),
+                    _ => later(why),
+                }
             }
         }
     }
@@ -131,7 +144,7 @@ impl Means {
         };
         let found = found.map_err(|none| match none {
             NoServer::Dns => Outcome::Later { why: none.as_str().to_owned(), reached: false },
-            none => Outcome::Failed { why: none.as_str().to_owned() },
+            none => failed(none.as_str(), FailureClass::NoDomain),
         })?;
         let times = &self.config.delivery.timeouts;
         let mut last = Failure::Network(Stage::Connect);

@@ -11,6 +11,7 @@ mod tests;
 pub use delivery::Outcome;
 pub use queue::{Outbound, Start};
 
+use crate::policy::failure::FailureClass;
 use crate::store::queue::Item;
 use crate::store::{Change, Result};
 use crate::types::Time;
@@ -31,7 +32,7 @@ pub trait House: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store's trouble.
-    fn given_up(&self, change: &Change<'_>, item: &Item, why: &str, now: Time) -> Result<()>;
+    fn given_up(&self, change: &Change<'_>, item: &Item, class: FailureClass, now: Time) -> Result<()>;
 
     /// The item has waited for long; queues what its author is told, in the same transaction.
     ///

@@ -8,6 +8,7 @@ use super::route::{Destination, Routes};
 use crate::config::Config;
 use crate::dns::Dns;
 use crate::metrics::{Metrics, count};
+use crate::policy::failure::FailureClass;
 use crate::policy::retry;
 use crate::store::Store;
 use crate::store::queue::{Item, Settle};
@@ -176,9 +177,11 @@ fn waiting(shared: &Shared) -> usize {
 fn push(shared: &Arc<Shared>, job: Job) {
     let destination = shared.means.routes.destination(&job.item.domain);
     shared.held.fetch_add(1, Ordering::Relaxed);
-    let lane = Arc::clone(lanes(shared).entry(destination.clone()).or_insert_with(|| {
-        Arc::new(Lane { state: Mutex::default(), more: Notify::new() })
-    }));
+    let lane = Arc::clone(
+        lanes(shared)
+            .entry(destination.clone())
+            .or_insert_with(|| Arc::new(Lane { state: Mutex::default(), more: Notify::new() })),
+    );
     let most = shared.means.config.queue.concurrency_per_destination;
     let spawn = {
         let mut state = lane.state();
@@ -332,7 +335,8 @@ fn settle_one(
         }
         Outcome::Later { why, .. } if !old => {
             count(&shared.metrics.deliveries, "deferred");
-            let wait = retry::wait(item.attempts, settings.retry_first.0, settings.retry_longest.0, SystemRandom.number());
+            let wait =
+                retry::wait(item.attempts, settings.retry_first.0, settings.retry_longest.0, SystemRandom.number());
             let wait = if why == "the destination is busy" { BACK + wait / 16 } else { wait };
             tracing::info!(%id, kind = item.kind.as_str(), attempts = item.attempts, %why, "deferred");
             let there = change.settle(item, &Settle::Again { due: now.plus(wait), why: why.clone() }, now)?;
@@ -341,11 +345,16 @@ fn settle_one(
                 shared.means.house.delayed(change, item, now)?;
             }
         }
-        Outcome::Later { why, .. } | Outcome::Failed { why } => {
+        Outcome::Later { .. } | Outcome::Failed { .. } => {
+            let (why, class) = match outcome {
+                Outcome::Failed { why, class } => (why.as_str(), *class),
+                Outcome::Later { why, .. } => (why.as_str(), FailureClass::Expired),
+                Outcome::Delivered => return Ok(()),
+            };
             count(&shared.metrics.deliveries, "failed");
             tracing::warn!(%id, kind = item.kind.as_str(), attempts = item.attempts, %why, "failed");
-            if change.settle(item, &Settle::Failed { why: why.clone() }, now)? {
-                shared.means.house.given_up(change, item, why, now)?;
+            if change.settle(item, &Settle::Failed { why: why.to_owned() }, now)? {
+                shared.means.house.given_up(change, item, class, now)?;
             }
         }
     }

@@ -250,16 +250,36 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn thread_entry(&self, id: MessageId) -> Result<Option<ThreadEntry>> {
-        let sql = "SELECT pair, author, thread, original FROM message WHERE id = ?1";
+        let sql = "SELECT pair, author, thread, original, received FROM message WHERE id = ?1";
         let entry = self.0.prepare_cached(sql)?.query_row([id.0], |row| {
             Ok(ThreadEntry {
                 pair: row.get::<_, Option<i64>>(0)?.map(PairId),
                 author: role_of(row.get(1)?),
                 thread: MessageId(row.get(2)?),
                 original: row.get(3)?,
+                received: Time(row.get(4)?),
             })
         });
         Ok(entry.optional()?)
+    }
+
+    /// Whether an automatic message of `author` in `pair` was relayed since `since`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn automatic_since(&self, pair: PairId, author: Role, since: Time) -> Result<bool> {
+        let sql = "SELECT 1 FROM message WHERE pair = ?1 AND id >= ?2 AND author = ?3 AND automatic = 1 AND verdict = 'relay'";
+        let first = MessageId::after(MessageId(0), since, 0);
+        Ok(self.0.prepare_cached(sql)?.exists([pair.0, first.0, role_number(author)])?)
+    }
+
+    /// Whether `what` happened to a message since `since`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn event_since(&self, id: MessageId, what: &str, since: Time) -> Result<bool> {
+        let sql = "SELECT 1 FROM event WHERE message = ?1 AND what = ?2 AND at >= ?3";
+        Ok(self.0.prepare_cached(sql)?.exists(params![id.0, what, since.0])?)
     }
 
     /// A message's walk after its verdict, oldest first.
@@ -297,6 +317,8 @@ pub struct ThreadEntry {
     pub thread: MessageId,
     /// The author's own Message-ID.
     pub original: Option<String>,
+    /// When it was received.
+    pub received: Time,
 }
 
 impl Change<'_> {

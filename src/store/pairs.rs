@@ -94,6 +94,16 @@ impl View<'_> {
         })
     }
 
+    /// The marketplace of a pair, by its id in the configuration.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn marketplace_of(&self, pair: PairId) -> Result<String> {
+        let sql = "SELECT m.name FROM pair p JOIN party b ON b.id = p.buyer JOIN marketplace m ON m.id = b.marketplace \
+                   WHERE p.id = ?1";
+        Ok(self.0.prepare_cached(sql)?.query_row([pair.0], |row| row.get(0))?)
+    }
+
     /// The pair of two parties, if it exists.
     ///
     /// # Errors

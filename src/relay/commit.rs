@@ -1,0 +1,190 @@
+//! One transaction for all that a message leads to; then the reply.
+
+use super::Relay;
+use super::judge::{Judged, Letter};
+use crate::metrics::Decision as Label;
+use crate::policy::quota::Day;
+use crate::policy::{Decision, Reason, Verdict};
+use crate::store::queue::{Item, Kind, NewItem, Recipient};
+use crate::store::{Change, NewMessage, Result};
+use crate::types::{Reply, Role, Time};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// What the transaction came to.
+struct Written {
+    decisions: Vec<Decision>,
+    leased: Vec<(Item, Bytes)>,
+    notices: bool,
+}
+
+impl Relay {
+    /// Writes everything, hands what goes out to the queue, and answers.
+    pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Reply {
+        if judged.letters.is_empty() && judged.reports.is_empty() && !judged.forward {
+            return judged.otherwise;
+        }
+        let judged = Arc::new(judged);
+        let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
+        let written = match self.store.write(move |change| relay.write_all(change, &work)).await {
+            Ok(written) => written,
+            Err(error) => {
+                tracing::error!(%error, "cannot keep a message");
+                return error.reply();
+            }
+        };
+        for (letter, decision) in judged.letters.iter().zip(&written.decisions) {
+            let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
+            self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
+            let (id, author, size) = (letter.id, letter.author.as_str(), judged.raw.len());
+            tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
+        }
+        if let Some(outbound) = self.outbound.get() {
+            written.leased.into_iter().for_each(|(item, bytes)| outbound.submit(item, bytes));
+            if written.notices {
+                outbound.kick();
+            }
+        }
+        reply(&judged, &written.decisions)
+    }
+
+    fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
+        let mut written = Written { decisions: Vec::new(), leased: Vec::new(), notices: false };
+        let mut body = None;
+        for letter in &judged.letters {
+            let decision = self.counted(change, letter, judged.at)?;
+            // A stranger's mail is not kept: anybody could fill the disk with it. What a party wrote is.
+            let keep = decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean);
+            let kept = match (keep, body) {
+                (false, _) => None,
+                (true, Some(body)) => Some(body),
+                (true, None) => {
+                    body = Some(change.insert_body(&judged.body)?);
+                    body
+                }
+            };
+            change.insert_message(&row(letter, &decision, judged, kept))?;
+            if let Some(place) = letter.place {
+                change.record(letter.id, judged.at, "stopped-by-guard", place)?;
+            }
+            if decision.verdict == Verdict::Relay {
+                self.queue_letter(change, letter, judged.at, &mut written)?;
+            }
+            if decision.answer {
+                self.opt_out_reply(change, letter, judged.at)?;
+                written.notices = true;
+            }
+            written.decisions.push(decision);
+        }
+        written.notices |= self.partial_notice(change, judged, &written.decisions)?;
+        for report in &judged.reports {
+            written.notices |= self.take_report(change, report, judged.at)?;
+        }
+        if judged.forward {
+            self.forward(change, judged)?;
+            written.notices = true;
+        }
+        Ok(written)
+    }
+
+    /// The decision, with the quota counted in this transaction, so that parallel sessions cannot overrun it.
+    fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Decision> {
+        if letter.author != Role::Seller || !letter.decision.counts() {
+            return Ok(letter.decision.clone());
+        }
+        let quota = self.quota(change, letter, now)?;
+        if quota.used >= quota.limit {
+            let verdict = match self.config.policy.quota.over {
+                crate::config::OverQuota::Reject => Verdict::Reject,
+                crate::config::OverQuota::Defer => Verdict::Defer,
+            };
+            let reason = Reason::OverQuota { limit: quota.limit, opens: quota.opens };
+            return Ok(Decision { verdict, reason, answer: false });
+        }
+        change.count_quota(letter.pair.seller.id, Day::at(now, &letter.shop.zone).starts)?;
+        Ok(letter.decision.clone())
+    }
+
+    fn queue_letter(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<()> {
+        let receiver = letter.pair.party(letter.author.other());
+        let (Some(address), Some(bytes)) = (&receiver.main, &letter.outgoing) else { return Ok(()) };
+        let new = NewItem {
+            message: letter.id,
+            kind: Kind::Relay,
+            recipient: Recipient::Party(receiver.id),
+            domain: address.domain().to_owned(),
+            content: None,
+        };
+        // With the queue at hand the item is delivered from memory, right after the commit.
+        let leased = self.outbound.get().is_some();
+        let item = change.enqueue(&new, now, leased)?;
+        if leased {
+            written.leased.push((item, bytes.clone()));
+        }
+        if letter.author == Role::Seller && !letter.automatic {
+            change.answered(letter.pair.id)?;
+        }
+        Ok(())
+    }
+
+    /// Mail to postmaster and abuse goes to the operator as it came.
+    fn forward(&self, change: &Change<'_>, judged: &Judged) -> Result<()> {
+        let Some(operator) = &self.operator else { return Ok(()) };
+        let id = self.next_id(judged.at);
+        let body = change.insert_body(&judged.body)?;
+        change.insert_message(&NewMessage {
+            id,
+            pair: None,
+            author: Role::Buyer,
+            body: Some(body),
+            received: judged.at,
+            size: judged.raw.len(),
+            verdict: "relay",
+            reason: "operator",
+            thread: id,
+            original: None,
+            subject: String::new(),
+            automatic: false,
+            needs_response: false,
+            fate: "queued",
+        })?;
+        let recipient = Recipient::Address(operator.clone());
+        let domain = operator.domain().to_owned();
+        let new = NewItem { message: id, kind: Kind::Forward, recipient, domain, content: None };
+        change.enqueue(&new, judged.at, false)?;
+        Ok(())
+    }
+}
+
+fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>) -> NewMessage {
+    let relayed = decision.verdict == Verdict::Relay;
+    NewMessage {
+        id: letter.id,
+        pair: Some(letter.pair.id),
+        author: letter.author,
+        body,
+        received: judged.at,
+        size: judged.raw.len(),
+        verdict: decision.verdict.as_str(),
+        reason: decision.reason.as_str(),
+        thread: letter.thread,
+        // Only what was relayed can be answered.
+        original: letter.original.clone().filter(|_| relayed),
+        subject: if body.is_some() { letter.subject.clone() } else { String::new() },
+        automatic: letter.automatic,
+        needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,
+        fate: if relayed { "queued" } else { "none" },
+    }
+}
+
+/// One reply for all recipients: positive if one of them is accepted; the others are told by a notice.
+fn reply(judged: &Judged, decisions: &[Decision]) -> Reply {
+    let replies: Vec<Reply> = judged.letters.iter().zip(decisions).map(|(l, d)| d.reply(l.id)).collect();
+    let accepted = replies.iter().find(|reply| reply.is_positive());
+    // If all are refused, one that may pass later wins: the sender's server tries again, and hears the rest then.
+    let later = || replies.iter().find(|reply| reply.code() < 500);
+    match accepted.or_else(later).or(replies.first()) {
+        Some(reply) => reply.clone(),
+        None => judged.otherwise.clone(),
+    }
+}

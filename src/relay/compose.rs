@@ -1,0 +1,136 @@
+//! What goes out: ids mapped to those that the receiver knows, addresses to aliases, and the guard's last look. The same again when an item is loaded after a
+//! restart.
+
+use super::judge::Letter;
+use super::{Arrived, Relay};
+use crate::message::{Inspection, Order, Replacement, Unclean, guard, inspect, rewrite};
+use crate::policy::{Decision, Reason};
+use crate::store::queue::{Item, Kind};
+use crate::store::{Pair, Result, StoreError, View};
+use crate::types::token::Purpose;
+use crate::types::{AddressKey, MessageId, Role, Time};
+use bytes::Bytes;
+
+impl Relay {
+    /// Writes the letter's outgoing message, or changes its decision if that cannot be done safely.
+    pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter) -> Result<()> {
+        let written = self.store.read(|view| self.written(view, &arrived.raw, inspection, letter, arrived.at))?;
+        match written {
+            Ok(bytes) => letter.outgoing = Some(bytes),
+            Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
+            Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
+            Err(Stop::Leak(place)) => {
+                self.metrics.guard_stops.inc();
+                letter.decision = Decision::reject(Reason::Unclean);
+                letter.place = Some(place);
+            }
+        }
+        Ok(())
+    }
+
+    fn written(
+        &self,
+        view: &View<'_>,
+        raw: &[u8],
+        inspection: &Inspection,
+        letter: &Letter,
+        received: Time,
+    ) -> Result<std::result::Result<Bytes, Stop>> {
+        let map = |ids: &[String]| -> Result<Vec<String>> {
+            let mut mapped = Vec::new();
+            for id in ids {
+                mapped.extend(self.mapped(view, letter, id)?);
+            }
+            mapped.dedup();
+            Ok(mapped)
+        };
+        let (in_reply_to, references) = (map(&inspection.in_reply_to)?, map(&inspection.references)?);
+        let pair = &letter.pair;
+        let (secrets, replacements) = secrets(pair);
+        let (from, to) = (letter.author, letter.author.other());
+        let order = Order {
+            hostname: &self.config.hostname,
+            received,
+            id: letter.id.to_string(),
+            from: (&pair.party(from).name, pair.alias(from)),
+            to: pair.alias(to),
+            message_id: self.message_id(letter.id, &letter.shop.domain),
+            in_reply_to,
+            references,
+            replacements: &replacements,
+            footer: None,
+            limits: &self.config.limits,
+        };
+        Ok(match rewrite(raw, &order) {
+            Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
+                Ok(()) => Ok(rewritten.bytes.into()),
+                Err(place) => Err(Stop::Leak(place.as_str())),
+            },
+            Err(Unclean::Encrypted) => Err(Stop::Encrypted),
+            Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
+        })
+    }
+
+    /// Our Message-ID of a message: a signed token, so that it is known again without a table, and nobody can probe for others.
+    pub(super) fn message_id(&self, message: MessageId, domain: &str) -> String {
+        format!("{}@{domain}", self.store.secret().token(Purpose::MessageId, message))
+    }
+
+    /// The message of this pair that an id names, as its author knows it: one that the author received from us, or one of the author's own.
+    pub(super) fn known_id(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<MessageId>> {
+        let ours = id.split_once('@').filter(|(_, domain)| domain.eq_ignore_ascii_case(&letter.shop.domain));
+        if let Some((token, _)) = ours
+            && let Some(message) = self.store.secret().read(Purpose::MessageId, token)
+        {
+            return Ok(Some(message));
+        }
+        view.message_by_original(letter.pair.id, letter.author, id)
+    }
+
+    /// An id in the author's mail, as the receiver knows it. `None` for what this pair does not know: it could tell of others.
+    fn mapped(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<String>> {
+        let Some(message) = self.known_id(view, letter, id)? else { return Ok(None) };
+        let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else {
+            return Ok(None);
+        };
+        Ok(if entry.author == letter.author {
+            Some(self.message_id(message, &letter.shop.domain))
+        } else {
+            entry.original
+        })
+    }
+
+    /// The finished bytes of a queued item, made again from what the store keeps.
+    pub(super) fn rebuilt(&self, item: &Item) -> Result<Option<Bytes>> {
+        match item.kind {
+            Kind::Notice => Ok(self.store.read(|view| view.item_content(item.id))?.map(Bytes::from)),
+            Kind::Forward => Ok(self.store.read(|view| view.raw(item.message))?.map(Bytes::from)),
+            Kind::Relay => self.store.read(|view| self.relayed(view, item.message)),
+        }
+    }
+
+    fn relayed(&self, view: &View<'_>, id: MessageId) -> Result<Option<Bytes>> {
+        let (Some(entry), Some(raw)) = (view.thread_entry(id)?, view.raw(id)?) else { return Ok(None) };
+        let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(None) };
+        let Some(shop) = self.shop_of_marketplace(&pair.buyer.marketplace) else {
+            return Err(StoreError::Refused("the message's marketplace is not in the configuration".to_owned()));
+        };
+        let Ok(inspection) = inspect(&raw, false, &self.config.limits) else { return Ok(None) };
+        let letter = Letter::new(id, shop, pair, entry.author);
+        Ok(self.written(view, &raw, &inspection, &letter, entry.received)?.ok())
+    }
+}
+
+/// Why a message cannot go out.
+enum Stop {
+    Encrypted,
+    Malformed,
+    Leak(&'static str),
+}
+
+/// Every address that either party has or had, and what stands in its place.
+fn secrets(pair: &Pair) -> (Vec<AddressKey>, Vec<Replacement>) {
+    let sides = [Role::Buyer, Role::Seller].into_iter();
+    let known = sides.flat_map(|role| pair.party(role).known.iter().map(move |key| (key, pair.alias(role))));
+    known.map(|(key, alias)| (key.clone(), Replacement::new(key, Some(alias)))).unzip()
+}

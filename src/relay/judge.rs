@@ -1,0 +1,263 @@
+//! Facts and verdicts: each recipient's facts are gathered once, into one plain struct, and the policy decides.
+
+use super::target::Target;
+use super::{Arrived, Relay, Shop};
+use crate::config::AuthenticationMode;
+use crate::message::author::AuthorFault;
+use crate::message::{Inspection, Malformed, inspect};
+use crate::policy::author::{Author, Proof, other_mailbox};
+use crate::policy::content::{Content, Part};
+use crate::policy::opt_out::{KnownBy, MayAnswer, Thread, is_critical};
+use crate::policy::quota::{Day, Use, limit, window_start};
+use crate::policy::{Decision, Facts, Hops, Reason, Verdict, decide};
+use crate::store::{Body, Pair, StoreError, View};
+use crate::types::{MessageId, Reply, Role, Time};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A message, judged for each of its recipients.
+pub(super) struct Judged {
+    pub(super) raw: Bytes,
+    pub(super) at: Time,
+    pub(super) body: Body,
+    pub(super) letters: Vec<Letter>,
+    pub(super) reports: Vec<Report>,
+    /// For the operator.
+    pub(super) forward: bool,
+    /// The reply where no recipient is left to decide about.
+    pub(super) otherwise: Reply,
+}
+
+/// What one recipient's message came to.
+pub(super) struct Letter {
+    pub(super) id: MessageId,
+    pub(super) shop: Arc<Shop>,
+    pub(super) pair: Pair,
+    pub(super) author: Role,
+    pub(super) decision: Decision,
+    pub(super) thread: MessageId,
+    pub(super) original: Option<String>,
+    pub(super) subject: String,
+    pub(super) automatic: bool,
+    /// Where the guard found an address.
+    pub(super) place: Option<&'static str>,
+    /// What goes out, if it is relayed.
+    pub(super) outgoing: Option<Bytes>,
+}
+
+impl Letter {
+    /// A letter of which only this is known: refused, until something better is decided.
+    pub(super) fn new(id: MessageId, shop: &Arc<Shop>, pair: Pair, author: Role) -> Self {
+        Self {
+            id,
+            shop: Arc::clone(shop),
+            pair,
+            author,
+            decision: Decision::reject(Reason::Malformed),
+            thread: id,
+            original: None,
+            subject: String::new(),
+            automatic: false,
+            place: None,
+            outgoing: None,
+        }
+    }
+}
+
+/// A delivery report, or another automatic answer, to a message that we sent.
+pub(super) struct Report {
+    pub(super) message: MessageId,
+    pub(super) raw: Bytes,
+}
+
+/// The thread that a message continues.
+pub(super) struct Continued {
+    pub(super) first: MessageId,
+    pub(super) known: Option<Thread>,
+}
+
+impl Relay {
+    /// Decides about a message for each of its recipients, and writes what goes out. Reads the store, changes nothing.
+    pub(super) fn judge(&self, arrived: Arrived) -> Judged {
+        let Arrived { client, envelope, raw, at } = &arrived;
+        let inspection = inspect(raw, envelope.sender.is_none(), &self.config.limits);
+        let mut judged = Judged {
+            raw: raw.clone(),
+            at: *at,
+            body: Body::pack(raw),
+            letters: Vec::new(),
+            reports: Vec::new(),
+            forward: false,
+            otherwise: Reply::new(250, 0, 0, "Ok"),
+        };
+        for recipient in &envelope.recipients {
+            let letter = match self.target(recipient) {
+                Ok(Target::Alias(shop, resolved)) => {
+                    self.store.read(|view| view.pair(resolved.pair)).map(|pair| (shop, pair, resolved.side.other()))
+                }
+                Ok(Target::Bounce(message)) => {
+                    judged.reports.push(Report { message, raw: raw.clone() });
+                    continue;
+                }
+                Ok(Target::Operator) => {
+                    judged.forward = true;
+                    continue;
+                }
+                Err(reply) => {
+                    // It was there at RCPT. The others are not held up by it.
+                    judged.otherwise = reply;
+                    continue;
+                }
+            };
+            let letter = letter.and_then(|(shop, pair, author)| self.letter(&arrived, &inspection, shop, pair, author));
+            match letter {
+                Ok(letter) => judged.letters.push(letter),
+                Err(error) => {
+                    tracing::error!(%error, "cannot gather the facts of a message");
+                    judged.otherwise = error.reply();
+                    judged.letters.clear();
+                    judged.reports.clear();
+                    return judged;
+                }
+            }
+        }
+        tracing::debug!(recipients = envelope.recipients.len(), tls = client.tls, "judged");
+        judged
+    }
+
+    fn letter(
+        &self,
+        arrived: &Arrived,
+        inspection: &Result<Inspection, Malformed>,
+        shop: Arc<Shop>,
+        pair: Pair,
+        author: Role,
+    ) -> Result<Letter, StoreError> {
+        let id = self.next_id(arrived.at);
+        let mut letter = Letter::new(id, &shop, pair, author);
+        let Ok(inspection) = inspection else { return Ok(letter) };
+        letter.subject.clone_from(&inspection.subject);
+        letter.original.clone_from(&inspection.message_id);
+        letter.automatic = inspection.automatic.is_some();
+        if inspection.incomplete {
+            return Ok(letter);
+        }
+        let parts: Vec<Part<'_>> = inspection
+            .leaves
+            .iter()
+            .map(|leaf| Part {
+                path: &leaf.path,
+                name: leaf.name.as_deref(),
+                content_type: &leaf.kind,
+                sniffed: leaf.sniffed,
+                size: leaf.size,
+                listed: &[],
+            })
+            .collect();
+        let continued = self.store.read(|view| self.continued(view, &letter, inspection, arrived.at))?;
+        if let Some(continued) = &continued {
+            letter.thread = continued.first;
+        }
+        let facts = self.facts(arrived, inspection, &letter, &parts, continued.and_then(|c| c.known))?;
+        letter.decision = decide(&facts);
+        if letter.decision.verdict == Verdict::Relay {
+            self.compose(arrived, inspection, &mut letter)?;
+        }
+        Ok(letter)
+    }
+
+    fn facts<'a>(
+        &'a self,
+        arrived: &Arrived,
+        inspection: &'a Inspection,
+        letter: &Letter,
+        parts: &'a [Part<'a>],
+        thread: Option<Thread>,
+    ) -> Result<Facts<'a>, StoreError> {
+        let (author, receiver) = (letter.pair.party(letter.author), letter.pair.party(letter.author.other()));
+        let rules = &self.config.policy;
+        let (who, other) = match &inspection.author {
+            Ok(found) => {
+                let registered = author.addresses.iter().any(|known| known.key() == found.address.key());
+                let sender = arrived.envelope.sender.as_ref();
+                let who = if registered { Author::Party } else { Author::Stranger };
+                (who, other_mailbox(sender, &found.address, &author.addresses))
+            }
+            Err(AuthorFault::Missing) => (Author::Missing, false),
+            Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, false),
+            Err(AuthorFault::Malformed) => (Author::Malformed, false),
+        };
+        let quota = match letter.author {
+            Role::Seller => Some(self.store.read(|view| self.quota(view, letter, arrived.at))?),
+            Role::Buyer => None,
+        };
+        let automatic_today = inspection.automatic.is_some() && {
+            let day = Day::at(arrived.at, &letter.shop.zone);
+            self.store.read(|view| view.automatic_since(letter.pair.id, letter.author, day.starts))?
+        };
+        Ok(Facts {
+            rules,
+            author_role: letter.author,
+            hops: Hops { own_mark: inspection.own_mark, received: inspection.received, limit: self.config.limits.hops },
+            author: who,
+            proof: self.proof(),
+            other_mailbox: other,
+            unauthenticated_allowed: author.unauthenticated,
+            author_suspended: author.suspended,
+            gone: author.removed || receiver.removed,
+            content: Content { size: arrived.raw.len() as u64, parts, encrypted: inspection.encrypted.as_deref() },
+            automatic: inspection.automatic,
+            automatic_today,
+            quota,
+            opted_out: receiver.opted_out,
+            thread,
+            critical: is_critical(&inspection.subject, &rules.opt_out.critical_tags),
+            auto_reply: MayAnswer {
+                wanted: author.auto_replies,
+                null_sender: arrived.envelope.sender.is_none(),
+                answered_today: self.store.read(|view| {
+                    let day = Day::at(arrived.at, &letter.shop.zone);
+                    view.event_since(letter.thread, "opt-out-reply", day.starts)
+                })?,
+            },
+        })
+    }
+
+    /// Whether the author is proved. The checks of SPF, DKIM and DMARC are not there yet: without `mode = "none"`, which `check` allows on loopback
+    /// listeners only, nothing is proved, and nothing passes.
+    fn proof(&self) -> Proof {
+        match self.config.authentication.mode {
+            AuthenticationMode::None => Proof::NotChecked,
+            AuthenticationMode::Verify | AuthenticationMode::Front => Proof::Absent,
+        }
+    }
+
+    pub(super) fn quota(&self, view: &View<'_>, letter: &Letter, now: Time) -> Result<Use, StoreError> {
+        let (seller, rules) = (letter.pair.seller.id, &self.config.policy.quota);
+        let day = Day::at(now, &letter.shop.zone);
+        let orders = view.count_orders(seller, window_start(now, &letter.shop.zone, rules), now)?;
+        Ok(Use { used: view.quota_used(seller, day.starts)?, limit: limit(orders, rules), opens: day.opens })
+    }
+
+    /// The thread that a message continues: the newest id of it that this pair knows, by whichever side.
+    fn continued(
+        &self,
+        view: &View<'_>,
+        letter: &Letter,
+        inspection: &Inspection,
+        now: Time,
+    ) -> Result<Option<Continued>, StoreError> {
+        for id in inspection.in_reply_to.iter().chain(inspection.references.iter().rev()) {
+            let Some(message) = self.known_id(view, letter, id)? else { continue };
+            let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else { continue };
+            let begun = view.thread_entry(entry.thread)?;
+            let known = begun.map(|begun| Thread {
+                begun_by: begun.author,
+                known_by: KnownBy::Headers,
+                age: now.since(begun.received.max(entry.received)),
+            });
+            return Ok(Some(Continued { first: entry.thread, known }));
+        }
+        Ok(None)
+    }
+}

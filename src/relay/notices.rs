@@ -1,0 +1,180 @@
+//! What authors are told: each notice is written and queued inside the transaction that it tells of.
+
+use super::judge::{Judged, Letter};
+use super::{Relay, Shop};
+use crate::metrics::count;
+use crate::notice::{self, Failed, Frame, Name};
+use crate::outbound::House;
+use crate::policy::failure::{FailureClass, of_decision};
+use crate::policy::{Decision, Reason, Verdict};
+use crate::store::queue::{Item, Kind, NewItem, Recipient};
+use crate::store::{Change, Pair, Result};
+use crate::types::token::Purpose;
+use crate::types::{MessageId, Role, Time};
+use bytes::Bytes;
+
+/// A message that a notice is about.
+struct About<'a> {
+    message: MessageId,
+    shop: &'a Shop,
+    pair: &'a Pair,
+    author: Role,
+    received: Time,
+    original: Option<&'a str>,
+}
+
+impl Relay {
+    /// Writes a notice to the author of a message and queues it. An author that is gone gets none.
+    fn tell(
+        &self,
+        change: &Change<'_>,
+        about: &About<'_>,
+        name: Name,
+        now: Time,
+        write: impl FnOnce(&Frame<'_>) -> Vec<u8>,
+    ) -> Result<()> {
+        let author = about.pair.party(about.author);
+        let Some(to) = &author.main else { return Ok(()) };
+        let own = self.next_id(now);
+        let message_id = self.message_id(own, &about.shop.domain);
+        let frame = Frame {
+            texts: &self.texts,
+            marketplace: &about.shop.settings.name,
+            domain: &about.shop.domain,
+            default_language: &about.shop.settings.language,
+            zone: &about.shop.zone,
+            language: &author.language,
+            to,
+            now,
+            message_id: &message_id,
+            about: about.message,
+            received: about.received,
+            original_id: about.original,
+        };
+        count(&self.metrics.notices, name.as_str());
+        let new = NewItem {
+            message: about.message,
+            kind: Kind::Notice,
+            recipient: Recipient::Party(author.id),
+            domain: to.domain().to_owned(),
+            content: Some(write(&frame)),
+        };
+        change.enqueue(&new, now, false)?;
+        Ok(())
+    }
+
+    /// The seller learns why a message was blocked, and how it can pass.
+    pub(super) fn opt_out_reply(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<()> {
+        let about = letter.about(now);
+        change.record(letter.thread, now, "opt-out-reply", "")?;
+        self.tell(change, &about, Name::OptOut, now, |frame| {
+            let receiver = letter.pair.alias(letter.author.other());
+            notice::opt_out_reply(frame, receiver, &letter.subject, &self.config.policy.opt_out.critical_tags)
+        })
+    }
+
+    /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.
+    pub(super) fn partial_notice(&self, change: &Change<'_>, judged: &Judged, decisions: &[Decision]) -> Result<bool> {
+        let accepted = decisions.iter().any(|d| matches!(d.verdict, Verdict::Relay | Verdict::Block));
+        let refused = judged.letters.iter().zip(decisions).filter(|(letter, decision)| {
+            // Nobody is told of an alias that is not his to write to; an answer to all sends a copy to the author's own.
+            let stranger = matches!(decision.reason, Reason::Stranger | Reason::OtherMailbox | Reason::Suspended);
+            matches!(decision.verdict, Verdict::Reject | Verdict::Defer) && !stranger && !letter.automatic
+        });
+        let refused: Vec<_> = refused.collect();
+        let Some((first, _)) = refused.first().filter(|_| accepted) else { return Ok(false) };
+        let failed: Vec<Failed<'_>> = refused
+            .iter()
+            .map(|(letter, decision)| {
+                let (key, status) = of_decision(&decision.reason);
+                Failed { receiver: letter.pair.alias(letter.author.other()), key, status }
+            })
+            .collect();
+        self.tell(change, &first.about(judged.at), Name::Partial, judged.at, |frame| notice::partial(frame, &failed))?;
+        Ok(true)
+    }
+
+    /// Tells the author of a relayed message that it failed. Says whether there was anybody to tell.
+    pub(super) fn tell_failure(
+        &self,
+        change: &Change<'_>,
+        id: MessageId,
+        class: FailureClass,
+        now: Time,
+    ) -> Result<bool> {
+        self.about_stored(change, id, |about| {
+            let receiver = about.pair.alias(about.author.other());
+            let failed = Failed::delivery(receiver, class);
+            self.tell(change, about, Name::Failure, now, |frame| notice::failure(frame, &failed))
+        })
+    }
+
+    fn about_stored(
+        &self,
+        change: &Change<'_>,
+        id: MessageId,
+        tell: impl FnOnce(&About<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let Some(entry) = change.thread_entry(id)? else { return Ok(false) };
+        let Some(pair) = entry.pair.map(|pair| change.pair(pair)).transpose()? else { return Ok(false) };
+        let Some(shop) = self.shop_of_marketplace(&pair.buyer.marketplace) else { return Ok(false) };
+        let original = entry.original.as_deref();
+        let (author, received) = (entry.author, entry.received);
+        tell(&About { message: id, shop, pair: &pair, author, received, original })?;
+        Ok(true)
+    }
+}
+
+impl Letter {
+    fn about(&self, received: Time) -> About<'_> {
+        About {
+            message: self.id,
+            shop: &self.shop,
+            pair: &self.pair,
+            author: self.author,
+            received,
+            original: self.original.as_deref(),
+        }
+    }
+}
+
+impl House for Relay {
+    fn load(&self, item: &Item) -> Result<Option<Bytes>> {
+        self.rebuilt(item)
+    }
+
+    /// Relayed mail carries a signed address of ours, so that bounces come back here; notices carry none (RFC 3834 3.3). What the operator gets keeps nobody's
+    /// address either: its bounces would be lost all the same.
+    fn return_path(&self, item: &Item) -> Option<String> {
+        if item.kind != Kind::Relay {
+            return None;
+        }
+        let shop = self.store.read(|view| {
+            let pair = view.thread_entry(item.message)?.and_then(|entry| entry.pair);
+            pair.map(|pair| view.marketplace_of(pair)).transpose()
+        });
+        let domain = &self.shop_of_marketplace(shop.ok()??.as_str())?.domain;
+        let token = self.store.secret().token(Purpose::Bounce, item.message);
+        Some(format!("{}+{token}@{domain}", Purpose::Bounce.word()))
+    }
+
+    fn given_up(&self, change: &Change<'_>, item: &Item, class: FailureClass, now: Time) -> Result<()> {
+        // A notice that cannot be delivered is not followed by another one.
+        if item.kind == Kind::Relay {
+            self.tell_failure(change, item.message, class, now)?;
+        }
+        Ok(())
+    }
+
+    fn delayed(&self, change: &Change<'_>, item: &Item, now: Time) -> Result<()> {
+        if item.kind != Kind::Relay {
+            return Ok(());
+        }
+        let until = item.queued.plus(self.config.queue.expire.0);
+        self.about_stored(change, item.message, |about| {
+            let receiver = about.pair.alias(about.author.other());
+            self.tell(change, about, Name::Delayed, now, |frame| notice::delayed(frame, receiver, until))
+        })?;
+        Ok(())
+    }
+}

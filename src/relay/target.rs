@@ -1,0 +1,62 @@
+//! Who or what stands behind a recipient.
+
+use super::{Relay, Shop};
+use crate::policy::reason::NO_SUCH_ADDRESS;
+use crate::store::Resolved;
+use crate::types::token::Purpose;
+use crate::types::{Address, Alias, MessageId, Reply};
+use std::sync::Arc;
+
+/// A recipient, understood.
+pub(super) enum Target {
+    /// An alias of a pair whose parties are both there.
+    Alias(Arc<Shop>, Resolved),
+    /// The signed envelope sender of a message that we sent.
+    Bounce(MessageId),
+    /// Postmaster or abuse.
+    Operator,
+}
+
+/// Addresses that every mail domain has, RFC 2142.
+const OPERATOR: &[&str] = &["postmaster", "abuse"];
+
+impl Relay {
+    /// Looks a recipient up. Aliases that never were, and those of removed parties, get the same words.
+    pub(super) fn target(&self, recipient: &Address) -> Result<Target, Reply> {
+        let local = recipient.local().to_ascii_lowercase();
+        let operator = OPERATOR.contains(&local.as_str());
+        let Some(shop) = self.shops.get(recipient.domain()) else {
+            let ours = recipient.domain().eq_ignore_ascii_case(&self.config.hostname);
+            return match &self.operator {
+                Some(_) if ours && operator => Ok(Target::Operator),
+                _ => Err(Reply::new(550, 7, 1, "No relaying here")),
+            };
+        };
+        let unknown = || Reply::new(550, 1, 1, NO_SUCH_ADDRESS);
+        if operator {
+            return if self.operator.is_some() { Ok(Target::Operator) } else { Err(unknown()) };
+        }
+        if let Some((word, token)) = local.split_once('+') {
+            let message = Purpose::of_word(word)
+                .filter(|purpose| *purpose == Purpose::Bounce)
+                .and_then(|purpose| self.store.secret().read(purpose, token));
+            return message.map(Target::Bounce).ok_or_else(unknown);
+        }
+        let alias = Alias::from_text(&format!("{local}@{}", recipient.domain()));
+        let found = self.store.read(|view| {
+            let resolved = view.resolve(&alias)?;
+            match resolved {
+                Some(resolved) if view.pair_is_open(resolved.pair)? => Ok(Some(resolved)),
+                _ => Ok(None),
+            }
+        });
+        match found {
+            Ok(Some(resolved)) => Ok(Target::Alias(Arc::clone(shop), resolved)),
+            Ok(None) => Err(unknown()),
+            Err(error) => {
+                tracing::error!(%error, "cannot look an alias up");
+                Err(error.reply())
+            }
+        }
+    }
+}
