@@ -262,7 +262,8 @@ mod tests {
             zones.hosts.insert(format!("m{n}.test"), Ok(vec![ip(&format!("8.8.{}.{}", n / 250, n % 250 + 1))]));
         }
         // domain, private allowed, addresses or why not
-        let cases: &[(&str, bool, Result<&[&str], NoServer>)] = &[
+        type Want = Result<&'static [&'static str], NoServer>;
+        let cases: &[(&str, bool, Want)] = &[
             ("two.test", false, Ok(&["8.8.8.1", "8.8.8.2", "2606:4700::2"])),
             ("plain.test", false, Ok(&["8.8.8.9"])),
             ("null.test", false, Err(NoServer::NullMx)),

@@ -35,7 +35,7 @@ mod tests {
             let wait = |jitter| wait(attempt, minutes(5), minutes(240), jitter).as_secs();
             assert_eq!((wait(0), wait(numbers[1] * 1000 / 4)), (numbers[1], numbers[2]), "attempt {attempt}");
         }
-        assert_eq!(wait(u32::MAX, Duration::MAX, Duration::MAX, u64::MAX / 2).as_secs() > 0, true);
+        assert!(wait(u32::MAX, Duration::MAX, Duration::MAX, u64::MAX / 2).as_secs() > 0);
         assert_eq!(wait(1, Duration::ZERO, Duration::ZERO, 7), Duration::ZERO);
     }
 }

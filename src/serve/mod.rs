@@ -1,2 +1,239 @@
-//! (being built)
+//! Floor 7, the daemon: open, bind, notify, run, drain.
+//!
+//! Start: configuration (checked by the caller), store, certificate, sockets (from systemd or our own), queue, server. Stop: no new connections, transactions end,
+//! deliveries under way end, the store is closed. Nothing is half done: what a client was told 250 is on disk by then.
+
 pub mod http;
+
+use crate::config::{Config, Listener};
+use crate::dns::Hickory;
+use crate::metrics::Metrics;
+use crate::notice::Texts;
+use crate::outbound::route::Routes;
+use crate::outbound::{Outbound, Start};
+use crate::relay::Relay;
+use crate::smtp::server::{Server, Socket};
+use crate::smtp::session::Settings;
+use crate::store::{Open, OpenError, Store, StoreError};
+use crate::tls::{Certificate, ClientTls, TlsError};
+use crate::types::SystemRandom;
+use sd_notify::NotifyState;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Why the daemon does not start. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store, later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A socket.
+    #[error("cannot listen on {address}: {error}. Is another program using it, or does the port need a privilege?")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The configuration, which the caller has not checked.
+    #[error("{0}. Run `marketrelay check`")]
+    Config(String),
+    /// Anything else of the system.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What has started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Where each listener listens, in the order of the configuration.
+    pub listeners: Vec<SocketAddr>,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Runs the daemon until SIGTERM, SIGINT or `stop`. `started` is called when it is ready.
+///
+/// # Errors
+/// [`ServeError`] if it does not start.
+pub async fn run(
+    config: Config,
+    started: impl FnOnce(&Started, &Store),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let config = Arc::new(config);
+    let metrics = Metrics::default();
+    // The store comes first: without it nothing else makes sense.
+    let store = Store::open(&config.data_dir, Open::Create, &mut SystemRandom, metrics.clone())?;
+    let _lock = Store::lock(&config.data_dir)?;
+    let certificate = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Some(Certificate::load(certificate, key)?),
+        _ => None,
+    };
+    let (sockets, listeners) = sockets(&config)?;
+    let (texts, problems) = Texts::load(config.notices.directory.as_deref());
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(ServeError::Config(problem));
+    }
+    let relay = Relay::new(Arc::clone(&config), store.clone(), texts, metrics.clone())?;
+    let outbound = Outbound::start(Start {
+        config: Arc::clone(&config),
+        store: store.clone(),
+        dns: Arc::new(Hickory::new(&config.dns).map_err(|error| ServeError::Config(format!("[dns] {error}")))?),
+        routes: Routes::new(&config.delivery).map_err(|error| ServeError::Config(format!("[delivery] {error}")))?,
+        tls: ClientTls::new().map_err(|error| ServeError::Config(error.to_string()))?,
+        house: Arc::clone(&relay) as _,
+        metrics: metrics.clone(),
+    })
+    .await?;
+    relay.connect(outbound.clone());
+    let http = serve_metrics(&config, &metrics, &store).await?;
+    let janitor = tokio::spawn(crate::janitor::run(store.clone(), config.history.keep_days));
+
+    let (stopping, watch) = watch::channel(false);
+    let settings = Settings {
+        hostname: config.hostname.clone(),
+        limits: config.limits.clone(),
+        max_message: config.policy.attachments.max_message_size.0,
+        starttls: false,
+    };
+    let server = Server::new(relay, settings, certificate.clone(), config.data_dir.clone(), metrics.clone());
+    let server = tokio::spawn(server.run(sockets, watch));
+
+    let ready = Started { listeners, metrics: http };
+    for address in &ready.listeners {
+        tracing::info!(listener = %address, "started");
+    }
+    if let Some(address) = ready.metrics {
+        tracing::info!(metrics = %address, "started");
+    }
+    started(&ready, &store);
+    notify(&[NotifyState::Ready]);
+    let watchdog = tokio::spawn(watchdog(store.clone()));
+
+    until_stopped(stop, certificate.as_ref()).await?;
+    tracing::info!("stopping");
+    notify(&[NotifyState::Stopping]);
+    let _ = stopping.send(true);
+    // A panic in it has been reported by the hook; the stop goes on.
+    let _ = server.await;
+    outbound.drain().await;
+    watchdog.abort();
+    janitor.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for a signal to stop; SIGHUP reads the certificate again meanwhile.
+async fn until_stopped(stop: impl Future<Output = ()>, certificate: Option<&Certificate>) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt, mut hangup) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => match certificate.map(Certificate::reload) {
+                None => tracing::info!("reloaded: no certificate is configured"),
+                Some(Ok(())) => tracing::info!("reloaded"),
+                Some(Err(error)) => tracing::error!(%error, "not reloaded: the old certificate stays in use"),
+            },
+        }
+    }
+}
+
+/// The sockets of the configuration: those that systemd hands over, by their address, else our own.
+fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError> {
+    let mut given = listenfd::ListenFd::from_env();
+    let mut handed = Vec::new();
+    for index in 0..given.len() {
+        // Sockets of another kind are left alone.
+        if let Ok(Some(listener)) = given.take_tcp_listener(index) {
+            handed.push(listener);
+        }
+    }
+    let mut sockets = Vec::new();
+    let mut addresses = Vec::new();
+    for settings in &config.listener {
+        let same = |socket: &std::net::TcpListener| socket.local_addr().is_ok_and(|a| a == settings.address);
+        let listener = match handed.iter().position(same) {
+            Some(index) => handed.swap_remove(index),
+            None => bind(settings)?,
+        };
+        listener.set_nonblocking(true)?;
+        addresses.push(listener.local_addr()?);
+        let trusted = settings.trusted_networks.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+        sockets.push(Socket {
+            listener: TcpListener::from_std(listener)?,
+            tls: settings.tls,
+            trusted: trusted.map_err(|error| ServeError::Config(format!("trusted_networks: {error}")))?,
+            proxy: settings.proxy_protocol,
+        });
+    }
+    if let Some(left) = handed.first() {
+        let address = left.local_addr()?;
+        return Err(ServeError::Config(format!("systemd hands over {address}, but no [[listener]] has that address")));
+    }
+    Ok((sockets, addresses))
+}
+
+fn bind(settings: &Listener) -> Result<std::net::TcpListener, ServeError> {
+    let address = settings.address;
+    let open = || {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // Each family has its own listener, so that trusted networks mean what they say.
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        Ok(socket.into())
+    };
+    open().map_err(|error| ServeError::Bind { address, error })
+}
+
+async fn serve_metrics(config: &Config, metrics: &Metrics, store: &Store) -> Result<Option<SocketAddr>, ServeError> {
+    let Some(address) = config.metrics.address else { return Ok(None) };
+    let bound = TcpListener::bind(address).await.map_err(|error| ServeError::Bind { address, error })?;
+    let address = bound.local_addr()?;
+    let store = store.clone();
+    let health: http::Health =
+        Arc::new(
+            move || {
+                if store.healthy() { Ok(()) } else { Err("the store takes no more writes; restart the daemon") }
+            },
+        );
+    tokio::spawn(http::run(bound, metrics.clone(), health));
+    Ok(Some(address))
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without NOTIFY_SOCKET there is nobody to tell, and that is fine.
+    let _ = sd_notify::notify(states);
+}
+
+/// Tells systemd that we live, as long as the store answers.
+async fn watchdog(store: Store) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut pulse = tokio::time::interval((limit / 3).max(Duration::from_millis(100)));
+    loop {
+        pulse.tick().await;
+        // A write, so that a writer that hangs is noticed.
+        if store.write(|_| Ok(())).await.is_ok() {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+}
