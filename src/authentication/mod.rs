@@ -62,13 +62,9 @@ pub struct Authentication {
 }
 
 impl Authentication {
-    /// Nobody checked: `mode = "none"`, or a login.
+    /// This is known, and no check says more: nobody looked, or there was nothing to look at.
     #[must_use]
-    pub fn not_checked() -> Self {
-        Self::only(Proof::NotChecked)
-    }
-
-    fn only(proof: Proof) -> Self {
+    pub fn only(proof: Proof) -> Self {
         Self { proof, spf: Outcome::None, dkim: Vec::new(), dmarc: Outcome::None }
     }
 

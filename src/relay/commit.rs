@@ -64,6 +64,9 @@ impl Relay {
                 }
             };
             change.insert_message(&row(letter, &decision, judged, kept))?;
+            if let Some(proof) = &judged.proof {
+                change.record(letter.id, judged.at, "authentication", proof)?;
+            }
             if let Some(place) = letter.place {
                 change.record(letter.id, judged.at, "stopped-by-guard", place)?;
             }

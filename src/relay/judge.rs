@@ -2,10 +2,9 @@
 
 use super::target::Target;
 use super::{Arrived, Relay, Shop};
-use crate::config::AuthenticationMode;
 use crate::message::author::AuthorFault;
 use crate::message::{Inspection, Malformed, inspect};
-use crate::policy::author::{Author, Proof, other_mailbox};
+use crate::policy::author::{Author, other_mailbox};
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{KnownBy, MayAnswer, Thread, is_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
@@ -19,6 +18,8 @@ use std::sync::Arc;
 pub(super) struct Judged {
     pub(super) raw: Bytes,
     pub(super) at: Time,
+    /// What the checks of the author found, in words for the history.
+    pub(super) proof: Option<String>,
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
@@ -79,11 +80,12 @@ pub(super) struct Continued {
 impl Relay {
     /// Decides about a message for each of its recipients, and writes what goes out. Reads the store, changes nothing.
     pub(super) fn judge(&self, arrived: Arrived) -> Judged {
-        let Arrived { client, envelope, raw, at } = &arrived;
+        let Arrived { client, envelope, raw, at, .. } = &arrived;
         let inspection = inspect(raw, envelope.sender.is_none(), &self.config.limits);
         let mut judged = Judged {
             raw: raw.clone(),
             at: *at,
+            proof: arrived.proof_words(),
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
@@ -200,7 +202,7 @@ impl Relay {
             author_role: letter.author,
             hops: Hops { own_mark: inspection.own_mark, received: inspection.received, limit: self.config.limits.hops },
             author: who,
-            proof: self.proof(),
+            proof: arrived.authentication.proof,
             other_mailbox: other,
             unauthenticated_allowed: author.unauthenticated,
             author_suspended: author.suspended,
@@ -221,15 +223,6 @@ impl Relay {
                 })?,
             },
         })
-    }
-
-    /// Whether the author is proved. The checks of SPF, DKIM and DMARC are not there yet: without `mode = "none"`, which `check` allows on loopback
-    /// listeners only, nothing is proved, and nothing passes.
-    fn proof(&self) -> Proof {
-        match self.config.authentication.mode {
-            AuthenticationMode::None => Proof::NotChecked,
-            AuthenticationMode::Verify | AuthenticationMode::Front => Proof::Absent,
-        }
     }
 
     pub(super) fn quota(&self, view: &View<'_>, letter: &Letter, now: Time) -> Result<Use, StoreError> {

@@ -1,6 +1,6 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
-//! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `judge` gathers the facts of each once, and asks the policy;
+//! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says; `judge` gathers the facts of each once, and asks the policy;
 //! `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
 //! gets the finished bytes in memory. `notices` is what authors are told later.
 //!
@@ -11,10 +11,12 @@ mod commit;
 mod compose;
 mod judge;
 mod notices;
+mod prove;
 mod target;
 #[cfg(test)]
 mod tests;
 
+use crate::authentication::{Authentication, Verifier};
 use crate::config::{Config, Marketplace};
 use crate::metrics::Metrics;
 use crate::notice::Texts;
@@ -41,6 +43,7 @@ pub struct Relay {
     shops: HashMap<String, Arc<Shop>>,
     operator: Option<Address>,
     outbound: OnceLock<Outbound>,
+    verifier: OnceLock<Verifier>,
     last: AtomicI64,
 }
 
@@ -59,6 +62,7 @@ struct Arrived {
     envelope: Envelope,
     raw: Bytes,
     at: Time,
+    authentication: Authentication,
 }
 
 impl Relay {
@@ -75,13 +79,29 @@ impl Relay {
         let shops = config.marketplace.iter().map(shop).collect();
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
-        Ok(Arc::new(Self { config, store, metrics, texts, shops, operator, outbound: OnceLock::new(), last }))
+        Ok(Arc::new(Self {
+            config,
+            store,
+            metrics,
+            texts,
+            shops,
+            operator,
+            outbound: OnceLock::new(),
+            verifier: OnceLock::new(),
+            last,
+        }))
     }
 
     /// The queue, once it has started. Until then what is accepted waits in the store.
     pub fn connect(&self, outbound: Outbound) {
         // Set once, at start.
         let _ = self.outbound.set(outbound);
+    }
+
+    /// Who checks SPF, DKIM and DMARC, for `mode = "verify"`. Without it nothing can be checked, and mail is deferred.
+    pub fn verify_with(&self, verifier: Verifier) {
+        // Set once, at start.
+        let _ = self.verifier.set(verifier);
     }
 
     /// An id above all before it.
@@ -107,7 +127,8 @@ impl Handler for Relay {
     }
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
-        let arrived = Arrived { client, envelope, raw, at: Time::now() };
+        let authentication = self.authenticate(&client, &envelope, &raw).await;
+        let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication };
         if arrived.raw.len() <= HEAVY {
             let judged = self.judge(arrived);
             return self.commit(judged).await;

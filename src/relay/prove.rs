@@ -1,0 +1,57 @@
+//! Who stands behind a message's author, asked before it is judged: the only part of the walk that waits for the network.
+
+use super::target::Target;
+use super::{Arrived, Relay};
+use crate::authentication::{Authentication, Check, front};
+use crate::config::AuthenticationMode;
+use crate::message::{author, headers};
+use crate::policy::author::Proof;
+use crate::types::{Address, Client, Envelope};
+
+impl Relay {
+    /// What is known of the author. A stranger is not worth a look-up: nobody can have us ask DNS about the domain of his choice.
+    pub(super) async fn authenticate(&self, client: &Client, envelope: &Envelope, raw: &[u8]) -> Authentication {
+        let settings = &self.config.authentication;
+        if settings.mode == AuthenticationMode::None {
+            return Authentication::only(Proof::NotChecked);
+        }
+        let (fields, _) = headers::split(raw);
+        let Ok(author) = author::read(&fields).map(|author| author.address) else {
+            return Authentication::only(Proof::Absent);
+        };
+        if !self.may_write(envelope, &author) {
+            return Authentication::only(Proof::Absent);
+        }
+        match (settings.mode, &settings.authserv_id, self.verifier.get()) {
+            (AuthenticationMode::Front, Some(id), _) if client.trusted => front::read(raw, id, &author),
+            (AuthenticationMode::Verify, _, Some(verifier)) => {
+                let (ip, helo, sender) = (client.ip, client.helo.as_str(), envelope.sender.as_ref());
+                verifier.verify(&Check { raw, ip, helo, sender, author: &author }).await
+            }
+            // Mail that came past the front has no proof; and without a verifier nothing can be checked for now.
+            (AuthenticationMode::Verify, ..) => Authentication::only(Proof::Trouble),
+            _ => Authentication::only(Proof::Absent),
+        }
+    }
+
+    /// Whether one of the recipients is an alias to which this address is registered to write. Trouble counts as yes: it is met again when
+    /// the message is judged.
+    fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
+        let key = author.key();
+        envelope.recipients.iter().any(|recipient| match self.target(recipient) {
+            Ok(Target::Alias(_, resolved)) => self
+                .store
+                .read(|view| view.pair(resolved.pair))
+                .is_ok_and(|pair| pair.party(resolved.side.other()).addresses.iter().any(|known| known.key() == key)),
+            _ => false,
+        })
+    }
+}
+
+impl Arrived {
+    /// For the history; nothing where nothing was found.
+    pub(super) fn proof_words(&self) -> Option<String> {
+        let found = &self.authentication;
+        (*found != Authentication::only(found.proof)).then(|| found.summary())
+    }
+}
