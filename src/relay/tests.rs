@@ -1,1 +1,312 @@
+//! The relay as a whole but for the wire: messages go in through the [`Handler`], and come out in Maildirs.
 
+use super::*;
+use crate::config::{AuthenticationMode, Config};
+use crate::dns::Zones;
+use crate::outbound::Start;
+use crate::outbound::route::Routes;
+use crate::store::queue::ItemId;
+use crate::store::{Filter, NewParty, Open, Pair};
+use crate::tls::ClientTls;
+use crate::types::{Role, SystemRandom};
+use std::path::Path;
+
+const SELLER: &str = "s-real-7f3@sellerco.example";
+const BUYER: &str = "b-real-9c1@home.example";
+
+/// A relay with one pair, delivering to Maildirs.
+struct World {
+    dir: tempfile::TempDir,
+    relay: Arc<Relay>,
+    outbound: Outbound,
+    store: Store,
+    pair: Pair,
+}
+
+fn party(role: Role, id: &str, name: &str, email: &str) -> NewParty {
+    NewParty {
+        marketplace: "jp".into(),
+        role,
+        external: id.parse().unwrap(),
+        name: Some(name.into()),
+        main: Some(Address::parse(email).unwrap()),
+        further: None,
+        language: Some("en".into()),
+        auto_replies: None,
+        unauthenticated: None,
+    }
+}
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config: Config = toml::from_str(
+        "hostname = 'mx.m.test'\noperator = 'op@ops.example'\n[[marketplace]]\nid = 'jp'\ndomain = 'm.test'\nname = 'Market'\nlanguage = 'en'",
+    )
+    .unwrap();
+    config.authentication.mode = AuthenticationMode::None;
+    config.delivery.route = format!("maildir:{}", dir.path().join("mail").display());
+    let config = Arc::new(config);
+    let metrics = Metrics::default();
+    let store = Store::open(&dir.path().join("data"), Open::Create, &mut SystemRandom, metrics.clone()).unwrap();
+    let made = store.write(|change| {
+        let now = Time::now();
+        let (buyer, _) = change.set_party(&party(Role::Buyer, "b1", "Bea", BUYER), &[], now)?;
+        let (seller, _) = change.set_party(&party(Role::Seller, "s1", "Sato Shop", SELLER), &[], now)?;
+        let pair = change.pair_or_new(buyer, seller, ("m.test", 35), now, &mut SystemRandom)?;
+        change.pair(pair)
+    });
+    let pair = made.await.unwrap();
+    let relay = Relay::new(Arc::clone(&config), store.clone(), Texts::built_in(), metrics.clone()).unwrap();
+    let outbound = Outbound::start(Start {
+        store: store.clone(),
+        dns: Arc::new(Zones::default()),
+        routes: Routes::new(&config.delivery).unwrap(),
+        tls: ClientTls::new().unwrap(),
+        house: Arc::clone(&relay) as _,
+        metrics,
+        config,
+    });
+    let outbound = outbound.await.unwrap();
+    relay.connect(outbound.clone());
+    World { dir, relay, outbound, store, pair }
+}
+
+impl World {
+    async fn send(&self, from: &str, to: &[&str], message: &str) -> Reply {
+        let recipients: Vec<Address> = to.iter().map(|t| Address::parse(t).unwrap()).collect();
+        let client = Client { ip: [127, 0, 0, 1].into(), helo: "x".into(), tls: false, trusted: false, login: None };
+        for recipient in &recipients {
+            self.relay.recipient(&client, None, recipient).unwrap();
+        }
+        let sender = (!from.is_empty()).then(|| Address::parse(from).unwrap());
+        let envelope = Envelope { sender, recipients, eight_bit: false, utf8: false };
+        Arc::clone(&self.relay).message(client, envelope, Bytes::from(message.replace('\n', "\r\n"))).await
+    }
+
+    /// Waits for the queue to be empty, then takes what arrived for an address.
+    async fn arrived(&self, address: &str) -> Vec<String> {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while self.store.read(|v| v.queue_length()).unwrap() > 0 {
+            assert!(std::time::Instant::now() < deadline, "the queue does not empty");
+            tokio::task::yield_now().await;
+        }
+        let folder = self.dir.path().join("mail").join(address).join("new");
+        let Ok(files) = std::fs::read_dir(&folder) else { return Vec::new() };
+        let mut paths: Vec<_> = files.map(|f| f.unwrap().path()).collect();
+        paths.sort();
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            text
+        };
+        paths.iter().map(|p| read(p)).collect()
+    }
+
+    fn aliases(&self) -> (&str, &str) {
+        (self.pair.buyer_alias.as_str(), self.pair.seller_alias.as_str())
+    }
+}
+
+fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let prefix = format!("{name}: ");
+    message.split("\n\n").next()?.split('\n').find_map(|line| line.strip_prefix(&prefix))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_with_aliases_only() {
+    let world = world().await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    let first = format!(
+        "Received: from laptop.sellerco.example ([192.0.2.9])\nFrom: Sato Real <{SELLER}>\nTo: {buyer_alias}\nSubject: Your order, {SELLER}\n\
+         Message-ID: <1@mail.sellerco.example>\nX-Mailer: Secret 1.0\nDate: Sat, 21 Nov 2026 09:00:00 +0900\n\nHello from {SELLER} to {BUYER}.\n"
+    );
+    assert_eq!(world.send(SELLER, &[buyer_alias], &first).await.code(), 250);
+    let [at_buyer] = world.arrived(BUYER).await.try_into().unwrap();
+    for leak in ["s-real", "b-real", "sellerco", "home.example", "Sato Real", "Secret", "192.0.2.9", "laptop", "+0900"]
+    {
+        assert!(!at_buyer.contains(leak), "{leak} in\n{at_buyer}");
+    }
+    assert!(at_buyer.contains(&format!("Hello from {seller_alias} to {buyer_alias}.")), "{at_buyer}");
+    assert!(at_buyer.contains(&format!("\"Sato Shop\"\n <{seller_alias}>")), "{at_buyer}");
+    assert_eq!(header(&at_buyer, "Date"), Some("Sat, 21 Nov 2026 00:00:00 +0000"));
+    let id = header(&at_buyer, "Message-ID").unwrap();
+
+    // The buyer answers; the seller's program finds its own message again.
+    let answer = format!(
+        "From: {BUYER}\nTo: {seller_alias}\nSubject: Re: Your order\nMessage-ID: <2@home.example>\nIn-Reply-To: {id}\n\
+         References: <unknown@elsewhere.example> {id}\n\nThanks!\n"
+    );
+    assert_eq!(world.send(BUYER, &[seller_alias], &answer).await.code(), 250);
+    let [at_seller] = world.arrived(SELLER).await.try_into().unwrap();
+    assert_eq!(header(&at_seller, "In-Reply-To"), Some("<1@mail.sellerco.example>"));
+    assert_eq!(header(&at_seller, "References"), Some("<1@mail.sellerco.example>"), "{at_seller}");
+    assert!(!at_seller.contains("home.example") && !at_seller.contains("elsewhere"), "{at_seller}");
+
+    // The seller follows up on his own first message: the buyer's program sees one thread.
+    let follow = format!(
+        "From: {SELLER}\nSubject: Re: Your order\nMessage-ID: <3@mail.sellerco.example>\nIn-Reply-To: <1@mail.sellerco.example>\n\nOne more thing.\n"
+    );
+    assert_eq!(world.send(SELLER, &[buyer_alias], &follow).await.code(), 250);
+    let [again] = world.arrived(BUYER).await.try_into().unwrap();
+    assert_eq!(header(&again, "In-Reply-To"), Some(id));
+    let threads = world.store.read(|v| v.messages(&Filter { limit: 10, ..Filter::default() })).unwrap();
+    assert!(threads.iter().all(|m| m.thread == threads[2].id && m.fate == "delivered"), "{threads:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_write() {
+    let world = world().await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    let mail = |from: &str, extra: &str| format!("From: {from}\n{extra}Subject: x\n\nx\n");
+    // envelope sender, recipient, message, reply, reason in the history
+    let cases = [
+        ("x@evil.example", buyer_alias, mail("x@evil.example", ""), "550 5.7.1", "stranger"),
+        (BUYER, buyer_alias, mail(BUYER, ""), "550 5.7.1", "stranger"),
+        (SELLER, seller_alias, mail(SELLER, ""), "550 5.7.1", "stranger"),
+        ("mallory@sellerco.example", buyer_alias, mail(SELLER, ""), "550 5.7.1", "other-mailbox"),
+        (SELLER, buyer_alias, mail(SELLER, &format!("From: {SELLER}\n")), "550 5.6.0", "several-authors"),
+        (SELLER, buyer_alias, mail(&format!("{SELLER}, x@y.example"), ""), "550 5.6.0", "several-authors"),
+        (SELLER, buyer_alias, "Subject: x\n\nx\n".to_owned(), "550 5.6.0", "no-author"),
+        (SELLER, buyer_alias, mail(SELLER, "X-Marketrelay-Loop: m.test\n"), "554 5.4.6", "loop"),
+        (SELLER, buyer_alias, mail(SELLER, &"Received: x\n".repeat(51)), "554 5.4.6", "loop"),
+        (SELLER, buyer_alias, "Content-Type: message/rfc822\n\n".repeat(40_000), "550 5.6.0", "malformed"),
+        (
+            SELLER,
+            buyer_alias,
+            mail(SELLER, "Content-Type: multipart/encrypted; boundary=b\n"),
+            "554 5.6.1",
+            "encrypted",
+        ),
+        // Unsent mail hides an address where the rewriter does not look: the guard does.
+        (
+            SELLER,
+            buyer_alias,
+            mail(SELLER, "Content-Type: application/x; name=x\n").replace("\nx\n", &format!("\nxx {SELLER}\n")),
+            "554 5.6.0",
+            "unclean",
+        ),
+    ];
+    for (sender, to, message, want, reason) in cases {
+        let reply = world.send(sender, &[to], &message).await.wire();
+        assert!(reply.starts_with(want) && !reply.contains("real"), "{reason}: {reply}");
+        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+        assert_eq!((newest.reason.as_str(), newest.verdict.as_str()), (reason, "reject"));
+    }
+    assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty());
+    let client = Client { ip: [127, 0, 0, 1].into(), helo: "x".into(), tls: false, trusted: false, login: None };
+    for (address, want) in [
+        ("nobody@m.test", "550 5.1.1"),
+        ("user@elsewhere.example", "550 5.7.1"),
+        ("bounce+aaaa@m.test", "550 5.1.1"),
+        ("report+aaaa@m.test", "550 5.1.1"),
+    ] {
+        let reply = world.relay.recipient(&client, None, &Address::parse(address).unwrap()).unwrap_err().wire();
+        assert!(reply.starts_with(want), "{address}: {reply}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_recipients_get_one_reply() {
+    let world = world().await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    let mail = format!("From: {SELLER}\nMessage-ID: <9@sellerco.example>\nSubject: x\n\nx\n");
+    // An answer to all also names the author's own alias: one copy goes, nobody is bothered with the other.
+    assert_eq!(world.send(SELLER, &[seller_alias, buyer_alias], &mail).await.code(), 250);
+    assert_eq!((world.arrived(BUYER).await.len(), world.arrived(SELLER).await.len()), (1, 0));
+    // Postmaster gets it as it is.
+    assert_eq!(world.send(SELLER, &["abuse@m.test"], &mail).await.code(), 250);
+    assert!(world.arrived("op@ops.example").await.remove(0).contains(SELLER));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounce_is_told_anew() {
+    let world = world().await;
+    let (buyer_alias, _) = world.aliases();
+    let mail = format!("From: {SELLER}\nMessage-ID: <7@sellerco.example>\nSubject: x\n\nx\n");
+    assert_eq!(world.send(SELLER, &[buyer_alias], &mail).await.code(), 250);
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
+    let row = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+    let item = crate::store::queue::Item {
+        id: ItemId(1),
+        message: MessageId(row.number),
+        kind: crate::store::queue::Kind::Relay,
+        recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),
+        domain: String::new(),
+        queued: Time(0),
+        due: Time(0),
+        attempts: 1,
+        leased: true,
+        delay_told: false,
+        waits_for: String::new(),
+    };
+    let bounce = crate::outbound::House::return_path(&*world.relay, &item).unwrap();
+    let report = format!(
+        "From: MAILER-DAEMON@home.example\nContent-Type: multipart/report; boundary=b\n\n--b\n\n<{BUYER}>: unknown\n--b\n\
+         Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.home.example\n\nFinal-Recipient: rfc822; {BUYER}\nAction: failed\nStatus: 5.1.1\n\n--b--\n"
+    );
+    for _ in 0..2 {
+        assert_eq!(world.send("", &[&bounce], &report).await.code(), 250);
+    }
+    let notices = world.arrived(SELLER).await;
+    let [notice] = notices.as_slice() else { panic!("one notice, not {}", notices.len()) };
+    for leak in ["b-real", "home.example", "MAILER-DAEMON"] {
+        assert!(!notice.contains(leak), "{leak} in\n{notice}");
+    }
+    assert!(
+        notice.contains(buyer_alias) && notice.contains("5.1.1") && notice.contains("<7@sellerco.example>"),
+        "{notice}"
+    );
+    let fate = world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
+    assert_eq!(fate, "failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
+    let world = Arc::new(world().await);
+    let (buyer_alias, seller_alias) = world.aliases();
+    let seller = world.pair.seller.id;
+    let zone = jiff::tz::TimeZone::UTC;
+    let day = crate::policy::quota::Day::at(Time::now(), &zone).starts;
+    world.store.write(move |c| (0..595).try_for_each(|_| c.count_quota(seller, day))).await.unwrap();
+    let mail = format!("From: {SELLER}\nSubject: x\n\nx\n");
+    let mut sends = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let (world, mail) = (Arc::clone(&world), mail.clone());
+        sends.spawn(async move { world.send(SELLER, &[world.aliases().0], &mail).await.code() });
+    }
+    let codes = sends.join_all().await;
+    assert_eq!(codes.iter().filter(|c| **c == 250).count(), 5, "{codes:?}");
+    assert_eq!(world.arrived(BUYER).await.len(), 5);
+    let used = world.store.read(|v| v.quota_used(seller, day)).unwrap();
+    assert_eq!(used, 600);
+
+    let buyer = world.pair.buyer.id;
+    world.store.write(move |c| c.set_switch(buyer, crate::store::Switch::OptedOut, true)).await.unwrap();
+    // The day's quota is used up; an order a day over the window opens it again.
+    let pair = world.pair.id;
+    let orders = move |c: &crate::store::Change<'_>| {
+        (0..60).try_for_each(|n| {
+            let external = format!("o{n}").parse().unwrap();
+            let new = crate::store::NewOrder { external, status: None, category: None, placed: None };
+            c.set_order("jp", seller, pair, &new, Time::now().minus(std::time::Duration::from_secs(60))).map(|_| ())
+        })
+    };
+    world.store.write(orders).await.unwrap();
+    let ask = format!("From: {BUYER}\nSubject: Question\nMessage-ID: <q@home.example>\n\n?\n");
+    assert_eq!(world.send(BUYER, &[seller_alias], &ask).await.code(), 250);
+    let asked = world.arrived(SELLER).await.remove(0);
+    let id = header(&asked, "Message-ID").unwrap();
+    // message, arrives at the buyer, comes back to the seller
+    let cases = [
+        (format!("From: {SELLER}\nSubject: Offer\n\nx\n"), 0, 1),
+        (format!("From: {SELLER}\nSubject: [important] address\n\nx\n"), 1, 0),
+        (format!("From: {SELLER}\nSubject: Re: Question\nIn-Reply-To: {id}\n\nx\n"), 1, 0),
+        (format!("From: {SELLER}\nAuto-Submitted: auto-replied\nSubject: away\n\nx\n"), 0, 0),
+    ];
+    for (message, at_buyer, at_seller) in cases {
+        assert_eq!(world.send(SELLER, &[buyer_alias], &message).await.code(), 250, "{message}");
+        let got = (world.arrived(BUYER).await.len(), world.arrived(SELLER).await.len());
+        assert_eq!(got, (at_buyer, at_seller), "{message}");
+    }
+    world.outbound.drain().await;
+}

@@ -22,7 +22,7 @@ pub use messages::{Body, Filter, MessageRow, NewMessage};
 pub use open::{FILE, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
-pub use parties::{NewParty, Party};
+pub use parties::{NewParty, Party, Switch};
 
 use crate::metrics::Metrics;
 use crate::types::Random;
