@@ -7,7 +7,7 @@
 
 pub mod front;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 pub mod verify;
 
 pub use verify::{Check, Verifier};

@@ -1,23 +1,15 @@
 //! One attempt: from an item to what it came to. Connections are kept by the caller, between attempts.
 
-use super::House;
-use super::route::{Destination, NoServer, Routes, Server, maildir_name, servers};
-use crate::config::Config;
-use crate::dns::Dns;
+use super::route::{Destination, NoServer, Server, servers};
+use super::{Means, maildir};
 use crate::policy::failure::FailureClass;
 use crate::smtp::client::{Client, Failure, Mail, Security, Stage};
+use crate::store::StoreError;
 use crate::store::queue::Item;
-use crate::store::{Store, StoreError};
-use crate::tls::ClientTls;
-use crate::types::{Address, SystemRandom, Time};
+use crate::types::{Address, SystemRandom};
 use bytes::Bytes;
-use std::fs;
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -33,6 +25,8 @@ pub enum Outcome {
         /// Whether a server was reached at all.
         reached: bool,
     },
+    /// Not tried: there was no room, or no time left.
+    Back,
     /// No use.
     Failed {
         /// Why.
@@ -42,18 +36,19 @@ pub enum Outcome {
     },
 }
 
-/// What attempts need of the house.
-pub(super) struct Means {
-    pub(super) config: Arc<Config>,
-    pub(super) store: Store,
-    pub(super) dns: Arc<dyn Dns>,
-    pub(super) routes: Routes,
-    pub(super) tls: ClientTls,
-    pub(super) house: Arc<dyn House>,
+/// Where an item goes now.
+pub(super) struct Target {
+    pub(super) address: Address,
+    pub(super) destination: Destination,
 }
 
 fn later(why: impl Into<String>) -> Outcome {
     Outcome::Later { why: why.into(), reached: true }
+}
+
+/// Try again: no server was reached.
+fn unreached(why: impl Into<String>) -> Outcome {
+    Outcome::Later { why: why.into(), reached: false }
 }
 
 fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
@@ -61,49 +56,64 @@ fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
 }
 
 impl Means {
-    /// Delivers an item over `kept`, or a new connection, which is kept there if it is good for more.
-    pub(super) async fn attempt(&self, item: &Item, bytes: Option<Bytes>, kept: &mut Option<Client>) -> Outcome {
-        let address = match self.store.read(|view| view.item_address(item)) {
-            Ok(Some(address)) => address,
-            Ok(None) => return failed("the receiver is gone", FailureClass::Gone),
-            Err(error) => return trouble(&error),
-        };
-        let bytes = match bytes.map_or_else(|| self.house.load(item), |bytes| Ok(Some(bytes))) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return failed("the message is not kept any more", FailureClass::Other),
-            Err(error) => return trouble(&error),
-        };
-        match self.routes.destination(address.domain()) {
-            Destination::Maildir(directory) => {
-                let written = tokio::task::spawn_blocking(move || maildir(&directory, &address, &bytes)).await;
-                match written {
-                    Ok(Ok(())) => Outcome::Delivered,
-                    Ok(Err(error)) => later(format!("maildir: {}", error.kind())),
-                    Err(_) => later("maildir: failed"),
-                }
+    /// Where the item goes: the recipient's address of this moment, and its route.
+    pub(super) fn target(&self, item: &Item) -> Result<Target, Outcome> {
+        match self.store.read(|view| view.item_address(item)) {
+            Ok(Some(address)) => {
+                let destination = self.routes.destination(address.domain());
+                Ok(Target { address, destination })
             }
-            destination => self.smtp(item, &address, &bytes, &destination, kept).await,
+            Ok(None) => Err(failed("the receiver is gone", FailureClass::Gone)),
+            Err(error) => Err(trouble(&error)),
         }
     }
 
-    async fn smtp(
+    /// Octets of the item, about.
+    pub(super) fn size(&self, item: &Item) -> Result<usize, Outcome> {
+        self.store.read(|view| view.item_size(item)).map_err(|error| trouble(&error))
+    }
+
+    /// The finished bytes, made again.
+    pub(super) async fn load(self: &Arc<Self>, item: &Item) -> Result<Bytes, Outcome> {
+        let (means, item) = (Arc::clone(self), item.clone());
+        match tokio::task::spawn_blocking(move || means.house.load(&item)).await {
+            Ok(Ok(Some(bytes))) => Ok(bytes),
+            Ok(Ok(None)) => Err(failed("the message is not kept any more", FailureClass::Other)),
+            Ok(Err(error)) => Err(trouble(&error)),
+            Err(_) => Err(later("internal trouble")),
+        }
+    }
+
+    /// Delivers an item over `kept`, or a new connection, which is kept there if it is good for more.
+    pub(super) async fn attempt(
         &self,
         item: &Item,
-        address: &Address,
-        bytes: &[u8],
-        destination: &Destination,
+        target: &Target,
+        bytes: &Bytes,
         kept: &mut Option<Client>,
     ) -> Outcome {
+        let Destination::Maildir(directory) = &target.destination else {
+            return self.smtp(item, target, bytes, kept).await;
+        };
+        let (directory, address, bytes, now) = (directory.clone(), target.address.clone(), bytes.clone(), (self.now)());
+        match tokio::task::spawn_blocking(move || maildir::write(&directory, &address, &bytes, now)).await {
+            Ok(Ok(())) => Outcome::Delivered,
+            Ok(Err(error)) => unreached(format!("maildir: {}", error.kind())),
+            Err(_) => later("internal trouble"),
+        }
+    }
+
+    async fn smtp(&self, item: &Item, target: &Target, bytes: &[u8], kept: &mut Option<Client>) -> Outcome {
         let sender = self.house.return_path(item);
-        let mail = Mail { sender: sender.as_deref(), recipient: address, bytes };
+        let mail = Mail { sender: sender.as_deref(), recipient: &target.address, bytes };
         if let Some(client) = kept {
             match client.deliver(&mail).await {
                 // A kept connection may have died in the meantime: a new one is tried at once.
-                Err(Failure::Network(Stage::Mail) | Failure::Refused(Stage::Mail, _)) => *kept = None,
+                Err(failure) if failure.is_stale() => *kept = None,
                 result => return self.outcome(result, kept),
             }
         }
-        match self.connect(destination).await {
+        match self.connect(&target.destination).await {
             Ok(mut client) => {
                 let result = client.deliver(&mail).await;
                 *kept = Some(client);
@@ -143,7 +153,7 @@ impl Means {
             Destination::Maildir(_) => Err(NoServer::Unreachable),
         };
         let found = found.map_err(|none| match none {
-            NoServer::Dns => Outcome::Later { why: none.as_str().to_owned(), reached: false },
+            NoServer::Dns => unreached(none.as_str()),
             none => failed(none.as_str(), FailureClass::NoDomain),
         })?;
         let times = &self.config.delivery.timeouts;
@@ -170,7 +180,7 @@ impl Means {
                 break;
             }
         }
-        Err(Outcome::Later { why: last.to_string(), reached: false })
+        Err(unreached(last.to_string()))
     }
 
     fn security(&self, server: &Server, implicit: bool) -> Security {
@@ -196,30 +206,4 @@ impl Means {
 fn trouble(error: &StoreError) -> Outcome {
     tracing::error!(%error, "store trouble while delivering");
     later("trouble with the store")
-}
-
-static SERIAL: AtomicU64 = AtomicU64::new(0);
-
-/// Writes into `DIRECTORY/ADDRESS/{tmp,new,cur}`, flushed before it shows.
-fn maildir(directory: &Path, address: &Address, bytes: &[u8]) -> std::io::Result<()> {
-    let home = directory.join(maildir_name(address));
-    for folder in ["tmp", "new", "cur"] {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(home.join(folder))?;
-    }
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{}.P{}Q{serial}.marketrelay", Time::now().0, std::process::id());
-    let (tmp, new) = (home.join("tmp").join(&name), home.join("new").join(&name));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&tmp)?;
-    // Maildirs hold lines that end in LF.
-    let mut start = 0;
-    let mut out = Vec::with_capacity(bytes.len());
-    for at in memchr::memmem::find_iter(bytes, b"\r\n") {
-        out.extend_from_slice(bytes.get(start..at).unwrap_or(&[]));
-        start = at + 1;
-    }
-    out.extend_from_slice(bytes.get(start..).unwrap_or(&[]));
-    file.write_all(&out)?;
-    file.sync_all()?;
-    fs::rename(&tmp, &new)?;
-    fs::File::open(home.join("new"))?.sync_all()
 }

@@ -1,25 +1,37 @@
-//! Floor 6, outbound: what waits goes out. `queue` is the one loop that owns the schedule, `delivery` one attempt, `route` where to.
+//! Floor 6, outbound: what waits goes out.
+//!
+//! `queue` is the handle and the one loop that owns the schedule; `lane` keeps each destination's jobs and connections apart from
+//! the others'; `delivery` is one attempt, `route` where to, `maildir` the other way out; `settle` writes what attempts came to.
 //!
 //! Not here: what a message looks like, or what its author is told when it cannot be delivered: the [`House`] knows.
 
 pub mod delivery;
+mod lane;
+mod maildir;
 mod queue;
 pub mod route;
+mod settle;
 #[cfg(test)]
 mod tests;
 
 pub use delivery::Outcome;
 pub use queue::{Outbound, Start};
 
+use crate::config::Config;
+use crate::dns::Dns;
+use crate::metrics::Metrics;
 use crate::policy::failure::FailureClass;
 use crate::store::queue::Item;
-use crate::store::{Change, Result};
+use crate::store::{Change, Result, Store};
+use crate::tls::ClientTls;
 use crate::types::Time;
 use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// What the queue asks of the house.
 pub trait House: Send + Sync + 'static {
-    /// The finished bytes of an item, made anew from what the store keeps. `None`: not kept any more.
+    /// The finished bytes of an item, made anew from what the store keeps. `None`: not kept any more. Called on a thread that may block.
     ///
     /// # Errors
     /// The store's trouble.
@@ -39,4 +51,19 @@ pub trait House: Send + Sync + 'static {
     /// # Errors
     /// The store's trouble.
     fn delayed(&self, change: &Change<'_>, item: &Item, now: Time) -> Result<()>;
+}
+
+/// What all parts of the queue share.
+struct Means {
+    config: Arc<Config>,
+    store: Store,
+    dns: Arc<dyn Dns>,
+    routes: route::Routes,
+    tls: ClientTls,
+    house: Arc<dyn House>,
+    metrics: Metrics,
+    /// The clock.
+    now: fn() -> Time,
+    /// Something changed that the schedule may care for.
+    kick: Notify,
 }

@@ -119,6 +119,18 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Whether a connection that was kept can have failed only because it was: closed, or told to go, before a message was sent.
+    #[must_use]
+    pub fn is_stale(self) -> bool {
+        match self {
+            Self::Network(stage) => matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data),
+            Self::Refused(stage, code) => stage != Stage::Message && code.code == 421,
+            _ => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -15,11 +15,24 @@
 //! ```
 //!
 //! A lease is the process's, not a time: `leased = 1` is reset at start. The attempt is counted when it is claimed, before dialling.
+//!
+//! Beside the items stands one row for each *destination* that any of them waits for: when it is next worth a try. It is due no later
+//! than its first item, unless no server was reached lately: then its items wait untouched, however many they are, and one of them is
+//! tried when the destination is due. So a dead destination costs the same with one message and with a million.
+//!
+//! Clocks jump. What is due later than any wait can be ([`Horizon`]) was written under another clock, and is due now.
+
+mod operator;
+#[cfg(test)]
+mod tests;
+
+pub use operator::Which;
 
 use super::parties::role_of;
 use super::{Change, Result, View};
 use crate::types::{Address, MessageId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params};
+use std::time::Duration;
 
 /// Row id of a queue item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +112,38 @@ pub struct Item {
     pub waits_for: String,
 }
 
+/// Now, and the time later than which nothing can have been meant to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    now: Time,
+    far: Time,
+}
+
+impl Horizon {
+    /// `longest` is the longest wait between two attempts.
+    #[must_use]
+    pub fn new(now: Time, longest: Duration) -> Self {
+        Self { now, far: now.plus(longest.saturating_add(Duration::from_secs(60))) }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(self) -> Time {
+        self.now
+    }
+}
+
+/// A destination that mail waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The domain.
+    pub domain: String,
+    /// Attempts in a row that reached no server.
+    pub failures: u32,
+    /// The operator wants it tried, whatever is known of it.
+    pub forced: bool,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug)]
 pub enum Settle {
@@ -111,6 +156,8 @@ pub enum Settle {
         /// Why: our own word.
         why: String,
     },
+    /// Not tried: there was no room for it. Due at once, and the attempt does not count.
+    Back,
     /// Given up: the row goes; the caller queues the notice in the same transaction.
     Failed {
         /// Why: our own word.
@@ -148,43 +195,76 @@ fn item_of(row: &Row<'_>) -> rusqlite::Result<Item> {
 }
 
 impl View<'_> {
-    /// Items for people, oldest first, of a destination if given.
+    /// When the next destination is due, as far as the clock can be believed.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn queue(&self, domain: Option<&str>, after: ItemId, limit: usize) -> Result<Vec<Item>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = format!("{ITEM} WHERE id > ?1 AND (?2 IS NULL OR domain = ?2) ORDER BY id LIMIT ?3");
-        let mut statement = self.0.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![after.0, domain, limit], item_of)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// The items of a message.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn queue_of(&self, message: MessageId) -> Result<Vec<Item>> {
-        let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE message = ?1 ORDER BY id"))?;
-        let rows = statement.query_map([message.0], item_of)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// Items in the queue.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn queue_length(&self) -> Result<i64> {
-        Ok(self.0.prepare_cached("SELECT count(*) FROM queue")?.query_row([], |row| row.get(0))?)
-    }
-
-    /// When the next item that nobody delivers is due.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn next_due(&self) -> Result<Option<Time>> {
-        let sql = "SELECT due FROM queue WHERE leased = 0 ORDER BY due LIMIT 1";
+    pub fn next_due(&self, when: Horizon) -> Result<Option<Time>> {
+        let far = "SELECT 1 FROM destination WHERE due > ?1 LIMIT 1";
+        if self.0.prepare_cached(far)?.exists([when.far.0])? {
+            return Ok(Some(when.now));
+        }
+        let sql = "SELECT due FROM destination ORDER BY due LIMIT 1";
         Ok(self.0.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.map(Time))
+    }
+
+    /// Destinations that are due, the longest waiting first.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn destinations_due(&self, when: Horizon, limit: usize) -> Result<Vec<Waiting>> {
+        let sql = "SELECT domain, failures FROM destination WHERE due <= ?1 ORDER BY due LIMIT ?2";
+        let far = "SELECT domain, failures FROM destination WHERE due > ?1 ORDER BY due LIMIT ?2";
+        let mut found = Vec::new();
+        for (sql, time) in [(sql, when.now), (far, when.far)] {
+            let room = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
+            let mut statement = self.0.prepare_cached(sql)?;
+            let rows = statement.query_map(params![time.0, room], |row| {
+                let failures: i64 = row.get(1)?;
+                let number = u32::try_from(failures.max(0)).unwrap_or(u32::MAX);
+                Ok(Waiting { domain: row.get(0)?, failures: number, forced: failures < 0 })
+            })?;
+            for row in rows {
+                found.push(row?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Items queued before `before` that wait, oldest first; `told`: those whose author knows of the delay, or the others.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn old_items(&self, before: Time, told: bool, limit: usize) -> Result<Vec<Item>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = format!("{ITEM} WHERE leased = 0 AND delay_told = ?1 AND queued < ?2 ORDER BY queued LIMIT ?3");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![told, before.0, limit], item_of)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Attempts in a row that reached no server of a destination.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn failures_of(&self, domain: &str) -> Result<u32> {
+        let sql = "SELECT max(failures, 0) FROM destination WHERE domain = ?1";
+        let mut statement = self.0.prepare_cached(sql)?;
+        Ok(statement.query_row([domain], |row| row.get(0)).optional()?.unwrap_or(0))
+    }
+
+    /// Octets that an item takes in memory, about: as received, or as its notice is.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn item_size(&self, item: &Item) -> Result<usize> {
+        let sql = match item.kind {
+            Kind::Notice => "SELECT length(content) FROM queue WHERE id = ?1",
+            Kind::Relay | Kind::Forward => "SELECT size FROM message WHERE id = ?1",
+        };
+        let key = if item.kind == Kind::Notice { item.id.0 } else { item.message.0 };
+        let size: Option<Option<i64>> = self.0.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?;
+        Ok(size.flatten().and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
     }
 
     /// The finished bytes that a notice carries.
@@ -251,8 +331,12 @@ impl Change<'_> {
             leased,
             new.content
         ])?;
+        let id = ItemId(self.0.0.last_insert_rowid());
+        if !leased {
+            self.waits(&new.domain, now)?;
+        }
         Ok(Item {
-            id: ItemId(self.0.0.last_insert_rowid()),
+            id,
             message: new.message,
             kind: new.kind,
             recipient: new.recipient.clone(),
@@ -266,27 +350,68 @@ impl Change<'_> {
         })
     }
 
-    /// Leases up to `limit` items that are due, none of `busy` destinations, and counts their attempt.
+    /// A destination has an item that is due at `due`; one that was not reached lately keeps its own time.
+    fn waits(&self, domain: &str, due: Time) -> Result<()> {
+        let sql = "INSERT INTO destination (domain, due, failures) VALUES (?1, ?2, 0) \
+                   ON CONFLICT (domain) DO UPDATE SET due = excluded.due WHERE failures = 0 AND excluded.due < due";
+        self.0.0.prepare_cached(sql)?.execute(params![domain, due.0])?;
+        Ok(())
+    }
+
+    /// Leases up to `limit` items of a destination that are due, the longest waiting first, and counts their attempt.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn claim(&self, now: Time, limit: usize, busy: &[String]) -> Result<Vec<Item>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let busy = serde_json::Value::from(busy.to_vec()).to_string();
-        let sql = format!(
-            "{ITEM} WHERE leased = 0 AND due <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2)) ORDER BY due LIMIT ?3"
-        );
-        let items: Vec<Item> = {
+    pub fn claim(&self, domain: &str, when: Horizon, limit: usize) -> Result<Vec<Item>> {
+        let mut items: Vec<Item> = Vec::new();
+        for (condition, time) in [("due <= ?2", when.now), ("due > ?2", when.far)] {
+            let room = i64::try_from(limit.saturating_sub(items.len())).unwrap_or(i64::MAX);
+            let sql = format!("{ITEM} WHERE leased = 0 AND domain = ?1 AND {condition} ORDER BY due LIMIT ?3");
             let mut statement = self.0.0.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![now.0, busy, limit], item_of)?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
+            for item in statement.query_map(params![domain, time.0, room], item_of)? {
+                items.push(item?);
+            }
+        }
         let mut lease =
             self.0.0.prepare_cached("UPDATE queue SET leased = 1, attempts = attempts + 1 WHERE id = ?1")?;
-        for item in &items {
+        for item in &mut items {
             lease.execute([item.id.0])?;
+            item.leased = true;
+            item.attempts = item.attempts.saturating_add(1);
         }
-        Ok(items.into_iter().map(|item| Item { leased: true, attempts: item.attempts + 1, ..item }).collect())
+        self.next_of(domain, None)?;
+        Ok(items)
+    }
+
+    /// A destination is due when its first item is, or not before `not_before`. Without items its row goes.
+    fn next_of(&self, domain: &str, not_before: Option<(Time, u32)>) -> Result<()> {
+        let first = "SELECT due FROM queue WHERE leased = 0 AND domain = ?1 ORDER BY due LIMIT 1";
+        let due: Option<i64> = self.0.0.prepare_cached(first)?.query_row([domain], |row| row.get(0)).optional()?;
+        let Some(due) = due else {
+            self.0.0.prepare_cached("DELETE FROM destination WHERE domain = ?1")?.execute([domain])?;
+            return Ok(());
+        };
+        let (due, failures) = not_before.map_or((due, None), |(time, failures)| (due.max(time.0), Some(failures)));
+        let sql = "INSERT INTO destination (domain, due, failures) VALUES (?1, ?2, ifnull(?3, 0)) \
+                   ON CONFLICT (domain) DO UPDATE SET due = excluded.due, failures = ifnull(?3, max(failures, 0))";
+        self.0.0.prepare_cached(sql)?.execute(params![domain, due, failures])?;
+        Ok(())
+    }
+
+    /// No server of the destination was reached, for the `failures`th time: what waits for it waits until `until`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn unreachable(&self, domain: &str, failures: u32, until: Time) -> Result<()> {
+        self.next_of(domain, Some((until, failures)))
+    }
+
+    /// A server of the destination was reached again.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn reached(&self, domain: &str) -> Result<()> {
+        self.next_of(domain, Some((Time(i64::MIN), 0)))
     }
 
     /// Writes how an attempt ended. An item that was cancelled meanwhile is left alone; returns whether it was there.
@@ -296,8 +421,13 @@ impl Change<'_> {
     pub fn settle(&self, item: &Item, settle: &Settle, now: Time) -> Result<bool> {
         let there = match settle {
             Settle::Again { due, why } => {
-                let sql = "UPDATE queue SET leased = 0, due = ?2, waits_for = ?3 WHERE id = ?1";
-                self.0.0.prepare_cached(sql)?.execute(params![item.id.0, due.0, why])? > 0
+                let sql = "UPDATE queue SET leased = 0, due = ?2, waits_for = ?3, domain = ?4 WHERE id = ?1";
+                self.0.0.prepare_cached(sql)?.execute(params![item.id.0, due.0, why, item.domain])? > 0
+            }
+            Settle::Back => {
+                let sql = "UPDATE queue SET leased = 0, due = ?2, attempts = max(attempts - 1, 0), domain = ?3 \
+                           WHERE id = ?1";
+                self.0.0.prepare_cached(sql)?.execute(params![item.id.0, now.0, item.domain])? > 0
             }
             Settle::Done | Settle::Failed { .. } => {
                 self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([item.id.0])? > 0
@@ -314,7 +444,11 @@ impl Change<'_> {
                     self.set_fate(item.message, "delivered")?;
                 }
             }
-            Settle::Again { why, .. } => self.record(item.message, now, "deferred", why)?,
+            Settle::Again { due, why } => {
+                self.waits(&item.domain, *due)?;
+                self.record(item.message, now, "deferred", why)?;
+            }
+            Settle::Back => self.waits(&item.domain, now)?,
             Settle::Failed { why } => {
                 self.record(item.message, now, if relayed { "failed" } else { "notice-failed" }, why)?;
                 if relayed {
@@ -323,6 +457,15 @@ impl Change<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Takes an item out without a word in the history.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn drop_item(&self, id: ItemId) -> Result<()> {
+        self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0])?;
+        Ok(())
     }
 
     /// The author has been told of the delay.
@@ -334,37 +477,15 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Lets go of the leases of a process that has died. Called once, at start.
+    /// Lets go of the leases of a process that has died: they are due at once. Called once, at start.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn release_leases(&self) -> Result<usize> {
-        Ok(self.0.0.execute("UPDATE queue SET leased = 0 WHERE leased = 1", [])?)
-    }
-
-    /// Makes items due now: one, or all (of a destination). Returns how many.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn retry(&self, id: Option<ItemId>, domain: Option<&str>, now: Time) -> Result<usize> {
-        let sql = "UPDATE queue SET due = ?1 WHERE leased = 0 AND due > ?1 AND (?2 IS NULL OR id = ?2) \
-                   AND (?3 IS NULL OR domain = ?3)";
-        Ok(self.0.0.prepare_cached(sql)?.execute(params![now.0, id.map(|id| id.0), domain])?)
-    }
-
-    /// Takes an item out of the queue; the history says so. Returns whether it was there.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn cancel(&self, id: ItemId, now: Time) -> Result<bool> {
-        let sql = format!("{ITEM} WHERE id = ?1");
-        let item = self.0.0.prepare_cached(&sql)?.query_row([id.0], item_of).optional()?;
-        let Some(item) = item else { return Ok(false) };
-        self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0])?;
-        self.record(item.message, now, "cancelled", "by the operator")?;
-        if item.kind == Kind::Relay {
-            self.set_fate(item.message, "failed")?;
-        }
-        Ok(true)
+    pub fn release_leases(&self, now: Time) -> Result<usize> {
+        let domains = "INSERT INTO destination (domain, due, failures) \
+                       SELECT DISTINCT domain, ?1, 0 FROM queue WHERE leased = 1 \
+                       ON CONFLICT (domain) DO UPDATE SET due = min(due, excluded.due) WHERE failures = 0";
+        self.0.0.execute(domains, [now.0])?;
+        Ok(self.0.0.execute("UPDATE queue SET leased = 0, due = ?1 WHERE leased = 1", [now.0])?)
     }
 }

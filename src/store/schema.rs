@@ -141,8 +141,18 @@ CREATE TABLE queue (
     waits_for TEXT NOT NULL DEFAULT '',
     content BLOB
 ) STRICT;
-CREATE INDEX queue_due ON queue (due) WHERE leased = 0;
+-- Only rows that wait are in these: a message that goes out at once costs them nothing.
+CREATE INDEX queue_waiting ON queue (domain, due) WHERE leased = 0;
+CREATE INDEX queue_age ON queue (delay_told, queued) WHERE leased = 0;
 CREATE INDEX queue_message ON queue (message);
+
+-- A row for each domain that mail waits for, so that the schedule costs a step a destination, not a step a message.
+CREATE TABLE destination (
+    domain TEXT PRIMARY KEY,
+    due INTEGER NOT NULL,                      -- nothing is tried before
+    failures INTEGER NOT NULL                  -- attempts in a row that reached no server; -1: the operator wants it tried
+) WITHOUT ROWID, STRICT;
+CREATE INDEX destination_due ON destination (due);
 ";
 
 /// Brings an older schema to [`CURRENT`], one transaction a step.

@@ -1,16 +1,15 @@
 //! The store against a real file.
 
 use super::parties::Switch;
-use super::queue::{ItemId, Kind, NewItem, Recipient, Settle};
 use super::*;
 use crate::types::random::Seeded;
 use crate::types::{Address, Alias, ExternalId, MessageId, PartyId, Role, SystemRandom, Time};
 use rusqlite::OptionalExtension as _;
 use std::fs;
 
-const NOW: Time = Time(1_800_000_000_000);
+pub(super) const NOW: Time = Time(1_800_000_000_000);
 
-fn open(dir: &Path, how: Open) -> std::result::Result<Store, OpenError> {
+pub(super) fn open(dir: &Path, how: Open) -> std::result::Result<Store, OpenError> {
     Store::open(dir, how, &mut SystemRandom, Metrics::default())
 }
 
@@ -28,7 +27,7 @@ fn party(role: Role, id: &str, email: &str) -> NewParty {
     }
 }
 
-fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
+pub(super) fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
     let made = store.write_blocking(|change| {
         let domains = ["m.test".to_owned()];
         let (buyer, _) = change.set_party(&party(Role::Buyer, "b1", "b@home.test"), &domains, NOW)?;
@@ -39,7 +38,7 @@ fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
     made.unwrap()
 }
 
-fn message(id: i64, pair: &Pair, author: Role, original: &str, body: Option<i64>) -> NewMessage {
+pub(super) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: Option<i64>) -> NewMessage {
     NewMessage {
         id: MessageId(id),
         pair: Some(pair.id),
@@ -272,75 +271,6 @@ fn messages_threads_and_retention() {
     assert!(store.read(|v| v.raw(MessageId(5))).unwrap().is_none());
     let bodies: i64 = store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM body", [], |r| r.get(0))?)).unwrap();
     assert_eq!(bodies, 0);
-}
-
-/// Every arrow of the picture in `queue.rs`, with a crash (a new process) after it.
-#[test]
-fn each_crash_leaves_a_legal_state() {
-    let dir = tempfile::tempdir().unwrap();
-    let item = |leased| {
-        let store = open(dir.path(), Open::Create).unwrap();
-        let (buyer, _, pair) = pair(&store);
-        let id = store.read(|v| v.last_message()).unwrap().0 + 1;
-        let new = message(id, &pair, Role::Seller, "x", None);
-        let item = store.write_blocking(move |c| {
-            c.insert_message(&new)?;
-            let (message, domain) = (new.id, "home.test".to_owned());
-            let (kind, recipient) = (Kind::Relay, Recipient::Party(buyer));
-            c.enqueue(&NewItem { message, kind, recipient, domain, content: None }, NOW, leased)
-        });
-        item.unwrap()
-    };
-    let restart = || {
-        let store = open(dir.path(), Open::Existing).unwrap();
-        store.write_blocking(|c| c.release_leases()).unwrap();
-        store
-    };
-    let claim = |store: &Store, busy: &'static [&'static str]| {
-        let busy: Vec<String> = busy.iter().map(|d| (*d).to_owned()).collect();
-        store.write_blocking(move |c| c.claim(NOW, 10, &busy)).unwrap()
-    };
-    let state = |store: &Store, item: &queue::Item| {
-        let (rows, message) = store.read(|v| Ok((v.queue_of(item.message)?, v.message(item.message)?))).unwrap();
-        (rows.first().map(|row| (row.attempts, row.leased)), message.unwrap().fate)
-    };
-    for leased in [false, true] {
-        let first = item(leased);
-        let store = restart();
-        assert_eq!(state(&store, &first), (Some((u32::from(leased), false)), "queued".into()), "crash after commit");
-        assert!(claim(&store, &["home.test"]).is_empty(), "a busy destination is passed over");
-        let claimed = claim(&store, &[]);
-        assert_eq!(claimed.len(), 1);
-        assert!(claim(&store, &[]).is_empty(), "leased once");
-        drop(store);
-        let store = restart();
-        assert_eq!(state(&store, &first).0, Some((u32::from(leased) + 1, false)), "crash while leased: counted");
-        let claimed = claim(&store, &[]).remove(0);
-        let (due, again) = (NOW.plus(std::time::Duration::from_secs(60)), claimed.clone());
-        let settle = Settle::Again { due, why: "connect".into() };
-        assert!(store.write_blocking(move |c| c.settle(&again, &settle, NOW)).unwrap());
-        drop(store);
-        let store = restart();
-        assert!(claim(&store, &[]).is_empty(), "not due yet");
-        assert_eq!(store.read(|v| v.next_due()).unwrap(), Some(due));
-        assert_eq!(store.write_blocking(|c| c.retry(None, Some("home.test"), NOW)).unwrap(), 1);
-        let claimed = claim(&store, &[]).remove(0);
-        let end = if leased { Settle::Done } else { Settle::Failed { why: "no-such-address".into() } };
-        let (fate, copy) = (if leased { "delivered" } else { "failed" }, claimed.clone());
-        assert!(store.write_blocking(move |c| c.settle(&copy, &end, NOW)).unwrap());
-        drop(store);
-        let store = restart();
-        assert_eq!(state(&store, &first), (None, fate.into()), "crash after settle");
-        assert!(
-            !store.write_blocking(move |c| c.settle(&claimed, &Settle::Done, NOW)).unwrap(),
-            "a second settle is late"
-        );
-    }
-    let last = item(false);
-    let store = restart();
-    assert!(store.write_blocking(move |c| c.cancel(last.id, NOW)).unwrap());
-    assert!(!store.write_blocking(|c| c.cancel(ItemId(999), NOW)).unwrap());
-    assert_eq!(store.read(|v| v.queue_length()).unwrap(), 0);
 }
 
 #[test]

@@ -1,0 +1,439 @@
+//! Lanes: each destination's jobs and connections, apart from all others', so that a dead or slow one holds up nobody else.
+//!
+//! A worker is one connection's worth of deliveries. A lane opens one more while jobs wait and its window allows it; the window
+//! grows with each success and starts small, smallest after the destination was down, so that nothing is stormed.
+
+use super::Means;
+use super::delivery::Outcome;
+use super::route::Destination;
+use crate::policy::retry;
+use crate::smtp::client::Client;
+use crate::store::queue::{Item, Waiting};
+use crate::types::{Random as _, SystemRandom};
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+/// Jobs that wait in one lane; more go back to the store.
+const LANE: usize = 1000;
+/// Jobs that wait in a lane for each of its connections when they come from the store.
+const AHEAD: usize = 8;
+/// Connections that a fresh lane may open at once.
+const WINDOW: usize = 5;
+/// Messages on one connection.
+const MESSAGES: usize = 1000;
+
+/// Octets that one permit of the memory budget stands for.
+const UNIT: usize = 1024;
+
+/// An item in memory, with its finished bytes if there was room for them.
+pub(super) struct Job {
+    item: Item,
+    bytes: Option<(Bytes, OwnedSemaphorePermit)>,
+}
+
+/// What became of an item, for `settle`.
+pub(super) struct Report {
+    pub(super) item: Item,
+    pub(super) outcome: Outcome,
+    pub(super) reach: Reach,
+}
+
+/// What an attempt taught of its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing new.
+    Same,
+    /// It was down, and is not any more.
+    Again,
+    /// No server was reached, so many times in a row; it is left alone for so long.
+    Down(u32, Duration),
+}
+
+/// All lanes.
+pub(super) struct Lanes {
+    pub(super) means: Arc<Means>,
+    lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
+    connections: Arc<Semaphore>,
+    /// What waits in lanes may take so much memory …
+    waiting: Budget,
+    /// … and what is read back so much. Apart, as the ones wait for the others' connections.
+    rebuilt: Budget,
+    /// Somebody waits for a connection: an idle one may go.
+    pressed: Notify,
+    /// Gone when the queue stops: the last report then ends `settle`.
+    reports: Mutex<Option<mpsc::UnboundedSender<Report>>>,
+    stopping: AtomicBool,
+    stopped: Notify,
+    /// Items in memory: in lanes, being delivered, or waiting to be settled.
+    pub(super) held: AtomicUsize,
+}
+
+/// Memory for finished messages.
+struct Budget {
+    permits: Arc<Semaphore>,
+    units: u32,
+}
+
+impl Budget {
+    fn new(octets: usize) -> Self {
+        let units = u32::try_from(octets / UNIT).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
+        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
+    }
+
+    /// Permits for so many octets; a message larger than all of it takes all of it.
+    fn of(&self, octets: usize) -> u32 {
+        u32::try_from(octets.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
+    }
+}
+
+struct Lane {
+    destination: Destination,
+    state: Mutex<State>,
+    more: Notify,
+}
+
+struct State {
+    waiting: VecDeque<Job>,
+    workers: usize,
+    idle: usize,
+    window: usize,
+    failures: u32,
+    failed: Option<Instant>,
+    reached: Option<Instant>,
+    down_until: Option<Instant>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a lane can take from the store now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// So many items.
+    Items(usize),
+    /// It is down for so much longer.
+    Down(u32, Duration),
+}
+
+impl Lanes {
+    pub(super) fn new(means: Arc<Means>, reports: mpsc::UnboundedSender<Report>) -> Self {
+        let settings = &means.config.queue;
+        let memory = settings.memory.octets();
+        let connections = settings.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            means,
+            lanes: Mutex::default(),
+            connections: Arc::new(Semaphore::new(connections)),
+            waiting: Budget::new(memory - memory / 4),
+            rebuilt: Budget::new(memory / 4),
+            pressed: Notify::new(),
+            reports: Mutex::new(Some(reports)),
+            stopping: AtomicBool::new(false),
+            stopped: Notify::new(),
+            held: AtomicUsize::new(0),
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// No new attempts. What waits goes back to the store, what is under way ends.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let Some(reports) = locked(&self.reports).take() else { return };
+        for lane in locked(&self.lanes).values() {
+            give_back(&mut locked(&lane.state), &reports);
+        }
+        self.stopped.notify_waiters();
+    }
+
+    /// Takes an item that was committed as leased. Without room for its bytes they are made again when its turn comes.
+    pub(super) fn submit(self: &Arc<Self>, item: Item, bytes: Bytes) {
+        let permit = Arc::clone(&self.waiting.permits).try_acquire_many_owned(self.waiting.of(bytes.len()));
+        let bytes = permit.ok().map(|permit| (bytes, permit));
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.push(Job { item, bytes });
+    }
+
+    /// Takes an item that was claimed from the store.
+    pub(super) fn claimed(self: &Arc<Self>, item: Item) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.push(Job { item, bytes: None });
+    }
+
+    /// What the lane of a destination can take from the store, which knows this of it.
+    pub(super) fn room(&self, destination: &Destination, waiting: &Waiting) -> Room {
+        let lane = locked(&self.lanes).get(destination).cloned();
+        // One item tells whether it is up again.
+        let probe = waiting.failures > 0 || waiting.forced;
+        let Some(lane) = lane else { return Room::Items(if probe { 1 } else { WINDOW * AHEAD }) };
+        let mut state = locked(&lane.state);
+        let now = Instant::now();
+        if waiting.forced {
+            state.down_until = None;
+        }
+        if let Some(until) = state.down_until.filter(|until| *until > now) {
+            return Room::Down(state.failures, until - now);
+        }
+        if state.failures > 0 {
+            state.window = 1;
+            return Room::Items(usize::from(state.workers == 0 && state.waiting.is_empty()));
+        }
+        Room::Items((state.window * AHEAD).saturating_sub(state.waiting.len()))
+    }
+
+    fn fresh(&self, destination: &Destination, failures: u32) -> Arc<Lane> {
+        let most = self.means.config.queue.concurrency_per_destination.max(1);
+        let state = State {
+            waiting: VecDeque::new(),
+            workers: 0,
+            idle: 0,
+            window: if failures > 0 { 1 } else { WINDOW.min(most) },
+            failures,
+            failed: None,
+            reached: None,
+            down_until: None,
+        };
+        Arc::new(Lane { destination: destination.clone(), state: Mutex::new(state), more: Notify::new() })
+    }
+
+    /// Tells a lane that is not there yet what the store knows of its destination.
+    pub(super) fn expect(&self, destination: &Destination, failures: u32) {
+        let fresh = || self.fresh(destination, failures);
+        locked(&self.lanes).entry(destination.clone()).or_insert_with(fresh);
+    }
+
+    /// Forgets lanes that nobody uses. What the store knows of their destinations stays there.
+    pub(super) fn tidy(&self) {
+        locked(&self.lanes).retain(|_, lane| !locked(&lane.state).gone());
+    }
+
+    /// Puts a job into its lane, and sees that somebody works there.
+    fn push(self: &Arc<Self>, job: Job) {
+        let destination = self.means.routes.destination(&job.item.domain);
+        let Some(reports) = locked(&self.reports).clone() else { return };
+        // Both locks, in this order everywhere, so that no lane is forgotten while it is given work.
+        let mut lanes = locked(&self.lanes);
+        let lane = lanes.entry(destination).or_insert_with_key(|destination| self.fresh(destination, 0));
+        let lane = Arc::clone(lane);
+        let mut state = locked(&lane.state);
+        let down = state.down_until.is_some_and(|until| Instant::now() < until);
+        if down || state.waiting.len() >= LANE || self.stopping() {
+            let report = Report { item: job.item, outcome: Outcome::Back, reach: Reach::Same };
+            // `settle` ends last.
+            let _ = reports.send(report);
+            return;
+        }
+        state.waiting.push_back(job);
+        let spawn = state.idle == 0 && state.workers < state.window;
+        state.workers += usize::from(spawn);
+        drop(state);
+        drop(lanes);
+        if spawn {
+            tokio::spawn(Worker { lanes: Arc::clone(self), lane, reports }.run());
+        } else {
+            lane.more.notify_one();
+        }
+    }
+
+    async fn connection(&self) -> Option<OwnedSemaphorePermit> {
+        let connections = Arc::clone(&self.connections);
+        if let Ok(place) = Arc::clone(&connections).try_acquire_owned() {
+            return Some(place);
+        }
+        self.pressed.notify_one();
+        connections.acquire_owned().await.ok()
+    }
+
+    /// The next job of the lane; `None` when none came for as long as a connection is kept.
+    async fn next_job(&self, lane: &Lane) -> Option<Job> {
+        let until = Instant::now() + self.means.config.queue.keep_connection.0;
+        loop {
+            let more = lane.more.notified();
+            let pressed = self.pressed.notified();
+            let stopped = self.stopped.notified();
+            {
+                let mut state = locked(&lane.state);
+                if let Some(job) = state.waiting.pop_front() {
+                    return Some(job);
+                }
+                if Instant::now() >= until || self.stopping() {
+                    return None;
+                }
+                state.idle += 1;
+            }
+            let stay = tokio::select! {
+                biased;
+                () = more => true,
+                () = pressed => false,
+                () = stopped => false,
+                _ = timeout_at(until, std::future::pending::<()>()) => false,
+            };
+            let mut state = locked(&lane.state);
+            state.idle = state.idle.saturating_sub(1);
+            // A job may have come in the same moment; nobody else was woken for it.
+            if !stay && state.waiting.is_empty() {
+                return None;
+            }
+        }
+    }
+}
+
+/// Everything that waits in a lane goes back to the store.
+fn give_back(state: &mut State, reports: &mpsc::UnboundedSender<Report>) {
+    for job in state.waiting.drain(..) {
+        let _ = reports.send(Report { item: job.item, outcome: Outcome::Back, reach: Reach::Same });
+    }
+}
+
+impl State {
+    /// Nobody works here, and nothing is known that has to be kept.
+    fn gone(&self) -> bool {
+        self.workers == 0 && self.waiting.is_empty() && self.down_until.is_none_or(|until| until <= Instant::now())
+    }
+}
+
+/// One connection's worth of deliveries.
+struct Worker {
+    lanes: Arc<Lanes>,
+    lane: Arc<Lane>,
+    /// `settle` ends when the last worker has gone.
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Worker {
+    async fn run(self) {
+        let Some(_place) = self.lanes.connection().await else { return };
+        let mut kept = None;
+        while let Some(job) = self.lanes.next_job(&self.lane).await {
+            self.one(job, &mut kept).await;
+            if kept.as_ref().is_some_and(|client: &Client| client.sent >= MESSAGES)
+                && let Some(client) = kept.take()
+            {
+                client.quit().await;
+            }
+        }
+        if let Some(client) = kept {
+            client.quit().await;
+        }
+    }
+
+    /// One attempt, and what it taught.
+    async fn one(&self, job: Job, kept: &mut Option<Client>) {
+        let Job { mut item, bytes } = job;
+        let means = &self.lanes.means;
+        let target = match means.target(&item) {
+            Ok(target) => target,
+            Err(outcome) => return Running { reports: &self.reports, item: Some(item) }.ends(outcome, Reach::Same),
+        };
+        if target.destination != self.lane.destination {
+            // The recipient has another address than when it was queued.
+            target.address.domain().clone_into(&mut item.domain);
+            return self.lanes.push(Job { item, bytes });
+        }
+        let running = Running { reports: &self.reports, item: Some(item.clone()) };
+        let started = Instant::now();
+        let outcome = match self.with_bytes(&item, bytes).await {
+            Ok((bytes, _permit)) => means.attempt(&item, &target, &bytes, kept).await,
+            Err(outcome) => outcome,
+        };
+        let reach = self.learn(&outcome, started);
+        running.ends(outcome, reach);
+    }
+
+    /// The finished bytes, made again if they are not at hand, within the memory that mail may take.
+    async fn with_bytes(
+        &self,
+        item: &Item,
+        bytes: Option<(Bytes, OwnedSemaphorePermit)>,
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Outcome> {
+        if let Some((bytes, permit)) = bytes {
+            return Ok((bytes, Some(permit)));
+        }
+        let (means, budget) = (&self.lanes.means, &self.lanes.rebuilt);
+        // Twice: while it is written anew, what was received is there, too.
+        let permits = budget.of(means.size(item)?.saturating_mul(2));
+        let permit = Arc::clone(&budget.permits).acquire_many_owned(permits).await.ok();
+        Ok((means.load(item).await?, permit))
+    }
+
+    /// What an attempt that began at `started` says of the destination.
+    fn learn(&self, outcome: &Outcome, started: Instant) -> Reach {
+        let settings = &self.lanes.means.config.queue;
+        let mut state = locked(&self.lane.state);
+        match outcome {
+            Outcome::Later { reached: false, .. } => {
+                let newer = |at: Option<Instant>| at.is_some_and(|at| at > started);
+                if newer(state.failed) || newer(state.reached) {
+                    return Reach::Same;
+                }
+                state.failures = state.failures.saturating_add(1);
+                let (first, longest) = (settings.retry_first.0, settings.retry_longest.0);
+                let wait = retry::wait(state.failures, first, longest, SystemRandom.number());
+                let now = Instant::now();
+                (state.failed, state.down_until, state.window) = (Some(now), Some(now + wait), 1);
+                give_back(&mut state, &self.reports);
+                Reach::Down(state.failures, wait)
+            }
+            Outcome::Back => Reach::Same,
+            _ => {
+                state.reached = Some(Instant::now());
+                state.window = (state.window + 1).min(settings.concurrency_per_destination.max(1));
+                state.down_until = None;
+                if std::mem::take(&mut state.failures) > 0 { Reach::Again } else { Reach::Same }
+            }
+        }
+    }
+}
+
+/// A worker signs off, however it ends.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut lanes = locked(&self.lanes.lanes);
+        let mut state = locked(&self.lane.state);
+        state.workers = state.workers.saturating_sub(1);
+        if state.gone() {
+            lanes.remove(&self.lane.destination);
+            return;
+        }
+        // A job that came while the last worker left needs another one.
+        let spawn = !state.waiting.is_empty() && state.workers == 0 && !self.lanes.stopping();
+        state.workers += usize::from(spawn);
+        drop(state);
+        drop(lanes);
+        if spawn && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (lanes, lane, reports) = (Arc::clone(&self.lanes), Arc::clone(&self.lane), self.reports.clone());
+            runtime.spawn(Self { lanes, lane, reports }.run());
+        }
+    }
+}
+
+/// An item being delivered: however the attempt ends, it is reported.
+struct Running<'a> {
+    reports: &'a mpsc::UnboundedSender<Report>,
+    item: Option<Item>,
+}
+
+impl Running<'_> {
+    fn ends(mut self, outcome: Outcome, reach: Reach) {
+        if let Some(item) = self.item.take() {
+            let _ = self.reports.send(Report { item, outcome, reach });
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(item) = self.item.take() {
+            let outcome = Outcome::Later { why: "internal trouble".to_owned(), reached: true };
+            let _ = self.reports.send(Report { item, outcome, reach: Reach::Same });
+        }
+    }
+}
