@@ -1,7 +1,11 @@
 //! Other people's delivery reports, RFC 3464: what happened, in three numbers. Nothing of their text is kept.
+//!
+//! Old and small servers write reports in prose. Those are read only where a fixed sign says that it is one, and only so far as to tell
+//! failed from late: to take an answer for a failure would tell an author that his message did not arrive when it did.
 
 use super::headers::split;
 use super::mime::Part;
+use super::text::decode_words;
 
 /// What a report says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +45,68 @@ pub struct Report {
 /// Parts that are looked at; reports have three.
 const PARTS: usize = 20;
 
+/// First octets of a report in prose that are looked at.
+const PROSE: usize = 8 * 1024;
+
 /// Reads a report. What is none is an automatic answer.
 #[must_use]
 pub fn read(raw: &[u8]) -> Report {
     let top = Part::read(raw, false);
+    let standard = read_standard(&top);
+    if standard.action == Action::Answer { read_prose(&top).unwrap_or(standard) } else { standard }
+}
+
+/// How subjects of reports begin, in lower case, and what they mean.
+const SUBJECTS: &[(&str, Action)] = &[
+    ("delivery status notification (delay)", Action::Delayed),
+    ("warning: could not send message", Action::Delayed),
+    ("warning: message", Action::Delayed),
+    ("delayed mail (still being retried)", Action::Delayed),
+    ("delivery delayed", Action::Delayed),
+    ("delivery status notification (failure)", Action::Failed),
+    ("undelivered mail returned to sender", Action::Failed),
+    ("undeliverable", Action::Failed),
+    ("undeliverable mail", Action::Failed),
+    ("mail delivery failed", Action::Failed),
+    ("mail delivery failure", Action::Failed),
+    ("mail delivery system", Action::Failed),
+    ("returned mail:", Action::Failed),
+    ("failure notice", Action::Failed),
+    ("delivery failure", Action::Failed),
+    ("unzustellbar", Action::Failed),
+    ("non remis", Action::Failed),
+    ("no se puede entregar", Action::Failed),
+    ("配信不能", Action::Failed),
+    ("配信できませんでした", Action::Failed),
+    ("退信", Action::Failed),
+    ("系统退信", Action::Failed),
+];
+
+/// A report in prose: from a mailer daemon or postmaster, and either its subject is a known one, or a field of Exim's or qmail's first
+/// sentence says so.
+fn read_prose(top: &Part<'_>) -> Option<Report> {
+    let from = top.field("From")?.text().to_ascii_lowercase();
+    if !["mailer-daemon", "postmaster", "mail delivery", "mailerdaemon"].iter().any(|name| from.contains(name)) {
+        return None;
+    }
+    let body = match top.children() {
+        Some(children) => Part::read(children.first()?, false).decoded(),
+        None => top.decoded(),
+    };
+    let text = String::from_utf8_lossy(body.get(..PROSE.min(body.len())).unwrap_or(&[])).into_owned();
+    let subject = top.field("Subject").map(|field| decode_words(&field.text()).to_lowercase()).unwrap_or_default();
+    let by_subject =
+        SUBJECTS.iter().find(|(start, _)| subject.trim_start().starts_with(start)).map(|(_, action)| *action);
+    let qmail = text.trim_start().starts_with("Hi. This is the qmail-send program");
+    let action =
+        by_subject.or_else(|| (qmail || top.field("X-Failed-Recipients").is_some()).then_some(Action::Failed))?;
+    let status =
+        text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| status(word.trim_matches('.')));
+    let class = if action == Action::Delayed { 4 } else { 5 };
+    Some(Report { action, status: status.filter(|(found, ..)| *found == class) })
+}
+
+fn read_standard(top: &Part<'_>) -> Report {
     let mut found = Report { action: Action::Answer, status: None };
     let Some(children) = top.children() else { return found };
     for child in children.into_iter().take(PARTS) {
@@ -109,6 +171,49 @@ mod tests {
             (report("Status: 9.9.9\r\n"), Action::Answer, None),
             ("Auto-Submitted: auto-replied\r\n\r\nI am away\r\n".to_owned(), Action::Answer, None),
             ("Content-Type: multipart/report\r\n\r\n".to_owned(), Action::Answer, None),
+        ];
+        for (raw, action, status) in cases {
+            assert_eq!(read(raw.as_bytes()), Report { action, status }, "{raw}");
+        }
+    }
+
+    #[test]
+    fn reports_in_prose() {
+        let daemon = "From: Mail Delivery System <Mailer-Daemon@home.test>";
+        let exim = "This message was created automatically by mail delivery software.\r\n\r\n  b-real@home.test\r\n    550 5.1.1 no such user\r\n";
+        let qmail = "Hi. This is the qmail-send program at home.test.\r\nThis is a permanent error.\r\n<b@home.test>:\r\nSorry, no mailbox here. (#5.1.1)\r\n";
+        let cases = [
+            (
+                format!("{daemon}\r\nX-Failed-Recipients: b@home.test\r\nSubject: x\r\n\r\n{exim}"),
+                Action::Failed,
+                Some((5, 1, 1)),
+            ),
+            (
+                format!("{daemon}\r\nSubject: Mail delivery failed: returning\r\n\r\n{exim}"),
+                Action::Failed,
+                Some((5, 1, 1)),
+            ),
+            (
+                format!("From: MAILER-DAEMON@home.test\r\nSubject: failure notice\r\n\r\n{qmail}"),
+                Action::Failed,
+                Some((5, 1, 1)),
+            ),
+            (format!("From: MAILER-DAEMON@home.test\r\nSubject: x\r\n\r\n{qmail}"), Action::Failed, Some((5, 1, 1))),
+            (
+                format!("{daemon}\r\nSubject: Undeliverable: x\r\n\r\nat 10.20.30.40 on 21.11.2026\r\n"),
+                Action::Failed,
+                None,
+            ),
+            (
+                format!("{daemon}\r\nSubject: Delivery Status Notification (Delay)\r\n\r\n4.4.1 later\r\n"),
+                Action::Delayed,
+                Some((4, 4, 1)),
+            ),
+            (format!("{daemon}\r\nSubject: =?utf-8?B?6YWN5L+h5LiN6IO9?=\r\n\r\nx\r\n"), Action::Failed, None),
+            // a person's, or a vacation program's, is none, whatever it says
+            (format!("From: bea@home.test\r\nSubject: Undeliverable: x\r\n\r\n{exim}"), Action::Answer, None),
+            (format!("{daemon}\r\nSubject: Out of office\r\n\r\n5.1.1\r\n"), Action::Answer, None),
+            (format!("Subject: failure notice\r\n\r\n{qmail}"), Action::Answer, None),
         ];
         for (raw, action, status) in cases {
             assert_eq!(read(raw.as_bytes()), Report { action, status }, "{raw}");
