@@ -100,10 +100,11 @@ fn read_prose(top: &Part<'_>) -> Option<Report> {
     let qmail = text.trim_start().starts_with("Hi. This is the qmail-send program");
     let action =
         by_subject.or_else(|| (qmail || top.field("X-Failed-Recipients").is_some()).then_some(Action::Failed))?;
-    let status =
-        text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| status(word.trim_matches('.')));
+    // The first one of the right class: programs' versions look like status codes, too.
     let class = if action == Action::Delayed { 4 } else { 5 };
-    Some(Report { action, status: status.filter(|(found, ..)| *found == class) })
+    let mut words = text.split(|c: char| !(c.is_ascii_digit() || c == '.'));
+    let status = words.find_map(|word| status(word.trim_matches('.')).filter(|(found, ..)| *found == class));
+    Some(Report { action, status })
 }
 
 fn read_standard(top: &Part<'_>) -> Report {
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn reports_in_prose() {
         let daemon = "From: Mail Delivery System <Mailer-Daemon@home.test>";
-        let exim = "This message was created automatically by mail delivery software.\r\n\r\n  b-real@home.test\r\n    550 5.1.1 no such user\r\n";
+        let exim = "This message was created by Exim 4.96.2.\r\n\r\n  b-real@home.test\r\n    550 5.1.1 no such user\r\n";
         let qmail = "Hi. This is the qmail-send program at home.test.\r\nThis is a permanent error.\r\n<b@home.test>:\r\nSorry, no mailbox here. (#5.1.1)\r\n";
         let cases = [
             (
