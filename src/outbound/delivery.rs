@@ -110,36 +110,34 @@ impl Means {
             match client.deliver(&mail).await {
                 // A kept connection may have died in the meantime: a new one is tried at once.
                 Err(failure) if failure.is_stale() => *kept = None,
-                result => return self.outcome(result, kept),
+                result => return Self::outcome(result, kept),
             }
         }
         match self.connect(&target.destination).await {
             Ok(mut client) => {
                 let result = client.deliver(&mail).await;
                 *kept = Some(client);
-                self.outcome(result, kept)
+                Self::outcome(result, kept)
             }
             Err(outcome) => outcome,
         }
     }
 
-    fn outcome(&self, result: Result<(), Failure>, kept: &mut Option<Client>) -> Outcome {
-        match result {
-            Ok(()) => Outcome::Delivered,
-            Err(failure) => {
-                if !failure.keeps_connection() {
-                    *kept = None;
-                }
-                let why = failure.to_string();
-                match failure {
-                    Failure::Refused(_, code) if failure.is_permanent() => {
-                        failed(why, FailureClass::of_reply(code.code, code.enhanced))
-                    }
-                    _ if failure.is_permanent() => failed(why, FailureClass::Other),
-                    _ => later(why),
-                }
-            }
+    fn outcome(result: Result<(), Failure>, kept: &mut Option<Client>) -> Outcome {
+        if kept.as_ref().is_some_and(|client| !client.is_usable()) {
+            *kept = None;
         }
+        let Err(failure) = result else { return Outcome::Delivered };
+        let why = failure.to_string();
+        if !failure.is_permanent() {
+            return later(why);
+        }
+        let class = match failure {
+            Failure::Refused(_, code) => FailureClass::of_reply(code.code, code.enhanced),
+            Failure::TooLarge => FailureClass::TooLarge,
+            _ => FailureClass::Other,
+        };
+        failed(why, class)
     }
 
     /// Connects to the best server that answers; two sessions are tried at most.
@@ -156,26 +154,16 @@ impl Means {
             NoServer::Dns => unreached(none.as_str()),
             none => failed(none.as_str(), FailureClass::NoDomain),
         })?;
-        let times = &self.config.delivery.timeouts;
+        let implicit = matches!(destination, Destination::Host { tls: true, .. });
         let mut last = Failure::Network(Stage::Connect);
         let mut sessions = 0;
         for server in found {
-            let stream = match timeout(times.connect.0, TcpStream::connect(server.address)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(_)) => continue,
-                Err(_) => {
-                    last = Failure::Timeout(Stage::Connect);
-                    continue;
-                }
-            };
-            let _ = stream.set_nodelay(true);
-            let implicit = matches!(destination, Destination::Host { tls: true, .. });
-            let security = self.security(&server, implicit);
-            match Client::open(stream, &self.config.hostname, security, times.clone()).await {
+            match self.session(&server, implicit).await {
                 Ok(client) => return Ok(client),
                 Err(failure) => last = failure,
             }
-            sessions += 1;
+            sessions +=
+                usize::from(!matches!(last, Failure::Network(Stage::Connect) | Failure::Timeout(Stage::Connect)));
             if sessions == 2 {
                 break;
             }
@@ -183,13 +171,33 @@ impl Means {
         Err(unreached(last.to_string()))
     }
 
-    fn security(&self, server: &Server, implicit: bool) -> Security {
-        let Ok(name) = server.name.clone().try_into() else { return Security::Plain };
-        if implicit {
-            Security::Implicit(Arc::clone(&self.tls.verified), name)
-        } else {
-            Security::Opportunistic(Arc::clone(&self.tls.opportunistic), name)
+    /// A session with one server; in the clear, if it offers TLS but cannot do it and nobody asked for more.
+    async fn session(&self, server: &Server, implicit: bool) -> Result<Client, Failure> {
+        let name = server.name.clone().try_into();
+        let security = match name {
+            Ok(name) if implicit => Security::Implicit(Arc::clone(&self.tls.verified), name),
+            Ok(name) => Security::Opportunistic(Arc::clone(&self.tls.opportunistic), name),
+            Err(_) if implicit => return Err(Failure::Protocol(Stage::Tls)),
+            Err(_) => Security::Plain,
+        };
+        match self.open(server, security).await {
+            Err(Failure::Network(Stage::Tls) | Failure::Timeout(Stage::Tls)) if !implicit => {
+                self.open(server, Security::Plain).await
+            }
+            result => result,
         }
+    }
+
+    async fn open(&self, server: &Server, security: Security) -> Result<Client, Failure> {
+        let times = &self.config.delivery.timeouts;
+        let stream = match timeout(times.connect.0, TcpStream::connect(server.address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) => return Err(Failure::Network(Stage::Connect)),
+            Err(_) => return Err(Failure::Timeout(Stage::Connect)),
+        };
+        // Small writes are whole commands: nothing is gained by holding them back.
+        let _ = stream.set_nodelay(true);
+        Client::open(stream, &self.config.hostname, security, times.clone()).await
     }
 
     async fn fixed(&self, host: &str, port: u16) -> Result<Vec<Server>, NoServer> {

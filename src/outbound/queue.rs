@@ -58,7 +58,12 @@ pub struct Start {
 #[derive(Clone)]
 pub struct Outbound {
     lanes: Arc<Lanes>,
-    tasks: Arc<Mutex<Option<(JoinHandle<()>, JoinHandle<()>)>>>,
+    tasks: Arc<Mutex<Option<Tasks>>>,
+}
+
+struct Tasks {
+    scheduler: JoinHandle<()>,
+    settler: JoinHandle<()>,
 }
 
 impl Outbound {
@@ -75,7 +80,7 @@ impl Outbound {
         let lanes = Arc::new(Lanes::new(means, sender));
         let settler = tokio::spawn(settle::run(Arc::clone(&lanes), reports));
         let scheduler = tokio::spawn(schedule(Arc::clone(&lanes)));
-        Ok(Self { lanes, tasks: Arc::new(Mutex::new(Some((scheduler, settler)))) })
+        Ok(Self { lanes, tasks: Arc::new(Mutex::new(Some(Tasks { scheduler, settler }))) })
     }
 
     /// Takes over an item that was queued as leased, with its finished bytes.
@@ -91,7 +96,7 @@ impl Outbound {
     /// Ends: no new attempts, those under way finish within a time limit, the rest stays in the store.
     pub async fn drain(&self) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((scheduler, mut settler)) = tasks else { return };
+        let Some(Tasks { scheduler, mut settler }) = tasks else { return };
         scheduler.abort();
         // What it has claimed is in a lane now, or leased until the next start.
         let _ = scheduler.await;

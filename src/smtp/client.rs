@@ -4,12 +4,21 @@
 //!
 //! Not here: where to connect (`outbound::route`), or when to try again (`outbound`).
 
+mod failure;
+#[cfg(test)]
+mod tests;
+
+pub use failure::{Code, Failure, Stage};
+
+use failure::{enhanced, reply_line, wanted};
+
 use crate::config::ClientTimeouts;
 use crate::types::Address;
-use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -18,130 +27,14 @@ use tokio_rustls::rustls::pki_types::ServerName;
 /// Longest reply line that is read, and lines of one reply.
 const LINE: usize = 2048;
 const LINES: usize = 128;
+/// Octets of replies that are asked for at once.
+const INPUT: usize = 1024;
 /// Octets written before the clock of one block starts anew.
 const BLOCK: usize = 64 * 1024;
+/// A server that breaks off in the middle of a message may have said why.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// QUIT is a courtesy.
 const QUIT: Duration = Duration::from_secs(2);
-
-/// A reply as far as it is believed: its code, and the enhanced code's last two numbers (RFC 2034).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
-    /// Three digits.
-    pub code: u16,
-    /// `5.1.1` is `(1, 1)`.
-    pub enhanced: Option<(u16, u16)>,
-}
-
-impl std::fmt::Display for Code {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.code)?;
-        if let Some((subject, detail)) = self.enhanced {
-            write!(f, " {}.{subject}.{detail}", self.code / 100)?;
-        }
-        Ok(())
-    }
-}
-
-/// The command a failure belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// TCP.
-    Connect,
-    /// The first reply.
-    Banner,
-    /// EHLO, HELO.
-    Hello,
-    /// STARTTLS and the handshake.
-    Tls,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// The message and its final dot.
-    Message,
-}
-
-impl Stage {
-    /// The word for the history.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Banner => "banner",
-            Self::Hello => "hello",
-            Self::Tls => "tls",
-            Self::Mail => "mail",
-            Self::Rcpt => "rcpt",
-            Self::Data => "data",
-            Self::Message => "message",
-        }
-    }
-}
-
-/// How an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The server refused with this code.
-    Refused(Stage, Code),
-    /// The network failed, or the server closed.
-    Network(Stage),
-    /// It was silent for too long.
-    Timeout(Stage),
-    /// It said what no SMTP server says.
-    Protocol(Stage),
-    /// It lacks an extension that this message needs (`8BITMIME`, `SMTPUTF8`).
-    Lacks(&'static str),
-}
-
-impl Failure {
-    /// Whether another try is of no use.
-    #[must_use]
-    pub fn is_permanent(self) -> bool {
-        match self {
-            // A refused greeting or EHLO is about us or about now, not about the message: it may pass.
-            Self::Refused(Stage::Banner | Stage::Hello | Stage::Tls, _) => false,
-            Self::Refused(_, code) => (500..600).contains(&code.code),
-            Self::Lacks(_) => true,
-            Self::Network(_) | Self::Timeout(_) | Self::Protocol(_) => false,
-        }
-    }
-
-    /// Whether the connection can carry another message.
-    #[must_use]
-    pub fn keeps_connection(self) -> bool {
-        match self {
-            Self::Refused(Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message, code) => code.code != 421,
-            Self::Lacks(_) => true,
-            _ => false,
-        }
-    }
-}
-
-impl Failure {
-    /// Whether a connection that was kept can have failed only because it was: closed, or told to go, before a message was sent.
-    #[must_use]
-    pub fn is_stale(self) -> bool {
-        match self {
-            Self::Network(stage) => matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data),
-            Self::Refused(stage, code) => stage != Stage::Message && code.code == 421,
-            _ => false,
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(stage, code) => write!(f, "{}: refused with {code}", stage.as_str()),
-            Self::Network(stage) => write!(f, "{}: connection lost", stage.as_str()),
-            Self::Timeout(stage) => write!(f, "{}: no answer in time", stage.as_str()),
-            Self::Protocol(stage) => write!(f, "{}: not SMTP", stage.as_str()),
-            Self::Lacks(what) => write!(f, "the server lacks {what}"),
-        }
-    }
-}
 
 /// A byte stream of either kind.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -171,14 +64,41 @@ pub struct Mail<'a> {
 /// An open session, between messages.
 pub struct Client {
     stream: Box<dyn Stream>,
+    /// What was read and not yet used, from `used` on.
     input: Vec<u8>,
+    used: usize,
     times: ClientTimeouts,
+    offers: Offers,
+    usable: bool,
+    /// Messages that were sent on it.
+    pub sent: usize,
+}
+
+/// What the server said that it can do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offers {
     pipelining: bool,
     eight_bit: bool,
     utf8: bool,
-    size: bool,
-    /// Messages that were sent on it.
-    pub sent: usize,
+    starttls: bool,
+    /// RFC 1870: the largest message, 0 if it does not say.
+    size: Option<usize>,
+}
+
+impl Offers {
+    /// Reads one line of the reply to EHLO.
+    fn read(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let mut words = line.split(' ');
+        match words.next().unwrap_or("").to_ascii_uppercase().as_str() {
+            "PIPELINING" => self.pipelining = true,
+            "8BITMIME" => self.eight_bit = true,
+            "SMTPUTF8" => self.utf8 = true,
+            "STARTTLS" => self.starttls = true,
+            "SIZE" => self.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
+            _ => {}
+        }
+    }
 }
 
 impl Client {
@@ -195,29 +115,28 @@ impl Client {
         let mut client = Self {
             stream: Box::new(stream),
             input: Vec::new(),
+            used: 0,
             times,
-            pipelining: false,
-            eight_bit: false,
-            utf8: false,
-            size: false,
+            offers: Offers::default(),
+            usable: true,
             sent: 0,
         };
         if let Security::Implicit(config, name) = &security {
             client = client.handshake(config, name).await?;
         }
-        let (code, _) = client.reply(Stage::Banner, client.times.command.0).await?;
+        let code = client.reply(Stage::Banner, client.times.command.0).await?;
         if code.code != 220 {
             return Err(Failure::Refused(Stage::Banner, code));
         }
-        let starttls = client.hello(hostname).await?;
+        client.hello(hostname).await?;
         if let Security::Opportunistic(config, name) = &security
-            && starttls
+            && client.offers.starttls
         {
             client.send(b"STARTTLS\r\n", Stage::Tls).await?;
-            let (code, _) = client.reply(Stage::Tls, client.times.command.0).await?;
+            let code = client.reply(Stage::Tls, client.times.command.0).await?;
             if code.code == 220 {
                 // What came in the clear behind the reply was put there by somebody else.
-                if !client.input.is_empty() {
+                if client.has_input() {
                     return Err(Failure::Protocol(Stage::Tls));
                 }
                 client = client.handshake(config, name).await?;
@@ -233,7 +152,6 @@ impl Client {
         match timeout(limit, connector.connect(name.clone(), self.stream)).await {
             Ok(Ok(stream)) => {
                 self.stream = Box::new(stream);
-                self.input.clear();
                 Ok(self)
             }
             Ok(Err(_)) => Err(Failure::Network(Stage::Tls)),
@@ -241,48 +159,70 @@ impl Client {
         }
     }
 
-    /// EHLO, or HELO where that is all the server knows. Says whether STARTTLS is offered.
-    async fn hello(&mut self, hostname: &str) -> Result<bool, Failure> {
-        (self.pipelining, self.eight_bit, self.utf8, self.size) = (false, false, false, false);
+    /// EHLO, or HELO where that is all the server knows.
+    async fn hello(&mut self, hostname: &str) -> Result<(), Failure> {
+        // What was offered before STARTTLS counts no more (RFC 3207 4.2).
+        let mut offers = Offers::default();
+        let limit = self.times.command.0;
         self.send(format!("EHLO {hostname}\r\n").as_bytes(), Stage::Hello).await?;
-        let (code, lines) = self.reply(Stage::Hello, self.times.command.0).await?;
-        if code.code != 250 {
-            if !matches!(code.code, 500..=504) {
-                return Err(Failure::Refused(Stage::Hello, code));
-            }
+        let code = self.reply_lines(Stage::Hello, limit, |line| offers.read(line)).await?;
+        if matches!(code.code, 500..=504) {
             self.send(format!("HELO {hostname}\r\n").as_bytes(), Stage::Hello).await?;
-            let (code, _) = self.reply(Stage::Hello, self.times.command.0).await?;
-            return if code.code == 250 { Ok(false) } else { Err(Failure::Refused(Stage::Hello, code)) };
+            let code = self.reply(Stage::Hello, limit).await?;
+            return if code.code == 250 { Ok(()) } else { Err(Failure::Refused(Stage::Hello, code)) };
         }
-        let mut starttls = false;
-        for line in lines.iter().skip(1) {
-            match line.split(' ').next().unwrap_or("").to_ascii_uppercase().as_str() {
-                "PIPELINING" => self.pipelining = true,
-                "8BITMIME" => self.eight_bit = true,
-                "SMTPUTF8" => self.utf8 = true,
-                "SIZE" => self.size = true,
-                "STARTTLS" => starttls = true,
-                _ => {}
-            }
+        if code.code != 250 {
+            return Err(Failure::Refused(Stage::Hello, code));
         }
-        Ok(starttls)
+        self.offers = offers;
+        Ok(())
+    }
+
+    /// Whether the next message can go the same way.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.usable
     }
 
     /// Sends one message to one recipient.
     ///
     /// # Errors
-    /// [`Failure`]; [`Failure::keeps_connection`] tells whether the next message can go the same way.
+    /// [`Failure`]; [`is_usable`](Self::is_usable) tells whether the next message can go the same way.
     pub async fn deliver(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
         let ascii = mail.bytes.is_ascii();
-        if !ascii && !self.eight_bit {
+        if !ascii && !self.offers.eight_bit {
             return Err(Failure::Lacks("8BITMIME"));
         }
-        if !mail.recipient.is_ascii() && !self.utf8 {
+        if !mail.recipient.is_ascii() && !self.offers.utf8 {
             return Err(Failure::Lacks("SMTPUTF8"));
         }
+        if self.offers.size.is_some_and(|most| most > 0 && mail.bytes.len() > most) {
+            return Err(Failure::TooLarge);
+        }
+        if has_bare_newline(mail.bytes) {
+            return Err(Failure::BareNewline);
+        }
+        if self.sent > 0 && self.has_spoken().await {
+            // It closed, or has more to say than it was asked: its replies could be taken for those to this message.
+            self.usable = false;
+            return Err(Failure::Network(Stage::Mail));
+        }
         self.sent += 1;
+        let result = self.transaction(mail, ascii).await;
+        match result {
+            Ok(()) => {}
+            Err(Failure::Refused(Stage::Message, code)) => self.usable &= code.code != 421,
+            Err(Failure::Refused(_, code)) if self.usable && code.code != 421 => {
+                self.usable = self.reset().await.is_ok()
+            }
+            Err(_) => self.usable = false,
+        }
+        result
+    }
+
+    async fn transaction(&mut self, mail: &Mail<'_>, ascii: bool) -> Result<(), Failure> {
         let mut from = format!("MAIL FROM:<{}>", mail.sender.unwrap_or(""));
-        if self.size {
+        if self.offers.size.is_some() {
             from.push_str(&format!(" SIZE={}", mail.bytes.len()));
         }
         if !ascii {
@@ -291,60 +231,68 @@ impl Client {
         if !mail.recipient.is_ascii() {
             from.push_str(" SMTPUTF8");
         }
-        from.push_str("\r\n");
-        let to = format!("RCPT TO:<{}>\r\n", mail.recipient.expose());
-        if self.pipelining {
-            self.send(format!("{from}{to}DATA\r\n").as_bytes(), Stage::Mail).await?;
-        }
-        let mut refused = None;
-        for (stage, command) in [(Stage::Mail, from.as_bytes()), (Stage::Rcpt, to.as_bytes())] {
-            if !self.pipelining {
-                self.send(command, stage).await?;
-            }
-            let (code, _) = self.reply(stage, self.times.command.0).await?;
-            if !(200..300).contains(&code.code) {
-                refused = refused.or(Some(Failure::Refused(stage, code)));
-                if !self.pipelining {
-                    break;
-                }
+        let to = mail.recipient.expose();
+        if self.offers.pipelining {
+            self.send(format!("{from}\r\nRCPT TO:<{to}>\r\nDATA\r\n").as_bytes(), Stage::Mail).await?;
+            self.pipelined().await?;
+        } else {
+            let commands = [
+                (Stage::Mail, format!("{from}\r\n"), self.times.command.0),
+                (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n"), self.times.command.0),
+                (Stage::Data, "DATA\r\n".to_owned(), self.times.data.0),
+            ];
+            for (stage, command, limit) in commands {
+                self.send(command.as_bytes(), stage).await?;
+                let code = self.reply(stage, limit).await?;
+                wanted(stage, code)?;
             }
         }
-        if let (Some(failure), false) = (refused, self.pipelining) {
-            return self.reset(failure).await;
-        }
-        if !self.pipelining {
-            self.send(b"DATA\r\n", Stage::Data).await?;
-        }
-        let (code, _) = self.reply(Stage::Data, self.times.data.0).await?;
-        match (code.code, refused) {
-            (354, None) => {}
-            (354, Some(failure)) => {
-                // It goes on although nobody is to get it: an empty message ends that (RFC 2920 3.1).
-                self.send(b".\r\n", Stage::Message).await?;
-                self.reply(Stage::Message, self.times.final_dot.0).await?;
-                return Err(failure);
-            }
-            (_, Some(failure)) => return self.reset(failure).await,
-            (_, None) => return self.reset(Failure::Refused(Stage::Data, code)).await,
-        }
-        self.send(&stuffed(mail.bytes), Stage::Message).await?;
-        let (code, _) = self.reply(Stage::Message, self.times.final_dot.0).await?;
-        if (200..300).contains(&code.code) { Ok(()) } else { Err(Failure::Refused(Stage::Message, code)) }
+        self.message(mail.bytes).await?;
+        let code = self.reply(Stage::Message, self.times.final_dot.0).await?;
+        wanted(Stage::Message, code)
     }
 
-    /// Ends the transaction that failed, so that the next message finds a clean session.
-    async fn reset(&mut self, failure: Failure) -> Result<(), Failure> {
-        if failure.keeps_connection() {
-            self.send(b"RSET\r\n", Stage::Mail).await?;
-            self.reply(Stage::Mail, self.times.command.0).await?;
+    /// The replies to MAIL, RCPT and DATA, sent in one go. The first refusal is what counts.
+    async fn pipelined(&mut self) -> Result<(), Failure> {
+        let mut refused = None;
+        for stage in [Stage::Mail, Stage::Rcpt, Stage::Data] {
+            let limit = if stage == Stage::Data { self.times.data.0 } else { self.times.command.0 };
+            let code = match (self.reply(stage, limit).await, refused) {
+                (Ok(code), _) => code,
+                (Err(failure), None) => return Err(failure),
+                // It refused, and hung up: the refusal stands.
+                (Err(_), Some(refused)) => {
+                    self.usable = false;
+                    return Err(refused);
+                }
+            };
+            if stage == Stage::Data && code.code == 354 && refused.is_some() {
+                // It goes on although nobody is to get it: an empty message ends that (RFC 2920 3.1).
+                let end = self.send(b".\r\n", Stage::Message).await;
+                let ended = match end {
+                    Ok(()) => self.reply(Stage::Message, self.times.final_dot.0).await.is_ok(),
+                    Err(_) => false,
+                };
+                self.usable &= ended;
+            } else if let Err(failure) = wanted(stage, code) {
+                refused = refused.or(Some(failure));
+            }
         }
-        Err(failure)
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Ends a transaction that was refused, so that the next message finds a clean session.
+    async fn reset(&mut self) -> Result<(), Failure> {
+        self.send(b"RSET\r\n", Stage::Mail).await?;
+        let code = self.reply(Stage::Mail, self.times.command.0).await?;
+        wanted(Stage::Mail, code)
     }
 
     /// Leaves politely, if the server lets it.
     pub async fn quit(mut self) {
         let _ = timeout(QUIT, async {
             self.stream.write_all(b"QUIT\r\n").await?;
+            self.stream.flush().await?;
             let mut last = [0; 64];
             self.stream.read(&mut last).await
         })
@@ -352,64 +300,109 @@ impl Client {
     }
 
     async fn send(&mut self, bytes: &[u8], stage: Stage) -> Result<(), Failure> {
-        for block in bytes.chunks(BLOCK) {
-            within(self.times.block.0, self.stream.write_all(block), stage).await?;
+        let stream = &mut self.stream;
+        let write = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        match timeout(self.times.block.0, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Failure::Network(stage)),
+            Err(_) => Err(Failure::Timeout(stage)),
         }
-        within(self.times.block.0, self.stream.flush(), stage).await
     }
 
-    /// The next reply: its code, and its lines without the codes.
-    async fn reply(&mut self, stage: Stage, limit: Duration) -> Result<(Code, Vec<String>), Failure> {
-        match timeout(limit, self.read_reply(stage)).await {
+    /// The message in blocks with its dots stuffed, and the final dot with the last of them.
+    async fn message(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(bytes.len().min(BLOCK) + 256);
+        let mut line_start = true;
+        let mut blocks = bytes.chunks(BLOCK).peekable();
+        loop {
+            out.clear();
+            stuff(blocks.next().unwrap_or(&[]), &mut line_start, &mut out);
+            let last = blocks.peek().is_none();
+            if last {
+                out.extend_from_slice(if line_start { b".\r\n".as_slice() } else { b"\r\n.\r\n".as_slice() });
+            }
+            match self.send(&out, Stage::Message).await {
+                Ok(()) if last => return Ok(()),
+                Ok(()) => {}
+                Err(failure) => {
+                    self.usable = false;
+                    let said = self.reply(Stage::Message, LAST_WORD).await;
+                    return Err(said.ok().and_then(|code| wanted(Stage::Message, code).err()).unwrap_or(failure));
+                }
+            }
+        }
+    }
+
+    fn has_input(&self) -> bool {
+        self.used < self.input.len()
+    }
+
+    /// Whether there is something to read, or the end, without waiting.
+    async fn has_spoken(&mut self) -> bool {
+        let mut octet = [0];
+        let stream = &mut self.stream;
+        let read = std::future::poll_fn(|context| {
+            let mut buffer = ReadBuf::new(&mut octet);
+            Poll::Ready(Pin::new(&mut *stream).poll_read(context, &mut buffer).is_ready())
+        });
+        self.used < self.input.len() || read.await
+    }
+
+    /// The next reply.
+    async fn reply(&mut self, stage: Stage, limit: Duration) -> Result<Code, Failure> {
+        self.reply_lines(stage, limit, |_| {}).await
+    }
+
+    /// The next reply; `each` sees its lines without the codes.
+    async fn reply_lines(
+        &mut self,
+        stage: Stage,
+        limit: Duration,
+        each: impl FnMut(&[u8]) + Send,
+    ) -> Result<Code, Failure> {
+        match timeout(limit, self.read_reply(stage, each)).await {
             Ok(reply) => reply,
             Err(_) => Err(Failure::Timeout(stage)),
         }
     }
 
-    async fn read_reply(&mut self, stage: Stage) -> Result<(Code, Vec<String>), Failure> {
-        let mut lines = Vec::new();
+    async fn read_reply(&mut self, stage: Stage, mut each: impl FnMut(&[u8]) + Send) -> Result<Code, Failure> {
         let mut first: Option<Code> = None;
-        loop {
-            let line = self.read_line(stage).await?;
-            let text = String::from_utf8_lossy(&line);
-            let digits = text.get(..3).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
-            let code: u16 = digits.and_then(|d| d.parse().ok()).ok_or(Failure::Protocol(stage))?;
-            let known = first.get_or_insert(Code { code, enhanced: None });
-            let more = match text.as_bytes().get(3) {
-                Some(b'-') => true,
-                Some(b' ') | None => false,
-                _ => return Err(Failure::Protocol(stage)),
-            };
-            if !(200..600).contains(&code) || known.code != code {
+        for _ in 0..LINES {
+            let end = self.line_end(stage).await?;
+            let line = self.input.get(self.used..end).unwrap_or(&[]);
+            self.used = end;
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let (code, more, rest) = reply_line(line).ok_or(Failure::Protocol(stage))?;
+            let known = first.get_or_insert(Code { code, enhanced: enhanced(rest, code) });
+            if known.code != code {
                 return Err(Failure::Protocol(stage));
             }
-            let rest = text.get(4..).unwrap_or("");
-            if known.enhanced.is_none() {
-                known.enhanced = enhanced(rest, code);
-            }
-            lines.push(rest.to_owned());
-            if lines.len() > LINES {
-                return Err(Failure::Protocol(stage));
-            }
-            if let (false, Some(code)) = (more, first) {
-                return Ok((code, lines));
+            each(rest);
+            if !more {
+                return Ok(*known);
             }
         }
+        Err(Failure::Protocol(stage))
     }
 
-    async fn read_line(&mut self, stage: Stage) -> Result<Vec<u8>, Failure> {
+    /// Where the next line ends, its newline included.
+    async fn line_end(&mut self, stage: Stage) -> Result<usize, Failure> {
+        let mut searched = self.used;
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &self.input) {
-                let mut line: Vec<u8> = self.input.drain(..=end).collect();
-                line.pop();
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-                return Ok(line);
+            if let Some(end) = memchr::memchr(b'\n', self.input.get(searched..).unwrap_or(&[])) {
+                return Ok(searched + end + 1);
             }
-            if self.input.len() > LINE {
+            if self.input.len() - self.used > LINE {
                 return Err(Failure::Protocol(stage));
             }
+            self.input.drain(..std::mem::take(&mut self.used));
+            searched = self.input.len();
+            self.input.reserve(INPUT);
             match self.stream.read_buf(&mut self.input).await {
                 Ok(0) | Err(_) => return Err(Failure::Network(stage)),
                 Ok(_) => {}
@@ -418,42 +411,31 @@ impl Client {
     }
 }
 
-async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = std::io::Result<T>>,
-    stage: Stage,
-) -> Result<T, Failure> {
-    match timeout(limit, work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(_)) => Err(Failure::Network(stage)),
-        Err(_) => Err(Failure::Timeout(stage)),
-    }
-}
-
-/// The last two numbers of an enhanced code whose class fits the reply.
-fn enhanced(text: &str, code: u16) -> Option<(u16, u16)> {
-    let word = text.split(' ').next()?;
-    let mut numbers = word.split('.').map(|n| n.parse::<u16>().ok().filter(|n| *n < 1000));
-    let (class, subject, detail) = (numbers.next()??, numbers.next()??, numbers.next()??);
-    (numbers.next().is_none() && class == code / 100).then_some((subject, detail))
-}
-
-/// The message with its dots stuffed, and the final dot.
-fn stuffed(message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 64);
-    let mut start = 0;
-    if message.first() == Some(&b'.') {
+/// Appends a piece of a message with its dots stuffed. `line_start`: whether the piece begins a line; then, whether the next does.
+fn stuff(piece: &[u8], line_start: &mut bool, out: &mut Vec<u8>) {
+    if *line_start && piece.first() == Some(&b'.') {
         out.push(b'.');
     }
-    for at in memchr::memmem::find_iter(message, b"\n.") {
-        out.extend_from_slice(message.get(start..=at).unwrap_or(&[]));
+    let mut start = 0;
+    for at in memchr::memmem::find_iter(piece, b"\n.") {
+        out.extend_from_slice(piece.get(start..=at).unwrap_or(&[]));
         out.push(b'.');
         start = at + 1;
     }
-    out.extend_from_slice(message.get(start..).unwrap_or(&[]));
-    if !out.is_empty() && !out.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(piece.get(start..).unwrap_or(&[]));
+    if let Some(last) = piece.last() {
+        *line_start = *last == b'\n';
     }
-    out.extend_from_slice(b".\r\n");
-    out
+}
+
+fn has_bare_newline(message: &[u8]) -> bool {
+    let mut newlines = memchr::memchr2_iter(b'\r', b'\n', message);
+    while let Some(at) = newlines.next() {
+        let whole = message.get(at..at + 2) == Some(b"\r\n");
+        if !whole {
+            return true;
+        }
+        newlines.next();
+    }
+    false
 }
