@@ -7,7 +7,7 @@
 
 pub mod front;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod verify;
 
 pub use verify::{Check, Verifier};

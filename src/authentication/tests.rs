@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 /// Name to TXT records. `!` in front: the server fails; `?`: it says nothing.
-type Zone = HashMap<String, Vec<String>>;
+pub(crate) type Zone = HashMap<String, Vec<String>>;
 
 /// Answers TXT questions from `zone`, everything else with NXDOMAIN, until the test ends.
-async fn name_server(zone: Zone) -> TokioResolver {
+pub(crate) async fn name_server(zone: Zone) -> TokioResolver {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = socket.local_addr().unwrap().port();
     tokio::spawn(async move {

@@ -1,1 +1,281 @@
-//! (being built)
+//! Floor 7: the command line. One file a noun; this one holds the words, the options that all commands share, and exit statuses.
+//!
+//! Exit status: 0 done, 1 failed, 2 usage, 3 bad configuration, 4 not found. With `--json`, standard output is exactly one JSON
+//! document, `{"error": …}` included; sentences for people go to standard error.
+
+mod alias;
+mod check;
+mod demo;
+mod import;
+pub mod log;
+mod message;
+mod order;
+mod output;
+mod party;
+mod queue;
+mod quota;
+#[cfg(test)]
+mod tests;
+
+use crate::config::{self, Config, Marketplace, Problem};
+use crate::metrics::Metrics;
+use crate::store::{Open, OpenError, Store, StoreError};
+use crate::types::SystemRandom;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use output::Output;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A mail relay for marketplaces: buyers and sellers write to each other through anonymous addresses.
+#[derive(Debug, Parser)]
+#[command(
+    name = "marketrelay",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Begin with `marketrelay demo`: it needs no configuration.\n\n\
+                  Exit status: 0 done, 1 failed, 2 usage, 3 bad configuration, 4 not found.\n\
+                  The commands work beside a running daemon; it sees what they changed at the next message."
+)]
+pub struct Arguments {
+    /// Configuration file
+    #[arg(
+        long,
+        global = true,
+        env = "MARKETRELAY_CONFIG",
+        default_value = "/etc/marketrelay/marketrelay.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Print exactly one JSON document to standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// Which marketplace; may be left out where there is only one
+    #[arg(long, global = true, value_name = "ID")]
+    marketplace: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A whole relay on loopback to try out, with a sample seller, buyer and order
+    Demo(demo::Arguments),
+    /// Run the daemon
+    Serve,
+    /// Validate the configuration: every problem at once, each with its remedy
+    Check,
+    /// Register and manage sellers
+    #[command(subcommand)]
+    Seller(party::Seller),
+    /// Register and manage buyers
+    #[command(subcommand)]
+    Buyer(party::Buyer),
+    /// Register and show orders
+    #[command(subcommand)]
+    Order(order::Command),
+    /// The aliases of a buyer and a seller
+    #[command(subcommand)]
+    Alias(alias::Command),
+    /// The history: what came in, what was decided, what became of it
+    #[command(subcommand)]
+    Message(message::Command),
+    /// What waits to go out
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// How much a seller may send
+    #[command(subcommand)]
+    Quota(quota::Command),
+    /// Read sellers, buyers and orders from JSON Lines
+    Import(import::Arguments),
+    /// Copy the store to a file while it is in use
+    Backup {
+        /// The copy; it must not exist
+        file: PathBuf,
+    },
+    /// Print a completion script: bash, zsh, fish, elvish, powershell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+enum Failure {
+    /// 1
+    Failed(String),
+    /// 3
+    Config(Vec<Problem>),
+    /// 4
+    NotFound(String),
+    /// 1, and standard output says all there is to say.
+    Told,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::NotFound(format!("no such {what}")),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// What a command works with.
+struct Context<'a> {
+    config: Config,
+    marketplace: Option<String>,
+    out: Output<'a>,
+}
+
+impl Context<'_> {
+    /// Opens the store. Commands that write the first party may make it.
+    fn store(&self, how: Open) -> Result<Store, Failure> {
+        Ok(Store::open(&self.config.data_dir, how, &mut SystemRandom, Metrics::default())?)
+    }
+
+    /// The marketplace that is meant.
+    fn marketplace(&self) -> Result<&Marketplace, Failure> {
+        let shops = &self.config.marketplace;
+        match (&self.marketplace, shops.as_slice()) {
+            (Some(id), _) => shops.iter().find(|shop| shop.id == *id).ok_or_else(|| {
+                let ids: Vec<&str> = shops.iter().map(|shop| shop.id.as_str()).collect();
+                Failure::NotFound(format!("no marketplace {id} in the configuration; there are: {}", ids.join(", ")))
+            }),
+            (None, [only]) => Ok(only),
+            (None, _) => {
+                Err(Failure::Failed("there are several marketplaces: name one with --marketplace ID".to_owned()))
+            }
+        }
+    }
+
+    fn alias_domains(&self) -> Vec<String> {
+        let ascii = |shop: &Marketplace| crate::types::address::ascii_domain(&shop.domain).ok();
+        self.config.marketplace.iter().filter_map(ascii).collect()
+    }
+}
+
+/// Runs the command line `arguments` (the program's name first) and returns the exit status.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let text = error.render();
+            // Help is asked for and goes to standard output; a mistake does not. A closed pipe is nobody's fault.
+            let to: &mut dyn Write = if error.use_stderr() { err } else { out };
+            let _ = write!(to, "{text}");
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    let json = arguments.json;
+    match dispatch(arguments, out) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let (status, text) = match &failure {
+                Failure::Told => return 1,
+                Failure::Failed(text) => (1, text.clone()),
+                Failure::NotFound(text) => (4, text.clone()),
+                Failure::Config(problems) => {
+                    let lines: Vec<String> = problems.iter().map(|p| format!("  {p}")).collect();
+                    (3, format!("the configuration has {} problem(s):\n{}", problems.len(), lines.join("\n")))
+                }
+            };
+            if json {
+                let problems = if let Failure::Config(problems) = &failure { problems.as_slice() } else { &[] };
+                let document = serde_json::json!({ "error": text, "problems": problems });
+                let _ = writeln!(out, "{document:#}");
+            }
+            let _ = writeln!(err, "marketrelay: {text}");
+            status
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
+    let out = Output::new(out, arguments.json);
+    match arguments.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "marketrelay", &mut script);
+            return out.raw(&script);
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
+            return out.raw(&page);
+        }
+        Command::Demo(demo) => return demo.run(out),
+        _ => {}
+    }
+    let config = config::load(&arguments.config).map_err(Failure::Config)?;
+    let context = Context { config, marketplace: arguments.marketplace, out };
+    let problems = context.config.check(check::route);
+    if matches!(arguments.command, Command::Check) {
+        return check::run(context, problems);
+    }
+    if !problems.is_empty() {
+        return Err(Failure::Config(problems));
+    }
+    match arguments.command {
+        Command::Serve => serve(context),
+        Command::Seller(command) => command.run(context),
+        Command::Buyer(command) => command.run(context),
+        Command::Order(command) => command.run(context),
+        Command::Alias(command) => command.run(context),
+        Command::Message(command) => command.run(context),
+        Command::Queue(command) => command.run(context),
+        Command::Quota(command) => command.run(context),
+        Command::Import(command) => command.run(context),
+        Command::Backup { file } => backup(context, &file),
+        Command::Check | Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),
+    }
+}
+
+/// The runtime of the daemon: two cores are the smallest machine that is meant.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.enable_all().thread_stack_size(4 << 20).build()?)
+}
+
+fn serve(context: Context<'_>) -> Outcome {
+    log::start(&context.config.log).map_err(Failure::Failed)?;
+    raise_file_limit();
+    let served = crate::serve::run(context.config, |_, _| {}, std::future::pending());
+    runtime()?.block_on(served).map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Each connection is a file; the soft limit is lower than what we may have.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+fn backup(context: Context<'_>, file: &std::path::Path) -> Outcome {
+    if file.exists() {
+        return Err(Failure::Failed(format!("{} exists; name a new file", file.display())));
+    }
+    context.store(Open::Existing)?.backup(file)?;
+    let said = format!("The store was copied to {}.", file.display());
+    context.out.done(&serde_json::json!({ "backup": file }), &said)
+}

@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn reports_in_prose() {
         let daemon = "From: Mail Delivery System <Mailer-Daemon@home.test>";
-        let exim = "This message was created by Exim 4.96.2.\r\n\r\n  b-real@home.test\r\n    550 5.1.1 no such user\r\n";
+        let exim =
+            "This message was created by Exim 4.96.2.\r\n\r\n  b-real@home.test\r\n    550 5.1.1 no such user\r\n";
         let qmail = "Hi. This is the qmail-send program at home.test.\r\nThis is a permanent error.\r\n<b@home.test>:\r\nSorry, no mailbox here. (#5.1.1)\r\n";
         let cases = [
             (

@@ -5,10 +5,9 @@ use super::headers::{Field, message_ids};
 use super::mime::{Encoding, Part};
 use super::text::{decode_words, harmless};
 use crate::config::Limits;
+use crate::policy::LOOP_MARK;
 use crate::policy::automatic::{self, Automatic};
 
-/// The field that every message we send carries: one that comes in with it has been here before.
-pub const LOOP_MARK: &str = "X-Marketrelay-Loop";
 /// Ids of a References field that are looked at.
 pub const REFERENCES: usize = 30;
 

@@ -3,13 +3,13 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
-use super::inspect::LOOP_MARK;
 use super::mime::Part;
 use super::scrub::{Replacement, scrub, scrubbed};
 use super::text::{
     decode_charset, decode_words, encode_base64, encode_name, encode_qp, encode_unstructured, parameter,
 };
 use crate::config::Limits;
+use crate::policy::LOOP_MARK;
 use crate::types::{Alias, Time};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;

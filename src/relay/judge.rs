@@ -71,6 +71,9 @@ pub(super) struct Report {
     pub(super) raw: Bytes,
 }
 
+/// Where a message goes: marketplace, pair, and the side that wrote it.
+pub(super) type Way = (Arc<Shop>, Pair, Role);
+
 /// The thread that a message continues.
 pub(super) struct Continued {
     pub(super) first: MessageId,
@@ -93,14 +96,12 @@ impl Relay {
             otherwise: Reply::new(250, 0, 0, "Ok"),
         };
         for recipient in &envelope.recipients {
-            let letter = match self.target(recipient) {
+            let (found, answers) = match self.target(recipient) {
                 Ok(Target::Alias(shop, resolved)) => {
-                    self.store.read(|view| view.pair(resolved.pair)).map(|pair| (shop, pair, resolved.side.other()))
+                    let pair = self.store.read(|view| view.pair(resolved.pair));
+                    (pair.map(|pair| Some((shop, pair, resolved.side.other()))), None)
                 }
-                Ok(Target::Bounce(message)) => {
-                    judged.reports.push(Report { message, raw: raw.clone() });
-                    continue;
-                }
+                Ok(Target::Bounce(message)) => (self.answerer(message, &inspection), Some(message)),
                 Ok(Target::Operator) => {
                     judged.forward = true;
                     continue;
@@ -111,7 +112,19 @@ impl Relay {
                     continue;
                 }
             };
-            let letter = letter.and_then(|(shop, pair, author)| self.letter(&arrived, &inspection, shop, pair, author));
+            let letter = match (found, answers) {
+                (Ok(Some((shop, pair, author))), _) => {
+                    let id = self.next_id(arrived.at);
+                    let letter = Letter::new(id, &shop, pair, author);
+                    self.letter(&arrived, &inspection, letter, answers)
+                }
+                (Ok(None), Some(message)) => {
+                    judged.reports.push(Report { message, raw: raw.clone() });
+                    continue;
+                }
+                (Ok(None), None) => continue,
+                (Err(error), _) => Err(error),
+            };
             match letter {
                 Ok(letter) => judged.letters.push(letter),
                 Err(error) => {
@@ -127,16 +140,39 @@ impl Relay {
         judged
     }
 
+    /// Vacation programs answer to the envelope sender (RFC 3834 4), which is ours. What the receiver of `message` writes there is a message to
+    /// its author like any other, and judged like it. `None` for delivery reports, and for everybody else's mail.
+    fn answerer(
+        &self,
+        message: MessageId,
+        inspection: &Result<Inspection, Malformed>,
+    ) -> Result<Option<Way>, StoreError> {
+        let Some(author) = inspection.as_ref().ok().filter(|i| !i.report).and_then(|i| i.author.as_ref().ok()) else {
+            return Ok(None);
+        };
+        let key = author.address.key();
+        let way = self.way_back(message)?;
+        Ok(way.filter(|(_, pair, role)| pair.party(*role).addresses.iter().any(|known| known.key() == key)))
+    }
+
+    /// Marketplace and pair of a message, and who received it.
+    pub(super) fn way_back(&self, message: MessageId) -> Result<Option<Way>, StoreError> {
+        self.store.read(|view| {
+            let Some(entry) = view.thread_entry(message)? else { return Ok(None) };
+            let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(None) };
+            let shop = self.shop_of_marketplace(&pair.buyer.marketplace).cloned();
+            Ok(shop.map(|shop| (shop, pair, entry.author.other())))
+        })
+    }
+
+    /// Completes a letter. `answers`: the message whose envelope sender it was written to.
     fn letter(
         &self,
         arrived: &Arrived,
         inspection: &Result<Inspection, Malformed>,
-        shop: Arc<Shop>,
-        pair: Pair,
-        author: Role,
+        mut letter: Letter,
+        answers: Option<MessageId>,
     ) -> Result<Letter, StoreError> {
-        let id = self.next_id(arrived.at);
-        let mut letter = Letter::new(id, &shop, pair, author);
         let Ok(inspection) = inspection else { return Ok(letter) };
         letter.subject.clone_from(&inspection.subject);
         letter.original.clone_from(&inspection.message_id);
@@ -156,7 +192,7 @@ impl Relay {
                 listed: &[],
             })
             .collect();
-        let continued = self.store.read(|view| self.continued(view, &letter, inspection, arrived.at))?;
+        let continued = self.store.read(|view| self.continued(view, &letter, inspection, answers, arrived.at))?;
         if let Some(continued) = &continued {
             letter.thread = continued.first;
         }
@@ -238,16 +274,20 @@ impl Relay {
         view: &View<'_>,
         letter: &Letter,
         inspection: &Inspection,
+        answers: Option<MessageId>,
         now: Time,
     ) -> Result<Option<Continued>, StoreError> {
-        for id in inspection.in_reply_to.iter().chain(inspection.references.iter().rev()) {
-            let Some(message) = self.known_id(view, letter, id)? else { continue };
+        let ids = inspection.in_reply_to.iter().chain(inspection.references.iter().rev());
+        let named = ids.map(|id| self.known_id(view, letter, id)).chain([Ok(answers)]);
+        for message in named {
+            let Some(message) = message? else { continue };
             let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else { continue };
             let begun = view.thread_entry(entry.thread)?;
-            let known = begun.map(|begun| Thread {
-                begun_by: begun.author,
-                known_by: KnownBy::Headers,
-                age: now.since(begun.received.max(entry.received)),
+            let known = begun.map(|begun| {
+                // A seller who answers himself does not make the buyer's thread any younger.
+                let newest =
+                    if entry.author == Role::Buyer { entry.received.max(begun.received) } else { begun.received };
+                Thread { begun_by: begun.author, known_by: KnownBy::Headers, age: now.since(newest) }
             });
             return Ok(Some(Continued { first: entry.thread, known }));
         }

@@ -38,12 +38,20 @@ impl Relay {
     /// the message is judged.
     fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
         let key = author.key();
-        envelope.recipients.iter().any(|recipient| match self.target(recipient) {
-            Ok(Target::Alias(_, resolved)) => self
-                .store
-                .read(|view| view.pair(resolved.pair))
-                .is_ok_and(|pair| pair.party(resolved.side.other()).addresses.iter().any(|known| known.key() == key)),
-            _ => false,
+        envelope.recipients.iter().any(|recipient| {
+            let way = match self.target(recipient) {
+                Ok(Target::Alias(shop, resolved)) => self
+                    .store
+                    .read(|view| view.pair(resolved.pair))
+                    .map(|pair| Some((shop, pair, resolved.side.other()))),
+                Ok(Target::Bounce(message)) => self.way_back(message),
+                _ => return false,
+            };
+            match way {
+                Ok(Some((_, pair, role))) => pair.party(role).addresses.iter().any(|known| known.key() == key),
+                Ok(None) => false,
+                Err(_) => true,
+            }
         })
     }
 }

@@ -38,6 +38,10 @@ fn party(role: Role, id: &str, name: &str, email: &str) -> NewParty {
 }
 
 async fn world() -> World {
+    world_with(|_| ()).await
+}
+
+async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     let dir = tempfile::tempdir().unwrap();
     let mut config: Config = toml::from_str(
         "hostname = 'mx.m.test'\noperator = 'op@ops.example'\n[[marketplace]]\nid = 'jp'\ndomain = 'm.test'\nname = 'Market'\nlanguage = 'en'",
@@ -45,6 +49,7 @@ async fn world() -> World {
     .unwrap();
     config.authentication.mode = AuthenticationMode::None;
     config.delivery.route = format!("maildir:{}", dir.path().join("mail").display());
+    change(&mut config);
     let config = Arc::new(config);
     let metrics = Metrics::default();
     let store = Store::open(&dir.path().join("data"), Open::Create, &mut SystemRandom, metrics.clone()).unwrap();
@@ -74,8 +79,13 @@ async fn world() -> World {
 
 impl World {
     async fn send(&self, from: &str, to: &[&str], message: &str) -> Reply {
+        self.send_as(false, from, to, message).await
+    }
+
+    /// `trusted`: the connection comes from a trusted network.
+    async fn send_as(&self, trusted: bool, from: &str, to: &[&str], message: &str) -> Reply {
         let recipients: Vec<Address> = to.iter().map(|t| Address::parse(t).unwrap()).collect();
-        let client = Client { ip: [127, 0, 0, 1].into(), helo: "x".into(), tls: false, trusted: false, login: None };
+        let client = Client { ip: [192, 0, 2, 1].into(), helo: "x".into(), tls: false, trusted, login: None };
         for recipient in &recipients {
             self.relay.recipient(&client, None, recipient).unwrap();
         }
@@ -259,6 +269,28 @@ async fn a_bounce_is_told_anew() {
     );
     let fate = world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
     assert_eq!(fate, "failed");
+
+    // Vacation programs answer to the envelope sender: the answer passes once a day, cleaned, and in its thread.
+    let away = format!(
+        "From: Bea Real <{BUYER}>\nSubject: Out of office\nAuto-Submitted: auto-replied\n\nI am away. {BUYER}\n"
+    );
+    for _ in 0..3 {
+        assert_eq!(world.send("", &[&bounce], &away).await.code(), 250);
+    }
+    let answers = world.arrived(SELLER).await;
+    let [answer] = answers.as_slice() else { panic!("one answer, not {}", answers.len()) };
+    assert!(answer.contains("I am away.") && !answer.contains("b-real") && !answer.contains("Bea Real"), "{answer}");
+    assert_eq!(header(answer, "Auto-Submitted"), Some("auto-replied"));
+    let newest = world.store.read(|v| v.messages(&Filter { limit: 3, ..Filter::default() })).unwrap();
+    let seen: Vec<_> = newest.iter().map(|m| (m.reason.as_str(), m.thread.as_str())).collect();
+    let thread = row.thread.as_str();
+    assert_eq!(seen, [("automatic-repeated", thread), ("automatic-repeated", thread), ("relayed", thread)]);
+    // Somebody else's, or the author's own, is recorded and passed to nobody.
+    for from in ["x@evil.example", SELLER] {
+        let other = away.replace(BUYER, from);
+        assert_eq!(world.send("", &[&bounce], &other).await.code(), 250);
+    }
+    assert!(world.arrived(SELLER).await.is_empty() && world.arrived(BUYER).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -310,4 +342,57 @@ async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
         assert_eq!(got, (at_buyer, at_seller), "{message}");
     }
     world.outbound.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_front_is_believed_from_trusted_networks_only() {
+    let world = world_with(|config| {
+        config.authentication.mode = AuthenticationMode::Front;
+        config.authentication.authserv_id = Some("mx.front.test".to_owned());
+    });
+    let world = world.await;
+    let (buyer_alias, _) = world.aliases();
+    let mail = |id: &str, result: &str| {
+        format!(
+            "Authentication-Results: {id}; dmarc={result} header.from=sellerco.example\nFrom: {SELLER}\nSubject: x\n\nx\n"
+        )
+    };
+    // trusted, message, reply, reason
+    let cases = [
+        (true, mail("mx.front.test", "pass"), "250 2.6.0", "relayed"),
+        (false, mail("mx.front.test", "pass"), "550 5.7.26", "unauthenticated"),
+        (true, mail("mx.other.test", "pass"), "550 5.7.26", "unauthenticated"),
+        (true, mail("mx.front.test", "fail"), "550 5.7.26", "authentication-failed"),
+        (true, mail("mx.front.test", "temperror"), "451 4.7.24", "dns-trouble"),
+    ];
+    for (trusted, message, want, reason) in cases {
+        let reply = world.send_as(trusted, SELLER, &[buyer_alias], &message).await.wire();
+        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+        assert!(reply.starts_with(want) && newest.reason == reason, "{reply} {}: {message}", newest.reason);
+    }
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authors_are_verified_by_dns() {
+    use crate::authentication::{Verifier, tests::name_server};
+    let world = world_with(|config| config.authentication.mode = AuthenticationMode::Verify).await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    let mail = |from: &str| format!("From: {from}\nSubject: x\n\nx\n");
+    let send = async |from: &str, to: &str| {
+        let reply = world.send(from, &[to], &mail(from)).await.wire();
+        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+        (reply.get(..10).unwrap_or("").trim().to_owned(), newest.reason)
+    };
+    let is = |(reply, reason): (String, String), want: (&str, &str)| assert_eq!((&*reply, &*reason), want);
+    is(send(SELLER, buyer_alias).await, ("451 4.7.24", "dns-trouble"));
+    let zone = [
+        ("sellerco.example".to_owned(), vec!["v=spf1 ip4:192.0.2.1 -all".to_owned()]),
+        ("home.example".to_owned(), vec!["v=spf1 -all".to_owned()]),
+    ];
+    world.relay.verify_with(Verifier::new(name_server(zone.into()).await, "mx.m.test"));
+    is(send(SELLER, buyer_alias).await, ("250 2.6.0", "relayed"));
+    is(send(BUYER, seller_alias).await, ("550 5.7.23", "spf-failed"));
+    is(send("x@sellerco.example", buyer_alias).await, ("550 5.7.1", "stranger"));
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
 }

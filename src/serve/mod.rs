@@ -5,6 +5,7 @@
 
 pub mod http;
 
+use crate::authentication::Verifier;
 use crate::config::{Config, Listener};
 use crate::dns::Hickory;
 use crate::metrics::Metrics;
@@ -87,11 +88,13 @@ pub async fn run(
         return Err(ServeError::Config(problem));
     }
     let relay = Relay::new(Arc::clone(&config), store.clone(), texts, metrics.clone())?;
+    let dns = Hickory::new(&config.dns).map_err(|error| ServeError::Config(format!("[dns] {error}")))?;
+    relay.verify_with(Verifier::new(dns.resolver().clone(), &config.hostname));
     let outbound = Outbound::start(Start {
         now: crate::types::Time::now,
         config: Arc::clone(&config),
         store: store.clone(),
-        dns: Arc::new(Hickory::new(&config.dns).map_err(|error| ServeError::Config(format!("[dns] {error}")))?),
+        dns: Arc::new(dns),
         routes: Routes::new(&config.delivery).map_err(|error| ServeError::Config(format!("[delivery] {error}")))?,
         tls: ClientTls::new().map_err(|error| ServeError::Config(error.to_string()))?,
         house: Arc::clone(&relay) as _,

@@ -119,6 +119,17 @@ impl View<'_> {
         party.map(|party| self.with_addresses(party)).transpose()
     }
 
+    /// The row id alone of a party that was not removed.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn party_id(&self, marketplace: &str, role: Role, external: &str) -> Result<Option<PartyId>> {
+        let sql = "SELECT p.id FROM party p JOIN marketplace m ON m.id = p.marketplace \
+                   WHERE m.name = ?1 AND p.role = ?2 AND p.external = ?3 AND p.removed = 0";
+        let values = params![marketplace, role_number(role), external];
+        Ok(self.0.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?.map(PartyId))
+    }
+
     /// Parties of one side in the order of their ids, from after `after`.
     ///
     /// # Errors

@@ -3,11 +3,22 @@
 //!
 //! Not here: opening anything. Reading the file is the only I/O.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub mod check;
+mod load;
+mod policy;
+mod quantity;
+#[cfg(test)]
+mod tests;
+
+pub use check::Problem;
+pub use load::{load, parse};
+pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota};
+pub use quantity::{Size, Span};
+
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -225,138 +236,6 @@ pub struct Dns {
     pub servers: Vec<SocketAddr>,
 }
 
-/// `[policy]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Policy {
-    /// How much a seller may send.
-    pub quota: Quota,
-    /// Messages that nobody asked for.
-    pub opt_out: OptOut,
-    /// What may be attached.
-    pub attachments: Attachments,
-    /// Traces in files that are taken out.
-    pub metadata: Metadata,
-}
-
-/// `[policy.quota]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Quota {
-    /// Messages a day for each average daily order.
-    pub orders_factor: u32,
-    /// Messages a day for every seller.
-    pub base: u32,
-    /// Days over which orders are averaged.
-    pub window_days: u32,
-    /// What happens over it.
-    pub over: OverQuota,
-}
-
-impl Default for Quota {
-    fn default() -> Self {
-        Self { orders_factor: 5, base: 600, window_days: 30, over: OverQuota::Reject }
-    }
-}
-
-/// What happens over quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OverQuota {
-    /// 550.
-    #[default]
-    Reject,
-    /// 450: the sender's server tries again.
-    Defer,
-}
-
-/// `[policy.opt_out]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OptOut {
-    /// Subject tags that let a message through, in any case.
-    pub critical_tags: Vec<String>,
-    /// What the seller hears.
-    pub answer: OptOutAnswer,
-    /// How far back a thread that the buyer began still counts.
-    pub thread_days: u32,
-}
-
-impl Default for OptOut {
-    fn default() -> Self {
-        let tags = ["[重要]", "[Important]", "[Wichtig]", "[Importante]", "[重要消息]"];
-        Self { critical_tags: tags.map(str::to_owned).to_vec(), answer: OptOutAnswer::AutoReply, thread_days: 180 }
-    }
-}
-
-/// What the seller of a blocked message hears.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptOutAnswer {
-    /// 250, then an automatic reply.
-    #[default]
-    AutoReply,
-    /// 550.
-    Reject,
-}
-
-/// `[policy.attachments]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Attachments {
-    /// Whole message, as on the wire.
-    pub max_message_size: Size,
-    /// All attachments together, decoded.
-    pub max_total: Size,
-    /// How many.
-    pub max_count: u32,
-    /// Content types that are refused, by what the part says and by what it holds.
-    pub forbidden_types: Vec<String>,
-    /// File name extensions that are refused.
-    pub forbidden_extensions: Vec<String>,
-}
-
-impl Default for Attachments {
-    fn default() -> Self {
-        let types = [
-            "application/x-msdownload",
-            "application/x-dosexec",
-            "application/x-executable",
-            "application/x-mach-binary",
-        ];
-        let extensions = [
-            "ade", "adp", "app", "appx", "bat", "cab", "chm", "cmd", "com", "cpl", "dll", "docm", "exe", "hta", "ins",
-            "iso", "isp", "jar", "js", "jse", "lib", "lnk", "mde", "msc", "msi", "msp", "mst", "pif", "pptm", "ps1",
-            "reg", "scr", "sct", "shb", "sys", "vb", "vbe", "vbs", "vhd", "vxd", "wsc", "wsf", "wsh", "xlsm",
-        ];
-        Self {
-            max_message_size: Size::mib(25),
-            max_total: Size::mib(10),
-            max_count: 50,
-            forbidden_types: types.map(str::to_owned).to_vec(),
-            forbidden_extensions: extensions.map(str::to_owned).to_vec(),
-        }
-    }
-}
-
-/// `[policy.metadata]`: each `true` takes the traces out of that kind of file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Metadata {
-    /// EXIF, XMP, GPS and comments in JPEG, PNG, WebP, HEIC, TIFF, GIF.
-    pub pictures: bool,
-    /// Author, creator and XMP in PDF.
-    pub pdf: bool,
-    /// Author, company and last editor in docx, xlsx, pptx, odt.
-    pub office: bool,
-}
-
-impl Default for Metadata {
-    fn default() -> Self {
-        Self { pictures: true, pdf: true, office: true }
-    }
-}
-
 /// `[limits]`: what one client, or all together, may cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -527,93 +406,4 @@ pub enum LogFormat {
 pub struct Metrics {
     /// Where `/metrics` and `/health` are served; nowhere if unset.
     pub address: Option<SocketAddr>,
-}
-
-/// A number of octets, written `25 MiB`, `64 KiB`, `500` (octets).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
-
-impl Size {
-    /// So many KiB.
-    #[must_use]
-    pub const fn kib(n: u64) -> Self {
-        Self(n * 1024)
-    }
-    /// So many MiB.
-    #[must_use]
-    pub const fn mib(n: u64) -> Self {
-        Self(n * 1024 * 1024)
-    }
-    /// As a length in memory.
-    #[must_use]
-    pub fn octets(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-/// A length of time, written `90 s`, `5 min`, `4 h`, `5 d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
-
-impl Span {
-    /// So many seconds.
-    #[must_use]
-    pub const fn seconds(n: u64) -> Self {
-        Self(Duration::from_secs(n))
-    }
-}
-
-/// Units of a written quantity, smallest first.
-type Units = &'static [(&'static str, u64)];
-const SIZES: Units = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-const SPANS: Units = &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
-fn quantity<'de, D: Deserializer<'de>>(deserializer: D, units: Units, bare: u64) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(u64),
-        Text(String),
-    }
-    let read = |text: &str| {
-        let text = text.trim();
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (digits, unit) = text.split_at_checked(end)?;
-        let unit = unit.trim();
-        let factor = if unit.is_empty() { bare } else { units.iter().find(|(name, _)| *name == unit)?.1 };
-        digits.parse::<u64>().ok()?.checked_mul(factor)
-    };
-    let value = match Written::deserialize(deserializer)? {
-        Written::Number(number) => number.checked_mul(bare),
-        Written::Text(text) => read(&text),
-    };
-    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-    value.ok_or_else(|| serde::de::Error::custom(format!("write a whole number and a unit: {}", names.join(", "))))
-}
-
-fn written(value: u64, units: Units) -> String {
-    let unit = units.iter().rev().find(|(_, factor)| value.is_multiple_of(*factor) && value >= *factor);
-    let (name, factor) = unit.or(units.first()).copied().unwrap_or(("", 1));
-    format!("{} {name}", value / factor)
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        quantity(deserializer, SIZES, 1).map(Self)
-    }
-}
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&written(self.0, SIZES))
-    }
-}
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        quantity(deserializer, SPANS, 1000).map(|ms| Self(Duration::from_millis(ms)))
-    }
-}
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&written(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), SPANS))
-    }
 }

@@ -1,0 +1,190 @@
+//! `marketrelay message …`: the history.
+
+use super::party::find;
+use super::{Context, Failure, Outcome};
+use crate::store::queue::{Item, ItemId};
+use crate::store::{Filter, MessageRow, Open, Store};
+use crate::types::{ExternalId, MessageId, Role};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Of this seller
+    #[arg(long)]
+    seller: Option<ExternalId>,
+    /// Of this buyer
+    #[arg(long)]
+    buyer: Option<ExternalId>,
+    /// With this verdict: relay, block, reject, defer
+    #[arg(long, value_parser = ["relay", "block", "reject", "defer"])]
+    verdict: Option<String>,
+    /// Only buyers' messages that the seller has not answered
+    #[arg(long)]
+    needs_response: bool,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List messages, newest first
+    List(Which),
+    /// The walk of one message: facts, verdict, deliveries
+    Show {
+        /// Its id, as the SMTP reply, the log and `message list` give it
+        id: MessageId,
+    },
+    /// Write messages as received to an mbox (mboxrd)
+    Export {
+        #[command(flatten)]
+        which: Which,
+        /// The file; standard output if left out
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl Command {
+    pub(super) fn run(self, context: Context<'_>) -> Outcome {
+        let store = context.store(Open::Existing)?;
+        match self {
+            Self::List(which) => {
+                let rows = which.messages(&context, &store)?;
+                let cells = rows.iter().map(cells).collect();
+                let head = ["id", "received", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
+                context.out.table(&rows, &head, cells, "There are no such messages.")
+            }
+            Self::Show { id } => show(context, &store, id),
+            Self::Export { which, output } => export(context, &store, &which, output),
+        }
+    }
+}
+
+impl Which {
+    fn messages(&self, context: &Context<'_>, store: &Store) -> Result<Vec<MessageRow>, Failure> {
+        let party = |id: &Option<ExternalId>, role| match id {
+            Some(id) => Ok(Some(find(store, &context.marketplace()?.id, role, id)?.id)),
+            None => Ok::<_, Failure>(None),
+        };
+        let filter = Filter {
+            buyer: party(&self.buyer, Role::Buyer)?,
+            seller: party(&self.seller, Role::Seller)?,
+            verdict: self.verdict.clone(),
+            needs_response: self.needs_response,
+            limit: self.limit,
+        };
+        Ok(store.read(|view| view.messages(&filter))?)
+    }
+}
+
+fn cells(row: &MessageRow) -> Vec<String> {
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    let subject: String = row.subject.chars().take(40).collect();
+    let (received, fate) = (row.received.clone(), row.fate.clone());
+    let verdict = (row.verdict.clone(), row.reason.clone());
+    vec![
+        row.id.clone(),
+        received,
+        name(&row.buyer),
+        name(&row.seller),
+        row.author.into(),
+        verdict.0,
+        verdict.1,
+        fate,
+        subject,
+    ]
+}
+
+fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
+    let found = store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?)))?;
+    let (Some(row), events, waiting) = found else { return Err(Failure::NotFound(format!("no message {id}"))) };
+    let mut text = format!(
+        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
+        row.id,
+        row.received,
+        row.size,
+        row.author,
+        if row.automatic { " (automatic)" } else { "" },
+        row.buyer.as_deref().unwrap_or("-"),
+        row.seller.as_deref().unwrap_or("-"),
+        row.thread,
+        if row.thread == row.id { " (began it)" } else { "" },
+        row.subject,
+        row.verdict,
+        row.reason,
+        row.fate,
+    );
+    if row.needs_response {
+        text.push_str("\n  waits for the seller's response");
+    }
+    for event in &events {
+        text.push_str(&format!("\n  {}  {} {}", event.at, event.what, event.detail));
+    }
+    for item in &waiting {
+        text.push_str(&format!("\n  {}  in the queue: {}", item.due.rfc3339(), super::queue::state(item)));
+    }
+    let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
+    context.out.done(&json!({ "message": row, "events": events, "queue": items }), &text)
+}
+
+/// mboxrd: every line that begins with `From `, behind any number of `>`, gets one more.
+fn export(context: Context<'_>, store: &Store, which: &Which, output: Option<PathBuf>) -> Outcome {
+    let mut rows = which.messages(&context, store)?;
+    rows.reverse();
+    let mut mbox: Vec<u8> = Vec::new();
+    let mut file =
+        match &output {
+            Some(path) => Some(std::fs::File::options().write(true).create_new(true).open(path).map_err(|error| {
+                Failure::Failed(format!("cannot make {}: {error}. Name a new file", path.display()))
+            })?),
+            None => None,
+        };
+    let (mut written, mut missing) = (0_usize, 0_usize);
+    for row in &rows {
+        let Some(raw) = store.read(|view| view.raw(MessageId(row.number)))? else {
+            missing += 1;
+            continue;
+        };
+        written += 1;
+        append(&mut mbox, row, &raw);
+        if let Some(file) = &mut file {
+            file.write_all(&mbox)?;
+            mbox.clear();
+        }
+    }
+    match output {
+        None if context.out.is_json() => {
+            let text = String::from_utf8_lossy(&mbox);
+            context.out.done(&json!({ "messages": written, "not_kept": missing, "mbox": text }), "")
+        }
+        None => context.out.raw(&mbox),
+        Some(path) => {
+            let said = format!("{written} message(s) written to {}; {missing} not kept.", path.display());
+            context.out.done(&json!({ "messages": written, "not_kept": missing, "file": path }), &said)
+        }
+    }
+}
+
+fn append(mbox: &mut Vec<u8>, row: &MessageRow, raw: &[u8]) {
+    mbox.extend_from_slice(format!("From marketrelay {}\nX-Marketrelay-Id: {}\n", row.received, row.id).as_bytes());
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        let bare = line.strip_suffix(b"\n").unwrap_or(line);
+        let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
+        let start = bare.iter().position(|byte| *byte != b'>').unwrap_or(bare.len());
+        if bare.get(start..).is_some_and(|rest| rest.starts_with(b"From ")) {
+            mbox.push(b'>');
+        }
+        mbox.extend_from_slice(bare);
+        mbox.push(b'\n');
+    }
+    mbox.push(b'\n');
+}
+
+/// A queue item's id.
+pub(super) fn item_id(text: &str) -> Result<ItemId, String> {
+    text.parse().map(ItemId).map_err(|_| "an item's id is the number that `queue list` shows".to_owned())
+}

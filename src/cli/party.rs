@@ -1,0 +1,282 @@
+//! `marketrelay seller …` and `marketrelay buyer …`.
+
+use super::output::{table, yes};
+use super::{Context, Failure, Outcome};
+use crate::store::{NewParty, Open, Party, Switch};
+use crate::types::{Address, ExternalId, Role, Time};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OnOff {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum AllowRefuse {
+    Allow,
+    Refuse,
+}
+
+/// Which party.
+#[derive(Debug, Args)]
+pub(super) struct Id {
+    /// The platform's id
+    id: ExternalId,
+}
+
+/// How many.
+#[derive(Debug, Args)]
+pub(super) struct Limit {
+    /// At most so many
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Seller {
+    /// Create or change a seller; what is left out stays as it is
+    #[command(
+        after_help = "Example:\n  marketrelay seller set S-1 --name \"Sato Shop\" --email service@sato.example --sender sato@sato.example"
+    )]
+    Set {
+        #[command(flatten)]
+        id: Id,
+        /// Company name: buyers see it
+        #[arg(long)]
+        name: Option<String>,
+        /// Customer-service address: buyers' mail goes there, and the seller may write from it
+        #[arg(long, value_name = "ADDR")]
+        email: Option<String>,
+        /// Another address the seller may write from; may stand several times, and replaces those before
+        #[arg(long = "sender", value_name = "ADDR")]
+        senders: Vec<String>,
+        /// Whether the seller gets automatic replies about blocked messages
+        #[arg(long, value_name = "on|off")]
+        auto_replies: Option<OnOff>,
+        /// Whether mail that nothing authenticates is taken from this seller
+        #[arg(long, value_name = "allow|refuse")]
+        unauthenticated: Option<AllowRefuse>,
+        /// Language of notices, BCP 47
+        #[arg(long, value_name = "TAG")]
+        language: Option<String>,
+    },
+    /// Show a seller
+    Show(Id),
+    /// List sellers
+    List(Limit),
+    /// Refuse the seller's mail from now on
+    Suspend(Id),
+    /// Take the seller's mail again
+    Resume(Id),
+    /// Remove a seller for ever: its aliases answer 550, the history stays
+    Remove(Id),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Buyer {
+    /// Create or change a buyer; what is left out stays as it is
+    #[command(after_help = "Example:\n  marketrelay buyer set B-7 --email hana@mail.example --name Hana --language ja")]
+    Set {
+        #[command(flatten)]
+        id: Id,
+        /// Where sellers' mail goes; the buyer may write from it
+        #[arg(long, value_name = "ADDR")]
+        email: Option<String>,
+        /// Another address the buyer may write from; may stand several times, and replaces those before
+        #[arg(long = "address", value_name = "ADDR")]
+        addresses: Vec<String>,
+        /// The name that sellers see; none if left out
+        #[arg(long)]
+        name: Option<String>,
+        /// Language of notices, BCP 47
+        #[arg(long, value_name = "TAG")]
+        language: Option<String>,
+    },
+    /// Show a buyer
+    Show(Id),
+    /// List buyers
+    List(Limit),
+    /// No unsolicited messages from sellers from now on
+    OptOut(Id),
+    /// Unsolicited messages again
+    OptIn(Id),
+    /// Remove a buyer for ever: its aliases answer 550, the history stays
+    Remove(Id),
+}
+
+/// An address as the command line gives it.
+fn address(text: &str) -> Result<Address, Failure> {
+    Address::parse(text).map_err(|error| Failure::Failed(format!("a mail address is wrong: {error}")))
+}
+
+fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
+    if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
+}
+
+impl Seller {
+    pub(super) fn run(self, context: Context<'_>) -> Outcome {
+        match self {
+            Self::Set { id, name, email, senders, auto_replies, unauthenticated, language } => {
+                let new = NewParty {
+                    marketplace: context.marketplace()?.id.clone(),
+                    role: Role::Seller,
+                    external: id.id,
+                    name,
+                    main: email.as_deref().map(address).transpose()?,
+                    further: addresses(&senders)?,
+                    language,
+                    auto_replies: auto_replies.map(|value| matches!(value, OnOff::On)),
+                    unauthenticated: unauthenticated.map(|value| matches!(value, AllowRefuse::Allow)),
+                };
+                set(context, new)
+            }
+            Self::Show(id) => show(context, Role::Seller, &id.id),
+            Self::List(limit) => list(context, Role::Seller, limit.limit),
+            Self::Suspend(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, true),
+            Self::Resume(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, false),
+            Self::Remove(id) => remove(context, Role::Seller, &id.id),
+        }
+    }
+}
+
+impl Buyer {
+    pub(super) fn run(self, context: Context<'_>) -> Outcome {
+        match self {
+            Self::Set { id, email, addresses: further, name, language } => {
+                let new = NewParty {
+                    marketplace: context.marketplace()?.id.clone(),
+                    role: Role::Buyer,
+                    external: id.id,
+                    name,
+                    main: email.as_deref().map(address).transpose()?,
+                    further: addresses(&further)?,
+                    language,
+                    auto_replies: None,
+                    unauthenticated: None,
+                };
+                set(context, new)
+            }
+            Self::Show(id) => show(context, Role::Buyer, &id.id),
+            Self::List(limit) => list(context, Role::Buyer, limit.limit),
+            Self::OptOut(id) => switch(context, Role::Buyer, &id.id, Switch::OptedOut, true),
+            Self::OptIn(id) => switch(context, Role::Buyer, &id.id, Switch::OptedOut, false),
+            Self::Remove(id) => remove(context, Role::Buyer, &id.id),
+        }
+    }
+}
+
+fn set(context: Context<'_>, new: NewParty) -> Outcome {
+    let domains = context.alias_domains();
+    let store = context.store(Open::Create)?;
+    let (party, made) = store.write_blocking(move |change| {
+        let (id, made) = change.set_party(&new, &domains, Time::now())?;
+        Ok((change.party(id)?, made))
+    })?;
+    let said = format!("{} {} {}.", kind(party.role), party.external, if made { "was created" } else { "is set" });
+    context.out.done(&document(&party), &said)
+}
+
+/// A party that the command line names.
+pub(super) fn find(
+    store: &crate::store::Store,
+    marketplace: &str,
+    role: Role,
+    id: &ExternalId,
+) -> Result<Party, Failure> {
+    let found = store.read(|view| view.party_by_external(marketplace, role, id.as_str()))?;
+    found.ok_or_else(|| Failure::NotFound(format!("no {role} {id} in marketplace {marketplace}")))
+}
+
+fn show(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
+    let store = context.store(Open::Existing)?;
+    let party = find(&store, &context.marketplace()?.id, role, id)?;
+    let rows = document(&party);
+    let rows = rows.as_object().into_iter().flatten().map(|(key, value)| {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+            Value::Bool(value) => yes(*value),
+            other => other.to_string(),
+        };
+        vec![key.replace('_', " "), text]
+    });
+    let text = table(&["", ""], rows.collect());
+    context.out.done(&document(&party), text.trim_start_matches('\n'))
+}
+
+fn list(context: Context<'_>, role: Role, limit: usize) -> Outcome {
+    let store = context.store(Open::Existing)?;
+    let parties = store.read(|view| view.parties(context.marketplace.as_deref(), role, 0, limit))?;
+    let documents: Vec<Value> = parties.iter().map(document).collect();
+    let rows = parties.iter().map(|party| {
+        let main = party.main.as_ref().map_or("", Address::expose);
+        vec![party.external.clone(), party.name.clone(), main.to_owned(), state(party).to_owned()]
+    });
+    let empty = format!("There are no {role}s.");
+    context.out.table(&documents, &["id", "name", "email", "state"], rows.collect(), &empty)
+}
+
+fn switch(context: Context<'_>, role: Role, id: &ExternalId, switch: Switch, on: bool) -> Outcome {
+    let store = context.store(Open::Existing)?;
+    let party = find(&store, &context.marketplace()?.id, role, id)?;
+    let party = store.write_blocking(move |change| {
+        change.set_switch(party.id, switch, on)?;
+        change.party(party.id)
+    })?;
+    let said = format!("{} {id} is {}.", kind(role), state(&party));
+    context.out.done(&document(&party), &said)
+}
+
+fn remove(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
+    let store = context.store(Open::Existing)?;
+    let party = find(&store, &context.marketplace()?.id, role, id)?;
+    let party = store.write_blocking(move |change| {
+        change.remove_party(party.id)?;
+        change.party(party.id)
+    })?;
+    let said = format!("{} {id} is removed; its aliases answer 550 from now on.", kind(role));
+    context.out.done(&document(&party), &said)
+}
+
+fn kind(role: Role) -> &'static str {
+    match role {
+        Role::Buyer => "Buyer",
+        Role::Seller => "Seller",
+    }
+}
+
+fn state(party: &Party) -> &'static str {
+    match (party.removed, party.suspended, party.opted_out) {
+        (true, ..) => "removed",
+        (_, true, _) => "suspended",
+        (_, _, true) => "opted out",
+        _ => "active",
+    }
+}
+
+fn document(party: &Party) -> Value {
+    let addresses: Vec<&str> = party.addresses.iter().map(Address::expose).collect();
+    let main = party.main.as_ref().map(Address::expose);
+    let common = json!({
+        "marketplace": party.marketplace, "id": party.external, "name": party.name, "email": main,
+        "addresses": addresses, "language": party.language, "removed": party.removed,
+    });
+    let own = match party.role {
+        Role::Buyer => json!({ "opted_out": party.opted_out }),
+        Role::Seller => json!({
+            "suspended": party.suspended, "auto_replies": party.auto_replies,
+            "unauthenticated": if party.unauthenticated { "allow" } else { "refuse" },
+        }),
+    };
+    merged(common, own)
+}
+
+/// Both objects' fields.
+fn merged(mut one: Value, other: Value) -> Value {
+    if let (Some(one), Value::Object(other)) = (one.as_object_mut(), other) {
+        one.extend(other);
+    }
+    one
+}

@@ -1,0 +1,144 @@
+//! `marketrelay queue …`: what waits to go out.
+
+use super::message::item_id;
+use super::{Context, Failure, Outcome};
+use crate::store::Open;
+use crate::store::queue::{Item, ItemId, Which};
+use crate::types::Time;
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List what waits, oldest first
+    List {
+        /// Of this destination domain
+        #[arg(long)]
+        domain: Option<String>,
+        /// Only those that wait, or are being delivered
+        #[arg(long)]
+        state: Option<State>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Why one item waits
+    Show {
+        /// The item's id
+        #[arg(value_parser = item_id)]
+        id: ItemId,
+    },
+    /// Try again now: one item, or all (of a destination)
+    Retry {
+        /// The item's id; all if left out
+        #[arg(value_parser = item_id)]
+        id: Option<ItemId>,
+        /// Of this destination domain
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Take an item out of the queue; the history says so, and nobody is told
+    Cancel {
+        /// The item's id
+        #[arg(value_parser = item_id)]
+        id: ItemId,
+    },
+}
+
+/// States of an item that are shown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum State {
+    Waiting,
+    Delivering,
+}
+
+/// Items that are made due in one transaction.
+const BATCH: usize = 10_000;
+
+impl Command {
+    pub(super) fn run(self, context: Context<'_>) -> Outcome {
+        let store = context.store(Open::Existing)?;
+        let now = Time::now();
+        match self {
+            Self::List { domain, state: wanted, limit } => {
+                let which = Which { domain, leased: wanted.map(|state| matches!(state, State::Delivering)) };
+                let items = store.read(|view| view.queue(&which, ItemId(0), limit))?;
+                let documents: Vec<Value> = items.iter().map(document).collect();
+                let rows = items.iter().map(|item| {
+                    let (id, kind, tries) =
+                        (item.id.0.to_string(), item.kind.as_str().to_owned(), item.attempts.to_string());
+                    vec![
+                        id,
+                        item.message.to_string(),
+                        kind,
+                        item.domain.clone(),
+                        item.queued.rfc3339(),
+                        tries,
+                        state(item),
+                    ]
+                });
+                let head = ["id", "message", "kind", "destination", "queued", "attempts", "state"];
+                context.out.table(&documents, &head, rows.collect(), "The queue is empty.")
+            }
+            Self::Show { id } => {
+                let item = store.read(|view| view.queue_item(id))?.ok_or_else(|| missing(id))?;
+                let text = format!(
+                    "item {}: {} of message {} to {}\n  queued {}, {} attempt(s)\n  {}",
+                    id.0,
+                    item.kind.as_str(),
+                    item.message,
+                    item.domain,
+                    item.queued.rfc3339(),
+                    item.attempts,
+                    state(&item)
+                );
+                context.out.done(&document(&item), &text)
+            }
+            Self::Retry { id: Some(id), .. } => {
+                if store.read(|view| view.queue_item(id))?.is_none() {
+                    return Err(missing(id));
+                }
+                let due = store.write_blocking(move |change| change.retry(id, now))?;
+                let said = if due { "is due now" } else { "is being delivered already" };
+                context.out.done(&json!({ "retried": usize::from(due) }), &format!("Item {} {said}.", id.0))
+            }
+            Self::Retry { id: None, domain } => {
+                let mut count = 0;
+                loop {
+                    let domain = domain.clone();
+                    let more = store.write_blocking(move |change| change.retry_all(domain.as_deref(), now, BATCH))?;
+                    count += more;
+                    if more == 0 {
+                        break;
+                    }
+                }
+                context.out.done(&json!({ "retried": count }), &format!("{count} item(s) are due now."))
+            }
+            Self::Cancel { id } => {
+                if store.write_blocking(move |change| change.cancel(id, now))? {
+                    context.out.done(&json!({ "cancelled": id.0 }), &format!("Item {} is out of the queue.", id.0))
+                } else {
+                    Err(missing(id))
+                }
+            }
+        }
+    }
+}
+
+fn missing(id: ItemId) -> Failure {
+    Failure::NotFound(format!("no item {} in the queue", id.0))
+}
+
+/// What an item does, and why.
+pub(super) fn state(item: &Item) -> String {
+    let why = if item.waits_for.is_empty() { String::new() } else { format!(" ({})", item.waits_for) };
+    if item.leased { "being delivered".to_owned() } else { format!("next try {}{why}", item.due.rfc3339()) }
+}
+
+pub(super) fn document(item: &Item) -> Value {
+    json!({
+        "id": item.id.0, "message": item.message.to_string(), "kind": item.kind.as_str(), "destination": item.domain,
+        "queued": item.queued.rfc3339(), "next_try": item.due.rfc3339(), "attempts": item.attempts,
+        "state": if item.leased { "leased" } else { "waiting" }, "waits_for": item.waits_for,
+    })
+}

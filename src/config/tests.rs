@@ -1,0 +1,191 @@
+//! The shipped file against the defaults, and every problem with its remedy.
+
+use super::*;
+use std::collections::BTreeSet;
+
+const SHIPPED: &str = include_str!("../../conf/marketrelay.toml");
+
+fn route(text: &str) -> Result<(), String> {
+    if matches!(text, "mx") || text.starts_with("smtp://") {
+        Ok(())
+    } else {
+        Err("write mx or smtp://HOST:PORT".into())
+    }
+}
+
+/// The shipped file with all its keys in force but the examples that need files or have no default.
+fn uncommented() -> String {
+    let skip = [
+        "certificate",
+        "key ",
+        "authserv_id",
+        "directory",
+        "address = \"127.0.0.1:9125\"",
+        "[[dkim]]",
+        "marketplace = ",
+        "selector",
+    ];
+    let line = |line: &'static str| match line.strip_prefix('#') {
+        Some(key) if !key.starts_with(' ') && !skip.iter().any(|s| key.starts_with(s)) => key,
+        _ => line,
+    };
+    SHIPPED.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_shipped_file_tells_the_defaults() {
+    let shipped = parse(SHIPPED).unwrap();
+    let told = parse(&uncommented()).unwrap();
+    assert_eq!(shipped, told, "a key behind # is at its default");
+    let examples = Config {
+        hostname: shipped.hostname.clone(),
+        operator: shipped.operator.clone(),
+        marketplace: shipped.marketplace.clone(),
+        listener: shipped.listener.clone(),
+        ..Config::default()
+    };
+    assert_eq!(shipped, examples);
+    assert_eq!(shipped.check(route), [], "and it is a good configuration but for the files it names");
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    fn keys(value: &toml::Value, into: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
+                into.insert(key.clone());
+                keys(value, into);
+            }),
+            toml::Value::Array(items) => items.iter().for_each(|item| keys(item, into)),
+            _ => {}
+        }
+    }
+    let mut full = parse(&uncommented()).unwrap();
+    full.tls = Tls { certificate: Some("c".into()), key: Some("k".into()) };
+    full.authentication.authserv_id = Some("x".into());
+    full.notices.directory = Some("d".into());
+    full.metrics.address = "127.0.0.1:1".parse().ok();
+    full.dkim = vec![Dkim { marketplace: "m".into(), selector: "s".into(), key: "k".into() }];
+    let mut names = BTreeSet::new();
+    keys(&toml::Value::try_from(&full).unwrap(), &mut names);
+    for name in names {
+        let told = [
+            format!("{name} = "),
+            format!("[{name}."),
+            format!("[{name}]"),
+            format!(".{name}]"),
+            format!("[[{name}]]"),
+        ];
+        assert!(told.iter().any(|form| SHIPPED.contains(form)), "{name} is not in conf/marketrelay.toml");
+    }
+}
+
+#[test]
+fn every_problem_at_once_with_its_remedy() {
+    // what is put into (or instead of) a good file, places of the problems
+    let good = "hostname = 'mx.m.test'\n[[marketplace]]\nid = 'm'\ndomain = 'm.test'\nname = 'M'\n[[listener]]\naddress = '127.0.0.1:25'\n";
+    assert_eq!(parse(good).unwrap().check(route), []);
+    let cases: &[(&str, &[&str])] = &[
+        ("hostname = ", &["syntax"]),
+        ("", &["hostname", "marketplace", "listener"]),
+        (
+            "colour = 1\n[log]\nlevel = 3\nformat = 'odd'\n[limits]\nidle = 'soon'\n",
+            &["colour", "limits.idle", "log.format", "log.level"],
+        ),
+        (
+            "[[listener]]\naddress = 'x'\n[[listener]]\naddress = '127.0.0.1:1'\ntls = 'maybe'\n",
+            &["listener[0]", "listener[1]"],
+        ),
+        ("[limits]\nmemory = '5 furlongs'\n", &["limits.memory"]),
+    ];
+    for (text, places) in cases {
+        let problems = parse(text).map_or_else(|problems| problems, |config| config.check(route));
+        let got: Vec<&str> = problems.iter().map(|p| p.place.as_str()).collect();
+        assert_eq!(got, *places, "{text}");
+        assert!(problems.iter().all(|p| !p.what.is_empty() && !p.remedy.is_empty()));
+    }
+    type Change = fn(&mut Config);
+    let changes: &[(Change, &str)] = &[
+        (|c| c.hostname = "x".into(), "hostname"),
+        (|c| c.data_dir = "here".into(), "data_dir"),
+        (|c| c.operator = Some("a@m.test".into()), "operator"),
+        (|c| c.operator = Some("nobody".into()), "operator"),
+        (|c| c.marketplace[0].domain = "a-rather-long-alias-domain.example".into(), "marketplace[0].domain"),
+        (|c| c.marketplace[0].domain = "-".into(), "marketplace[0].domain"),
+        (|c| c.marketplace[0].id = "a b".into(), "marketplace[0].id"),
+        (|c| c.marketplace[0].language = "x".into(), "marketplace[0].language"),
+        (|c| c.marketplace[0].time_zone = "Mars/Base".into(), "marketplace[0].time_zone"),
+        (|c| c.marketplace[0].name = " ".into(), "marketplace[0].name"),
+        (|c| c.marketplace.push(c.marketplace[0].clone()), "marketplace[1].id marketplace[1].domain"),
+        (|c| c.listener[0].tls = ListenerTls::Starttls, "listener[0].tls"),
+        (|c| c.listener[0].trusted_networks = vec!["10/8".into()], "listener[0].trusted_networks[0]"),
+        (|c| c.listener[0].proxy_protocol = true, "listener[0].proxy_protocol"),
+        (|c| c.listener.push(c.listener[0].clone()), "listener[1].address"),
+        (
+            |c| {
+                c.authentication.mode = AuthenticationMode::None;
+                c.listener[0].address = "0.0.0.0:25".parse().unwrap();
+            },
+            "listener[0].address",
+        ),
+        (|c| c.authentication.mode = AuthenticationMode::Front, "authentication.authserv_id listener.trusted_networks"),
+        (|c| c.tls.key = Some("/nowhere/key.pem".into()), "tls tls.key"),
+        (
+            |c| c.dkim = vec![Dkim { marketplace: "x".into(), selector: "a b".into(), key: "/nowhere".into() }],
+            "dkim[0].key dkim[0].marketplace dkim[0].selector",
+        ),
+        (|c| c.notices.directory = Some("/nowhere".into()), "notices.directory"),
+        (|c| c.delivery.route = "carrier pigeon".into(), "delivery.route"),
+        (|c| drop(c.delivery.routes.insert("@x".into(), "mx".into())), "delivery.routes.\"@x\""),
+        (|c| c.policy.quota.window_days = 0, "policy.quota.window_days"),
+        (|c| c.policy.opt_out.critical_tags = vec![" ".into()], "policy.opt_out.critical_tags[0]"),
+        (|c| c.policy.attachments.max_total = Size::mib(26), "policy.attachments.max_total"),
+        (|c| c.history.keep_days = 0, "history.keep_days"),
+        (|c| c.limits.connections = 0, "limits.connections"),
+        (|c| c.limits.idle = Span::seconds(0), "limits.idle"),
+        (|c| c.limits.command_line = 100, "limits.command_line"),
+        (|c| c.limits.mime_depth = 1000, "limits.mime_depth"),
+        (|c| c.limits.memory = Size::mib(30), "limits.memory"),
+        (|c| c.limits.spool_above = Size::mib(65), "limits.spool_above"),
+        (|c| c.queue.retry_first = Span::seconds(86_400), "queue"),
+    ];
+    for (change, places) in changes {
+        let mut config = parse(good).unwrap();
+        change(&mut config);
+        let problems = config.check(route);
+        let got: Vec<&str> = problems.iter().map(|p| p.place.as_str()).collect();
+        assert_eq!(got.join(" "), *places);
+        assert!(problems.iter().all(|p| !p.what.is_empty() && p.remedy.len() > 8), "{problems:?}");
+    }
+}
+
+#[test]
+fn quantities() {
+    let read = |text: &str| parse(&format!("[limits]\nidle = {text}\n")).map(|c| c.limits.idle.0.as_millis());
+    for (text, want) in [
+        ("'90 s'", 90_000),
+        ("'5 min'", 300_000),
+        ("'4h'", 14_400_000),
+        ("'1 d'", 86_400_000),
+        ("7", 7000),
+        ("'250 ms'", 250),
+    ] {
+        assert_eq!(read(text), Ok(want), "{text}");
+    }
+    for text in ["''", "'5'x", "-1", "'5 weeks'", "'99999999999999999999 d'", "1.5", "'999999999999999999 d'"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_gets_an_answer(text in "[\\[\\]=a-z0-9\"' \n.#{}]{0,80}") {
+        let _ = parse(&text).map(|config| config.check(route));
+    }
+
+    #[test]
+    fn known_keys_with_any_value(key in proptest::sample::select(vec!["hostname", "limits.idle", "listener", "delivery.routes", "marketplace", "queue", "dkim"]),
+        value in "[\\[\\]=a-z0-9\"' .{}]{0,30}") {
+        let _ = parse(&format!("{key} = {value}")).map(|config| config.check(route));
+    }
+}
