@@ -149,3 +149,26 @@ fn the_opt_out_reply_carries_the_sellers_subject() {
     assert!(message.bcc().is_none());
     assert!(message.body_text(0).unwrap().contains("[重要]"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever a seller writes into a subject, or his program into a Message-ID: the notice stays one message with our header.
+    #[test]
+    fn any_subject_and_id(subject in "(?s).{0,400}", id in "(?s).{0,60}") {
+        let world = world();
+        let frame = Frame { original_id: Some(&id), ..frame(&world, "ja") };
+        let bytes = opt_out_reply(&frame, &world.alias, &subject, &["[重要]".to_owned()]);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        proptest::prop_assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 998));
+        proptest::prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']));
+        let message = MessageParser::default().parse(&bytes).unwrap();
+        let names: Vec<&str> = message.headers().iter().map(|header| header.name()).collect();
+        let mut wanted = vec!["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted",
+            "X-Auto-Response-Suppress", "X-Marketrelay-Loop", "In-Reply-To", "References", "Content-Type"];
+        if names.len() == 10 {
+            wanted.retain(|name| !matches!(*name, "In-Reply-To" | "References"));
+        }
+        proptest::prop_assert_eq!(names, wanted);
+    }
+}

@@ -280,4 +280,16 @@ mod tests {
         assert_eq!(classify(headers.into_iter().take(2), "", true), Some(Automatic::Bulk));
         assert_eq!(classify(headers.into_iter().take(1), "", true), Some(Automatic::Suppress));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header(name in ".{0,40}", value in proptest::collection::vec(proptest::num::u8::ANY, 0..600), subject in ".{0,100}") {
+            let _ = classify([(name.as_bytes(), value.as_slice())], &subject, false);
+            for known in ["Auto-Submitted", "Precedence", "X-Auto-Response-Suppress", "X-Loop"] {
+                let _ = classify([(known.as_bytes(), value.as_slice())], &subject, false);
+            }
+            proptest::prop_assert!(classify([], &subject, true).is_some());
+            let _ = crate::policy::opt_out::is_critical(&subject, &[name]);
+        }
+    }
 }
