@@ -4,16 +4,14 @@
 //! budget of all connections allows it, else it waits in an unlinked file, so that slow clients cost no memory.
 
 use super::Handler;
-use super::data::{DataReader, Fed};
+use super::data::Fed;
+use super::incoming::Incoming;
 use super::proxy;
 use super::server::{Shared, stopped};
 use super::session::{Next, Session, Step, too_large};
 use crate::metrics::count;
 use crate::types::{Address, Client, Reply};
-use bytes::Bytes;
-use std::fs::File;
 use std::future::poll_fn;
-use std::io::{Read as _, Seek as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -21,7 +19,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -30,12 +27,8 @@ use tokio_rustls::server::TlsStream;
 const CHUNK: usize = 16 * 1024;
 /// Replies are sent when so many octets have gathered, or when no command is left to answer.
 const REPLIES: usize = 4 * 1024;
-/// A message's memory is taken from the budget in steps of this.
-const STEP: usize = 64 * 1024;
 /// Octets over the size limit that are still read, so that a client hears 552 instead of a broken connection.
 const OVERRUN: u64 = 64 << 20;
-/// A message that has arrived waits this long for memory.
-const MEMORY_WAIT: Duration = Duration::from_secs(60);
 /// A TLS handshake, or a PROXY header, takes this long at most.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// The data rate is not looked at before.
@@ -364,108 +357,6 @@ where
         };
         self.shared.metrics.accept_seconds.observe(arrived.elapsed().as_secs_f64());
         Ok(self.session.data_reply(reply))
-    }
-}
-
-/// A message on its way in.
-struct Incoming {
-    reader: DataReader,
-    place: Place,
-    size: u64,
-    permits: Option<OwnedSemaphorePermit>,
-}
-
-enum Place {
-    Memory(Vec<u8>),
-    Disk(File),
-    /// The disk failed; the rest is read for the reply's sake.
-    Lost,
-}
-
-/// The budget counts in KiB.
-fn kib(octets: u64) -> u32 {
-    u32::try_from(octets.div_ceil(1024)).unwrap_or(u32::MAX)
-}
-
-impl Incoming {
-    fn new() -> Self {
-        Self { reader: DataReader::default(), place: Place::Memory(Vec::new()), size: 0, permits: None }
-    }
-
-    fn feed<H>(&mut self, input: &[u8], shared: &Shared<H>) -> Fed {
-        let Self { reader, place, size, permits } = self;
-        if let Place::Memory(bytes) = place {
-            bytes.reserve(input.len());
-        }
-        let largest = shared.settings.max_message;
-        let mut piece = Vec::new();
-        let fed = reader.feed(input, |bytes| {
-            *size += bytes.len() as u64;
-            match place {
-                _ if *size > largest => {}
-                Place::Memory(all) => all.extend_from_slice(bytes),
-                Place::Disk(_) => piece.extend_from_slice(bytes),
-                Place::Lost => {}
-            }
-        });
-        if let Place::Disk(file) = place
-            && file.write_all(&piece).is_err()
-        {
-            *place = Place::Lost;
-        }
-        if *size > largest {
-            *place = Place::Lost;
-            *permits = None;
-        }
-        self.grow(shared);
-        fed
-    }
-
-    /// Takes memory from the budget for what has arrived, or moves to disk.
-    fn grow<H>(&mut self, shared: &Shared<H>) {
-        let Place::Memory(bytes) = &self.place else { return };
-        let held = self.permits.as_ref().map_or(0, |p| p.num_permits() as u64 * 1024);
-        if bytes.len() as u64 <= held {
-            return;
-        }
-        let wanted = kib((bytes.len() as u64 - held).next_multiple_of(STEP as u64));
-        let spool = bytes.len() as u64 > shared.settings.limits.spool_above.0;
-        match Arc::clone(&shared.memory).try_acquire_many_owned(wanted) {
-            Ok(more) if !spool => match &mut self.permits {
-                Some(permits) => permits.merge(more),
-                none => *none = Some(more),
-            },
-            _ => {
-                let file =
-                    tempfile::tempfile_in(&shared.spool).and_then(|mut file| file.write_all(bytes).map(|()| file));
-                self.place = match file {
-                    Ok(file) => Place::Disk(file),
-                    Err(error) => {
-                        tracing::warn!(kind = ?error.kind(), "spool file failed");
-                        Place::Lost
-                    }
-                };
-                self.permits = None;
-            }
-        }
-    }
-
-    /// The whole message in memory, with its share of the budget; `None` if there is no room.
-    async fn into_memory<H>(self, shared: &Shared<H>) -> Option<(Bytes, Option<OwnedSemaphorePermit>)> {
-        match self.place {
-            Place::Memory(bytes) => Some((bytes.into(), self.permits)),
-            Place::Lost => None,
-            Place::Disk(mut file) => {
-                // Judging needs room for what goes out, too.
-                let wanted = kib(self.size.saturating_mul(2)).min(shared.memory_kib);
-                let permits =
-                    timeout(MEMORY_WAIT, Arc::clone(&shared.memory).acquire_many_owned(wanted)).await.ok()?.ok()?;
-                let mut bytes = Vec::with_capacity(usize::try_from(self.size).ok()?);
-                file.rewind().ok()?;
-                file.read_to_end(&mut bytes).ok()?;
-                Some((bytes.into(), Some(permits)))
-            }
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod connection;
 pub mod data;
 #[cfg(test)]
 mod dialogs;
+mod incoming;
 pub mod proxy;
 pub mod server;
 pub mod session;

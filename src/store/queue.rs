@@ -22,177 +22,19 @@
 //!
 //! Clocks jump. What is due later than any wait can be ([`Horizon`]) was written under another clock, and is due now.
 
+mod item;
 mod operator;
 #[cfg(test)]
 mod tests;
 
+pub use item::{Horizon, Item, ItemId, Kind, NewItem, Recipient, Settle, Waiting};
 pub use operator::Which;
 
 use super::parties::role_of;
 use super::{Change, Result, View};
-use crate::types::{Address, MessageId, PartyId, Role, Time};
-use rusqlite::{OptionalExtension as _, Row, params};
-use std::time::Duration;
-
-/// Row id of a queue item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ItemId(pub i64);
-
-/// What an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A relayed message: its bytes are made again from the message as received.
-    Relay,
-    /// A notice of ours: it carries its bytes.
-    Notice,
-    /// Mail to postmaster or abuse, for the operator: as received.
-    Forward,
-}
-
-impl Kind {
-    /// The word used in the CLI and the log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Relay => "relay",
-            Self::Notice => "notice",
-            Self::Forward => "forward",
-        }
-    }
-}
-
-/// To whom it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recipient {
-    /// A party; its address is looked up when it is delivered.
-    Party(PartyId),
-    /// An address: the operator's.
-    Address(Address),
-}
-
-/// An item to be queued.
-#[derive(Clone, Debug)]
-pub struct NewItem {
-    /// The message it belongs to.
-    pub message: MessageId,
-    /// What it is.
-    pub kind: Kind,
-    /// To whom.
-    pub recipient: Recipient,
-    /// Destination: the recipient's domain, for scheduling. The address is looked up again at delivery.
-    pub domain: String,
-    /// A notice's finished bytes.
-    pub content: Option<Vec<u8>>,
-}
-
-/// An item of the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Row id.
-    pub id: ItemId,
-    /// The message it belongs to.
-    pub message: MessageId,
-    /// What it is.
-    pub kind: Kind,
-    /// To whom.
-    pub recipient: Recipient,
-    /// Destination domain.
-    pub domain: String,
-    /// When it was queued.
-    pub queued: Time,
-    /// When it is due.
-    pub due: Time,
-    /// Attempts begun.
-    pub attempts: u32,
-    /// Being delivered.
-    pub leased: bool,
-    /// The author has been told of the delay.
-    pub delay_told: bool,
-    /// Why it waits: our own word and at most a status code.
-    pub waits_for: String,
-}
-
-/// Now, and the time later than which nothing can have been meant to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Horizon {
-    now: Time,
-    far: Time,
-}
-
-impl Horizon {
-    /// `longest` is the longest wait between two attempts.
-    #[must_use]
-    pub fn new(now: Time, longest: Duration) -> Self {
-        Self { now, far: now.plus(longest.saturating_add(Duration::from_secs(60))) }
-    }
-
-    /// Now.
-    #[must_use]
-    pub fn now(self) -> Time {
-        self.now
-    }
-}
-
-/// A destination that mail waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// The domain.
-    pub domain: String,
-    /// Attempts in a row that reached no server.
-    pub failures: u32,
-    /// The operator wants it tried, whatever is known of it.
-    pub forced: bool,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug)]
-pub enum Settle {
-    /// Delivered.
-    Done,
-    /// Try again at this time.
-    Again {
-        /// When.
-        due: Time,
-        /// Why: our own word.
-        why: String,
-    },
-    /// Not tried: there was no room for it. Due at once, and the attempt does not count.
-    Back,
-    /// Given up: the row goes; the caller queues the notice in the same transaction.
-    Failed {
-        /// Why: our own word.
-        why: String,
-    },
-}
-
-const ITEM: &str =
-    "SELECT id, message, kind, party, address, domain, queued, due, attempts, leased, delay_told, waits_for FROM queue";
-
-fn item_of(row: &Row<'_>) -> rusqlite::Result<Item> {
-    let party: Option<i64> = row.get(3)?;
-    let address: Option<String> = row.get(4)?;
-    let recipient = match (party, address.as_deref().map(Address::parse)) {
-        (_, Some(Ok(address))) => Recipient::Address(address),
-        (party, _) => Recipient::Party(PartyId(party.unwrap_or(0))),
-    };
-    Ok(Item {
-        id: ItemId(row.get(0)?),
-        message: MessageId(row.get(1)?),
-        kind: match row.get(2)? {
-            0 => Kind::Relay,
-            1 => Kind::Notice,
-            _ => Kind::Forward,
-        },
-        recipient,
-        domain: row.get(5)?,
-        queued: Time(row.get(6)?),
-        due: Time(row.get(7)?),
-        attempts: row.get(8)?,
-        leased: row.get(9)?,
-        delay_told: row.get(10)?,
-        waits_for: row.get(11)?,
-    })
-}
+use crate::types::{Address, MessageId, Role, Time};
+use item::{ITEM, item_of};
+use rusqlite::{OptionalExtension as _, params};
 
 impl View<'_> {
     /// When the next destination is due, as far as the clock can be believed.

@@ -4,6 +4,7 @@ use super::*;
 use crate::store::tests::{NOW, message, open, pair};
 use crate::store::{Open, Store};
 use std::path::Path;
+use std::time::Duration;
 
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
 

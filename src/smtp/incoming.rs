@@ -1,0 +1,118 @@
+//! A message on its way in: in memory while the budget of all connections allows it, else in an unlinked file.
+
+use super::data::{DataReader, Fed};
+use super::server::Shared;
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+/// A message's memory is taken from the budget in steps of this.
+const STEP: usize = 64 * 1024;
+/// A message that has arrived waits this long for memory.
+const MEMORY_WAIT: Duration = Duration::from_secs(60);
+
+/// A message on its way in.
+pub(super) struct Incoming {
+    reader: DataReader,
+    place: Place,
+    pub(super) size: u64,
+    permits: Option<OwnedSemaphorePermit>,
+}
+
+enum Place {
+    Memory(Vec<u8>),
+    Disk(File),
+    /// The disk failed; the rest is read for the reply's sake.
+    Lost,
+}
+
+/// The budget counts in KiB.
+fn kib(octets: u64) -> u32 {
+    u32::try_from(octets.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+impl Incoming {
+    pub(super) fn new() -> Self {
+        Self { reader: DataReader::default(), place: Place::Memory(Vec::new()), size: 0, permits: None }
+    }
+
+    pub(super) fn feed<H>(&mut self, input: &[u8], shared: &Shared<H>) -> Fed {
+        let Self { reader, place, size, permits } = self;
+        if let Place::Memory(bytes) = place {
+            bytes.reserve(input.len());
+        }
+        let largest = shared.settings.max_message;
+        let mut piece = Vec::new();
+        let fed = reader.feed(input, |bytes| {
+            *size += bytes.len() as u64;
+            match place {
+                _ if *size > largest => {}
+                Place::Memory(all) => all.extend_from_slice(bytes),
+                Place::Disk(_) => piece.extend_from_slice(bytes),
+                Place::Lost => {}
+            }
+        });
+        if let Place::Disk(file) = place
+            && file.write_all(&piece).is_err()
+        {
+            *place = Place::Lost;
+        }
+        if *size > largest {
+            *place = Place::Lost;
+            *permits = None;
+        }
+        self.grow(shared);
+        fed
+    }
+
+    /// Takes memory from the budget for what has arrived, or moves to disk.
+    fn grow<H>(&mut self, shared: &Shared<H>) {
+        let Place::Memory(bytes) = &self.place else { return };
+        let held = self.permits.as_ref().map_or(0, |p| p.num_permits() as u64 * 1024);
+        if bytes.len() as u64 <= held {
+            return;
+        }
+        let wanted = kib((bytes.len() as u64 - held).next_multiple_of(STEP as u64));
+        let spool = bytes.len() as u64 > shared.settings.limits.spool_above.0;
+        match Arc::clone(&shared.memory).try_acquire_many_owned(wanted) {
+            Ok(more) if !spool => match &mut self.permits {
+                Some(permits) => permits.merge(more),
+                none => *none = Some(more),
+            },
+            _ => {
+                let file =
+                    tempfile::tempfile_in(&shared.spool).and_then(|mut file| file.write_all(bytes).map(|()| file));
+                self.place = match file {
+                    Ok(file) => Place::Disk(file),
+                    Err(error) => {
+                        tracing::warn!(kind = ?error.kind(), "spool file failed");
+                        Place::Lost
+                    }
+                };
+                self.permits = None;
+            }
+        }
+    }
+
+    /// The whole message in memory, with its share of the budget; `None` if there is no room.
+    pub(super) async fn into_memory<H>(self, shared: &Shared<H>) -> Option<(Bytes, Option<OwnedSemaphorePermit>)> {
+        match self.place {
+            Place::Memory(bytes) => Some((bytes.into(), self.permits)),
+            Place::Lost => None,
+            Place::Disk(mut file) => {
+                // Judging needs room for what goes out, too.
+                let wanted = kib(self.size.saturating_mul(2)).min(shared.memory_kib);
+                let permits =
+                    timeout(MEMORY_WAIT, Arc::clone(&shared.memory).acquire_many_owned(wanted)).await.ok()?.ok()?;
+                let mut bytes = Vec::with_capacity(usize::try_from(self.size).ok()?);
+                file.rewind().ok()?;
+                file.read_to_end(&mut bytes).ok()?;
+                Some((bytes.into(), Some(permits)))
+            }
+        }
+    }
+}
