@@ -184,7 +184,10 @@ impl Reason {
             }
             (Self::TooManyAttachments(count), _) => tell(554, 6, 1, format!("Too many attachments: {count} at most")),
             (Self::Forbidden { part, rule }, _) => {
-                tell(554, 6, 1, format!("Part {part} may not be sent: {} is not accepted", shortened(rule)))
+                // The operator's entry is a content type or an extension, with or without its dot.
+                let kind = shortened(rule.trim().trim_start_matches('.'));
+                let what = if kind.contains('/') { format!("files of type {kind}") } else { format!(".{kind} files") };
+                tell(554, 6, 1, format!("Part {part} may not be sent: {what} are not accepted"))
             }
             (Self::Encrypted { part }, _) => tell(
                 554,
