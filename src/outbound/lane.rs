@@ -184,7 +184,7 @@ impl Lanes {
         }
         if state.failures > 0 {
             state.window = 1;
-            return Room::Items(usize::from(state.workers == 0 && state.waiting.is_empty()));
+            return Room::Items(usize::from(state.workers <= state.idle && state.waiting.is_empty()));
         }
         Room::Items((state.window * AHEAD).saturating_sub(state.waiting.len()))
     }
@@ -252,9 +252,10 @@ impl Lanes {
         connections.acquire_owned().await.ok()
     }
 
-    /// The next job of the lane; `None` when none came for as long as a connection is kept.
-    async fn next_job(&self, lane: &Lane) -> Option<Job> {
-        let until = Instant::now() + self.means.config.queue.keep_connection.0;
+    /// The next job of the lane; `None` when none came for as long as a connection is kept, if there is one.
+    async fn next_job(&self, lane: &Lane, connected: bool) -> Option<Job> {
+        let wait = if connected { self.means.config.queue.keep_connection.0 } else { Duration::ZERO };
+        let until = Instant::now() + wait;
         loop {
             let more = lane.more.notified();
             let pressed = self.pressed.notified();
@@ -311,10 +312,10 @@ struct Worker {
 impl Worker {
     async fn run(self) {
         let Some(_place) = self.lanes.connection().await else { return };
-        let mut kept = None;
-        while let Some(job) = self.lanes.next_job(&self.lane).await {
+        let mut kept: Option<Client> = None;
+        while let Some(job) = self.lanes.next_job(&self.lane, kept.is_some()).await {
             self.one(job, &mut kept).await;
-            if kept.as_ref().is_some_and(|client: &Client| client.sent >= MESSAGES)
+            if kept.as_ref().is_some_and(|client| client.sent >= MESSAGES)
                 && let Some(client) = kept.take()
             {
                 client.quit().await;

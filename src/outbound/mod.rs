@@ -15,7 +15,7 @@ mod settle;
 mod tests;
 
 pub use delivery::Outcome;
-pub use queue::{Outbound, Start};
+pub use queue::{DRAIN, Outbound, Start};
 
 use crate::config::Config;
 use crate::dns::Dns;

@@ -32,7 +32,7 @@ const ROUND: Duration = Duration::from_secs(30);
 /// Old items handled in one transaction.
 const OLD: usize = 100;
 /// Deliveries under way have this long to end when the relay stops.
-const DRAIN: Duration = Duration::from_secs(30);
+pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// What the queue is made of.
 pub struct Start {
@@ -93,15 +93,15 @@ impl Outbound {
         self.lanes.means.kick.notify_one();
     }
 
-    /// Ends: no new attempts, those under way finish within a time limit, the rest stays in the store.
-    pub async fn drain(&self) {
+    /// Ends: no new attempts, those under way finish within `limit` ([`DRAIN`]), the rest stays in the store.
+    pub async fn drain(&self, limit: Duration) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Tasks { scheduler, mut settler }) = tasks else { return };
         scheduler.abort();
         // What it has claimed is in a lane now, or leased until the next start.
         let _ = scheduler.await;
         self.lanes.stop();
-        if timeout(DRAIN, &mut settler).await.is_err() {
+        if timeout(limit, &mut settler).await.is_err() {
             tracing::warn!(items = self.lanes.held.load(Ordering::Relaxed), "deliveries cut short");
         }
     }

@@ -143,24 +143,25 @@ fn is_old(settings: &config::Queue, item: &Item, attempts: u32, now: Time) -> bo
 }
 
 /// The author is told once that the item waits for long.
-fn tell_delay(means: &Means, change: &Change<'_>, item: &Item, attempts: u32, now: Time) -> Result<()> {
+fn tell_delay(means: &Means, change: &Change<'_>, item: &Item, attempts: u32, now: Time) -> Result<bool> {
     let settings = &means.config.queue;
     let age = settings.delay_notice.0;
     let least = retry::least_attempts(age, settings.retry_first.0, settings.retry_longest.0);
     if item.delay_told || now.since(item.queued) < age || attempts < least {
-        return Ok(());
+        return Ok(false);
     }
     change.delay_told(item.id)?;
-    means.house.delayed(change, item, now)
+    means.house.delayed(change, item, now)?;
+    Ok(true)
 }
 
 /// Items behind a destination that nobody reaches are not tried one by one; here they grow old. Looks at up to `limit` of each kind and
-/// returns whether there may be more.
+/// returns whether anything was done, so that there may be more.
 pub(super) fn age(means: &Means, change: &Change<'_>, limit: usize, now: Time) -> Result<bool> {
     let settings = &means.config.queue;
     // An attempt of its own comes first, as long as there is one.
     let patience = settings.expire.0.saturating_add(settings.retry_longest.0);
-    let mut told = 0;
+    let mut done = false;
     for (before, already) in
         [(now.minus(patience), true), (now.minus(patience), false), (now.minus(settings.delay_notice.0), false)]
     {
@@ -168,11 +169,11 @@ pub(super) fn age(means: &Means, change: &Change<'_>, limit: usize, now: Time) -
             let tries = item.attempts.max(change.failures_of(&item.domain)?);
             if item.queued < now.minus(patience) && is_old(settings, &item, tries, now) {
                 fail(means, change, &item, FailureClass::Expired, "the destination does not answer", now)?;
-                told += 1;
+                done = true;
             } else {
-                tell_delay(means, change, &item, tries, now)?;
+                done |= tell_delay(means, change, &item, tries, now)?;
             }
         }
     }
-    Ok(told >= limit)
+    Ok(done)
 }

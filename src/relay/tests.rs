@@ -341,7 +341,7 @@ async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
         let got = (world.arrived(BUYER).await.len(), world.arrived(SELLER).await.len());
         assert_eq!(got, (at_buyer, at_seller), "{message}");
     }
-    world.outbound.drain().await;
+    world.outbound.drain(crate::outbound::DRAIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -132,7 +132,7 @@ pub async fn run(
     let _ = stopping.send(true);
     // A panic in it has been reported by the hook; the stop goes on.
     let _ = server.await;
-    outbound.drain().await;
+    outbound.drain(crate::outbound::DRAIN).await;
     watchdog.abort();
     janitor.abort();
     tracing::info!("stopped");

@@ -14,7 +14,7 @@ mod parties;
 pub mod queue;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use error::{Result, StoreError};

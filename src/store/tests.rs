@@ -7,9 +7,9 @@ use crate::types::{Address, Alias, ExternalId, MessageId, PartyId, Role, SystemR
 use rusqlite::OptionalExtension as _;
 use std::fs;
 
-pub(super) const NOW: Time = Time(1_800_000_000_000);
+pub(crate) const NOW: Time = Time(1_800_000_000_000);
 
-pub(super) fn open(dir: &Path, how: Open) -> std::result::Result<Store, OpenError> {
+pub(crate) fn open(dir: &Path, how: Open) -> std::result::Result<Store, OpenError> {
     Store::open(dir, how, &mut SystemRandom, Metrics::default())
 }
 
@@ -27,7 +27,7 @@ fn party(role: Role, id: &str, email: &str) -> NewParty {
     }
 }
 
-pub(super) fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
+pub(crate) fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
     let made = store.write_blocking(|change| {
         let domains = ["m.test".to_owned()];
         let (buyer, _) = change.set_party(&party(Role::Buyer, "b1", "b@home.test"), &domains, NOW)?;
@@ -38,7 +38,7 @@ pub(super) fn pair(store: &Store) -> (PartyId, PartyId, Pair) {
     made.unwrap()
 }
 
-pub(super) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: Option<i64>) -> NewMessage {
+pub(crate) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: Option<i64>) -> NewMessage {
     NewMessage {
         id: MessageId(id),
         pair: Some(pair.id),
