@@ -9,6 +9,7 @@ pub mod author;
 pub mod bounce;
 pub mod guard;
 pub mod headers;
+pub mod html;
 pub mod inspect;
 pub mod mime;
 pub mod rewrite;

@@ -8,6 +8,7 @@
 
 use crate::types::{AddressKey, Alias};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// An address that must not be seen, and what stands in its place.
 #[derive(Clone, Debug)]
@@ -43,8 +44,26 @@ const GAP: usize = 80;
 /// Replaces every address in `text`; `html`: entities are read. `None`: there was none.
 #[must_use]
 pub fn scrub(text: &str, html: bool, replacements: &[Replacement]) -> Option<String> {
+    let found = find(text, html, replacements);
+    if found.is_empty() {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (range, alias) in found {
+        out.push_str(text.get(done..range.start).unwrap_or(""));
+        out.push_str(alias);
+        done = range.end;
+    }
+    out.push_str(text.get(done..).unwrap_or(""));
+    Some(out)
+}
+
+/// Where in `text` the addresses stand, in order, and what belongs in their place.
+#[must_use]
+pub fn find<'r>(text: &str, html: bool, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
     let bytes = text.as_bytes();
-    let mut out = String::new();
+    let mut out = Vec::new();
     let mut done = 0;
     let mut at = 0;
     while let Some(found) = next_candidate(bytes, at) {
@@ -54,17 +73,12 @@ pub fn scrub(text: &str, html: bool, replacements: &[Replacement]) -> Option<Str
             continue;
         }
         if let Some((start, stop, alias)) = replacements.iter().find_map(|r| matches(text, found, end, done, html, r)) {
-            out.push_str(text.get(done..start).unwrap_or(""));
-            out.push_str(alias);
+            out.push((start..stop, alias));
             done = stop;
             at = stop;
         }
     }
-    if done == 0 {
-        return None;
-    }
-    out.push_str(text.get(done..).unwrap_or(""));
-    Some(out)
+    out
 }
 
 /// [`scrub`] for text that is needed either way.

@@ -1,0 +1,171 @@
+//! Where a link in HTML leads, read the way a browser reads it.
+
+use std::borrow::Cow;
+
+/// What an attribute refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A place in this document, or relative to one that mail does not have.
+    Here,
+    /// A server somewhere, that learns of it when the reader's program loads it.
+    Remote,
+    /// A part of this message (`cid:`).
+    Part,
+    /// A picture in the attribute itself (`data:image/…`).
+    Picture,
+    /// Something that a reader follows by a click: `mailto:`, `tel:` …
+    Followed,
+    /// Scripts, local files, and schemes that nobody knows.
+    Forbidden,
+}
+
+const FOLLOWED: &[&str] =
+    &["mailto", "tel", "sms", "callto", "geo", "webcal", "whatsapp", "line", "skype", "viber", "facetime", "maps"];
+
+/// What `raw`, an attribute's value as written, refers to.
+pub(super) fn target(raw: &str) -> Target {
+    // Schemes are short; a long picture need not be read.
+    let start: String = raw.chars().take(400).collect();
+    let text = decode(&start);
+    let text: String = text.chars().filter(|c| !c.is_control() && !c.is_whitespace() && *c != '\u{feff}').collect();
+    let text = text.to_ascii_lowercase();
+    if text.starts_with("//") || text.starts_with("\\\\") || text.starts_with("/\\") || text.starts_with("\\/") {
+        return Target::Remote;
+    }
+    let Some(end) = text.find([':', '/', '?', '#']) else {
+        // An entity that is not known here might be a colon.
+        return if text.contains('&') { Target::Forbidden } else { Target::Here };
+    };
+    let (scheme, rest) = text.split_at(end);
+    if !rest.starts_with(':') {
+        return if scheme.contains('&') { Target::Forbidden } else { Target::Here };
+    }
+    match scheme {
+        "http" | "https" | "ftp" => Target::Remote,
+        "cid" => Target::Part,
+        "data" if rest.starts_with(":image/") && !rest.starts_with(":image/svg") => Target::Picture,
+        _ if FOLLOWED.contains(&scheme) => Target::Followed,
+        _ => Target::Forbidden,
+    }
+}
+
+/// Numeric entities and the ones that matter in links and styles, decoded. Others stay as they are.
+pub(super) fn decode(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('&') {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find('&') {
+        let (before, entity) = rest.split_at(at);
+        out.push_str(before);
+        match one(entity) {
+            Some((c, length)) => {
+                out.push(c);
+                rest = entity.get(length..).unwrap_or("");
+            }
+            None => {
+                out.push('&');
+                rest = entity.get(1..).unwrap_or("");
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The entity at the start of `text`, and its length.
+fn one(text: &str) -> Option<(char, usize)> {
+    let body = text.strip_prefix('&')?;
+    if let Some(number) = body.strip_prefix('#') {
+        let (digits, radix, prefix) = match number.strip_prefix(['x', 'X']) {
+            Some(hex) => (hex, 16, 3),
+            None => (number, 10, 2),
+        };
+        // Zeros may stand in front, as many as one likes.
+        let length = digits.bytes().take(32).take_while(|b| char::from(*b).is_digit(radix)).count();
+        let digits = digits.get(..length).filter(|d| !d.is_empty())?;
+        let value = u32::from_str_radix(digits.trim_start_matches('0'), radix).unwrap_or(0);
+        let semicolon = usize::from(text.as_bytes().get(prefix + length) == Some(&b';'));
+        return Some((char::from_u32(value).unwrap_or('\u{fffd}'), prefix + length + semicolon));
+    }
+    const NAMES: &[(&str, char)] = &[
+        ("amp;", '&'),
+        ("lt;", '<'),
+        ("gt;", '>'),
+        ("quot;", '"'),
+        ("apos;", '\''),
+        ("colon;", ':'),
+        ("Tab;", '\t'),
+        ("NewLine;", '\n'),
+        ("lpar;", '('),
+        ("rpar;", ')'),
+        ("sol;", '/'),
+        ("period;", '.'),
+        ("comma;", ','),
+        ("semi;", ';'),
+        ("bsol;", '\\'),
+        ("commat;", '@'),
+        ("equals;", '='),
+        ("num;", '#'),
+        ("quest;", '?'),
+        ("excl;", '!'),
+        ("lowbar;", '_'),
+        ("hyphen;", '-'),
+        ("lbrace;", '{'),
+        ("lcub;", '{'),
+        ("rbrace;", '}'),
+        ("rcub;", '}'),
+        ("ast;", '*'),
+        ("nbsp;", '\u{a0}'),
+        ("shy;", '\u{ad}'),
+        ("amp", '&'),
+        ("lt", '<'),
+        ("gt", '>'),
+        ("quot", '"'),
+        ("nbsp", '\u{a0}'),
+    ];
+    NAMES.iter().find(|(name, _)| body.starts_with(name)).map(|(name, c)| (*c, 1 + name.len()))
+}
+
+/// The other way, for a value that goes back into an attribute; quotes are the rewriter's business.
+pub(super) fn encode(text: &str) -> String {
+    text.replace('&', "&amp;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        // as written, what it is
+        let cases = [
+            ("https://shop.test/a", Target::Remote),
+            (" HTTP://x", Target::Remote),
+            ("//x.test/a.gif", Target::Remote),
+            ("\\\\x.test\\a.gif", Target::Remote),
+            ("#top", Target::Here),
+            ("a/b:c", Target::Here),
+            ("?a&b:c", Target::Here),
+            ("a&b", Target::Forbidden),
+            ("mailto:a@b.test?subject=x", Target::Followed),
+            ("cid:x@y", Target::Part),
+            ("data:image/png;base64,xx", Target::Picture),
+            ("data:image/svg+xml,<svg>", Target::Forbidden),
+            ("data:text/html,x", Target::Forbidden),
+            ("javascript:x", Target::Forbidden),
+            (" java\nscript:x", Target::Forbidden),
+            ("java&Tab;script&colon;x", Target::Forbidden),
+            ("&#106;avascript&#x0000000003a;x", Target::Forbidden),
+            ("&#0000000000000000000106;avascript:x", Target::Forbidden),
+            ("javascript&unknown;x", Target::Forbidden),
+            ("\u{1}javascript:x", Target::Forbidden),
+            ("file:///C:/Users/Sato", Target::Forbidden),
+            ("vbscript:x", Target::Forbidden),
+        ];
+        for (raw, want) in cases {
+            assert_eq!(target(raw), want, "{raw}");
+        }
+    }
+}
