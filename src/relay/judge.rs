@@ -9,8 +9,8 @@ use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{KnownBy, MayAnswer, Thread, is_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
 use crate::policy::{Decision, Facts, Hops, Reason, Verdict, decide};
-use crate::store::{Body, Pair, StoreError, View};
-use crate::types::{MessageId, Reply, Role, Time};
+use crate::store::{Body, Pair, Party, StoreError, View};
+use crate::types::{Address, MessageId, Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub(super) struct Letter {
     pub(super) decision: Decision,
     pub(super) thread: MessageId,
     pub(super) original: Option<String>,
+    /// The address that it was written from, if it is one of the author's.
+    pub(super) writer: Option<Address>,
     pub(super) subject: String,
     pub(super) automatic: bool,
     /// Where the guard found an address.
@@ -57,6 +59,7 @@ impl Letter {
             decision: Decision::reject(Reason::Malformed),
             thread: id,
             original: None,
+            writer: None,
             subject: String::new(),
             automatic: false,
             place: None,
@@ -78,6 +81,12 @@ pub(super) type Way = (Arc<Shop>, Pair, Role);
 pub(super) struct Continued {
     pub(super) first: MessageId,
     pub(super) known: Option<Thread>,
+}
+
+/// Whether this is one of the addresses under which a party may write.
+pub(super) fn writes_as(party: &Party, address: &Address) -> bool {
+    let key = address.key();
+    party.addresses.iter().any(|known| known.key() == key)
 }
 
 impl Relay {
@@ -150,9 +159,8 @@ impl Relay {
         let Some(author) = inspection.as_ref().ok().filter(|i| !i.report).and_then(|i| i.author.as_ref().ok()) else {
             return Ok(None);
         };
-        let key = author.address.key();
         let way = self.way_back(message)?;
-        Ok(way.filter(|(_, pair, role)| pair.party(*role).addresses.iter().any(|known| known.key() == key)))
+        Ok(way.filter(|(_, pair, role)| writes_as(pair.party(*role), &author.address)))
     }
 
     /// Marketplace and pair of a message, and who received it.
@@ -176,6 +184,8 @@ impl Relay {
         let Ok(inspection) = inspection else { return Ok(letter) };
         letter.subject.clone_from(&inspection.subject);
         letter.original.clone_from(&inspection.message_id);
+        let writer = inspection.author.as_ref().ok().map(|found| found.address.clone());
+        letter.writer = writer.filter(|writer| writes_as(letter.pair.party(letter.author), writer));
         letter.automatic = inspection.automatic.is_some();
         if inspection.incomplete {
             return Ok(letter);
@@ -216,9 +226,8 @@ impl Relay {
         let rules = &self.config.policy;
         let (who, other) = match &inspection.author {
             Ok(found) => {
-                let registered = author.addresses.iter().any(|known| known.key() == found.address.key());
                 let sender = arrived.envelope.sender.as_ref();
-                let who = if registered { Author::Party } else { Author::Stranger };
+                let who = if writes_as(author, &found.address) { Author::Party } else { Author::Stranger };
                 (who, other_mailbox(sender, &found.address, &author.addresses))
             }
             Err(AuthorFault::Missing) => (Author::Missing, false),

@@ -10,7 +10,7 @@ use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Pair, Result};
 use crate::types::token::Purpose;
-use crate::types::{MessageId, Role, Time};
+use crate::types::{Address, MessageId, Role, Time};
 use bytes::Bytes;
 
 /// A message that a notice is about.
@@ -21,6 +21,8 @@ struct About<'a> {
     author: Role,
     received: Time,
     original: Option<&'a str>,
+    /// The address that it was written from, where that is known.
+    writer: Option<&'a Address>,
 }
 
 impl Relay {
@@ -34,7 +36,9 @@ impl Relay {
         write: impl FnOnce(&Frame<'_>) -> Vec<u8>,
     ) -> Result<()> {
         let author = about.pair.party(about.author);
-        let Some(to) = &author.main else { return Ok(()) };
+        // Whoever wrote it is answered (RFC 3834 4), where the party has several addresses.
+        let writer = about.writer.filter(|writer| author.main.as_ref().is_none_or(|main| main.key() != writer.key()));
+        let Some(to) = writer.or(author.main.as_ref()) else { return Ok(()) };
         let own = self.next_id(now);
         let message_id = self.message_id(own, &about.shop.domain);
         let frame = Frame {
@@ -55,7 +59,7 @@ impl Relay {
         let new = NewItem {
             message: about.message,
             kind: Kind::Notice,
-            recipient: Recipient::Party(author.id),
+            recipient: writer.map_or(Recipient::Party(author.id), |writer| Recipient::Address(writer.clone())),
             domain: to.domain().to_owned(),
             content: Some(write(&frame)),
         };
@@ -120,7 +124,7 @@ impl Relay {
         let Some(shop) = self.shop_of_marketplace(&pair.buyer.marketplace) else { return Ok(false) };
         let original = entry.original.as_deref();
         let (author, received) = (entry.author, entry.received);
-        tell(&About { message: id, shop, pair: &pair, author, received, original })?;
+        tell(&About { message: id, shop, pair: &pair, author, received, original, writer: None })?;
         Ok(true)
     }
 }
@@ -134,6 +138,7 @@ impl Letter {
             author: self.author,
             received,
             original: self.original.as_deref(),
+            writer: self.writer.as_ref(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who stands behind a message's author, asked before it is judged: the only part of the walk that waits for the network.
 
+use super::judge::writes_as;
 use super::target::Target;
 use super::{Arrived, Relay};
 use crate::authentication::{Authentication, Check, front};
@@ -37,7 +38,6 @@ impl Relay {
     /// Whether one of the recipients is an alias to which this address is registered to write. Trouble counts as yes: it is met again when
     /// the message is judged.
     fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
-        let key = author.key();
         envelope.recipients.iter().any(|recipient| {
             let way = match self.target(recipient) {
                 Ok(Target::Alias(shop, resolved)) => self
@@ -48,7 +48,7 @@ impl Relay {
                 _ => return false,
             };
             match way {
-                Ok(Some((_, pair, role))) => pair.party(role).addresses.iter().any(|known| known.key() == key),
+                Ok(Some((_, pair, role))) => writes_as(pair.party(role), author),
                 Ok(None) => false,
                 Err(_) => true,
             }

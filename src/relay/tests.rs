@@ -341,6 +341,15 @@ async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
         let got = (world.arrived(BUYER).await.len(), world.arrived(SELLER).await.len());
         assert_eq!(got, (at_buyer, at_seller), "{message}");
     }
+    // Where the seller has several addresses, the one that wrote is answered.
+    let clerk = "clerk@sellerco.example";
+    let further = Some(vec![Address::parse(clerk).unwrap()]);
+    let new = NewParty { further, ..party(Role::Seller, "s1", "Sato Shop", SELLER) };
+    world.store.write(move |c| c.set_party(&new, &[], Time::now())).await.unwrap();
+    let offer = format!("From: {clerk}\nSubject: Offer\n\nx\n");
+    assert_eq!(world.send(clerk, &[buyer_alias], &offer).await.code(), 250);
+    let answer = world.arrived(clerk).await.remove(0);
+    assert_eq!((header(&answer, "To"), world.arrived(SELLER).await.len()), (Some("<clerk@sellerco.example>"), 0));
     world.outbound.drain(crate::outbound::DRAIN).await;
 }
 
