@@ -133,12 +133,16 @@ fn waiting_jobs_share_a_commit_and_fail_alone() {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
         let first = store.clone();
+        let (begun, has_begun) = std::sync::mpsc::channel();
         let holder = scope.spawn(move || {
             first.write_blocking(move |_| {
+                begun.send(()).unwrap();
                 wait.recv().unwrap();
                 Ok(())
             })
         });
+        // The writer is busy with it before the others come: they wait, and share the next commit.
+        has_begun.recv().unwrap();
         let (queued, all_queued) = std::sync::mpsc::channel();
         let jobs: Vec<_> = (0..20)
             .map(|n| {
