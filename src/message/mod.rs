@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod mime;
 pub mod rewrite;
 pub mod scrub;
+pub mod sign;
 pub mod text;
 
 pub use inspect::{Inspection, Malformed, inspect};
