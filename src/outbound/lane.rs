@@ -253,7 +253,7 @@ impl Lanes {
     }
 
     /// The next job of the lane; `None` when none came for as long as a connection is kept, if there is one.
-    async fn next_job(&self, lane: &Lane, connected: bool) -> Option<Job> {
+    async fn next_job(&self, lane: &Lane, connected: bool) -> Option<(Job, Instant)> {
         let wait = if connected { self.means.config.queue.keep_connection.0 } else { Duration::ZERO };
         let until = Instant::now() + wait;
         loop {
@@ -263,7 +263,8 @@ impl Lanes {
             {
                 let mut state = locked(&lane.state);
                 if let Some(job) = state.waiting.pop_front() {
-                    return Some(job);
+                    // Taken with the lock held: whatever the lane learns later is newer than this attempt.
+                    return Some((job, Instant::now()));
                 }
                 if Instant::now() >= until || self.stopping() {
                     return None;
@@ -313,8 +314,8 @@ impl Worker {
     async fn run(self) {
         let Some(_place) = self.lanes.connection().await else { return };
         let mut kept: Option<Client> = None;
-        while let Some(job) = self.lanes.next_job(&self.lane, kept.is_some()).await {
-            self.one(job, &mut kept).await;
+        while let Some((job, started)) = self.lanes.next_job(&self.lane, kept.is_some()).await {
+            self.one(job, started, &mut kept).await;
             if kept.as_ref().is_some_and(|client| client.sent >= MESSAGES)
                 && let Some(client) = kept.take()
             {
@@ -327,7 +328,7 @@ impl Worker {
     }
 
     /// One attempt, and what it taught.
-    async fn one(&self, job: Job, kept: &mut Option<Client>) {
+    async fn one(&self, job: Job, started: Instant, kept: &mut Option<Client>) {
         let Job { mut item, bytes } = job;
         let means = &self.lanes.means;
         let target = match means.target(&item) {
@@ -340,7 +341,6 @@ impl Worker {
             return self.lanes.push(Job { item, bytes });
         }
         let running = Running { reports: &self.reports, item: Some(item.clone()) };
-        let started = Instant::now();
         let outcome = match self.with_bytes(&item, bytes).await {
             Ok((bytes, _permit)) => means.attempt(&item, &target, &bytes, kept).await,
             Err(outcome) => outcome,
@@ -371,7 +371,7 @@ impl Worker {
         let mut state = locked(&self.lane.state);
         match outcome {
             Outcome::Later { reached: false, .. } => {
-                let newer = |at: Option<Instant>| at.is_some_and(|at| at > started);
+                let newer = |at: Option<Instant>| at.is_some_and(|at| at >= started);
                 if newer(state.failed) || newer(state.reached) {
                     return Reach::Same;
                 }

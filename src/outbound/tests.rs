@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(10);
 /// When the tests' mail is queued.
 const THEN: Time = Time(1_800_000_000_000);
 
@@ -84,6 +84,14 @@ fn sink_on(listener: TcpListener, rcpt: &'static str) -> Sink {
         }
     });
     Sink { address, got, connections }
+}
+
+/// A port where nobody listens, and that nobody else can take.
+fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 async fn serve_one(stream: TcpStream, rcpt: &'static str, send: mpsc::UnboundedSender<String>) -> Option<()> {
@@ -213,7 +221,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(LONG, wait).await.unwrap();
+        assert!(tokio::time::timeout(LONG, wait).await.is_ok(), "{:#?}", self.left());
     }
 }
 
@@ -279,7 +287,7 @@ async fn read_back_where_memory_is_short_and_after_a_restart() {
 /// What an attempt leaves behind, for each way that it can end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_closed, closed) = closed_port();
     // domain, answer to RCPT, what is given up or why it waits, failures of the destination
     let rows: &[(&str, &'static str, std::result::Result<FailureClass, &str>, u32)] = &[
         ("unknown.test", "550 5.1.1 <x@unknown.test>\r\n", Ok(FailureClass::NoMailbox), 0),
@@ -338,7 +346,7 @@ async fn outcomes() {
 async fn a_silent_or_dead_destination_holds_up_nobody() {
     let mut world = World::new();
     let (mut silent, mut good) = (sink("").await, sink("250 ok\r\n").await);
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_closed, closed) = closed_port();
     world.route("silent.test", silent.address);
     world.route("dead.test", closed);
     world.route("good.test", good.address);
@@ -374,9 +382,7 @@ async fn a_silent_or_dead_destination_holds_up_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_comes_back() {
     let mut world = World::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (socket, address) = closed_port();
     world.route("back.test", address);
     let items = world.items("back.test", 300, false);
     let (outbound, _heard) = world.start().await;
@@ -393,7 +399,7 @@ async fn a_destination_comes_back() {
     world.until(|left| left.iter().all(|item| !item.leased)).await;
     let row = world.left().into_iter().find(|item| item.id == more.id).unwrap();
     assert_eq!((row.attempts, row.due), (0, THEN), "it waits with the others");
-    let mut sink = sink_on(TcpListener::bind(address).await.unwrap(), "250 ok\r\n");
+    let mut sink = sink_on(socket.listen(128).unwrap(), "250 ok\r\n");
     world.store.write(|c| c.retry_all(None, THEN, 1000)).await.unwrap();
     outbound.kick();
     for _ in 0..301 {
