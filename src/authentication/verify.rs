@@ -74,12 +74,12 @@ impl Verifier {
 
     async fn look(&self, check: &Check<'_>) -> Authentication {
         let domain = check.author.domain();
-        let spf = self.spf(check, check.sender.map(Address::expose)).await;
         let spf_domain = check.sender.map_or(check.helo, Address::domain);
         let mut message = read(check).unwrap_or_default();
         // Our reader of `From` is the strict one.
         message.from = vec![check.author.expose().to_lowercase()];
-        let signatures = self.authenticator.verify_dkim(&message).await;
+        let sender = check.sender.map(Address::expose);
+        let (spf, signatures) = tokio::join!(self.spf(check, sender), self.authenticator.verify_dkim(&message));
         let parameters = DmarcParameters::new(&message, &signatures, spf_domain, &spf);
         let dmarc = of_dmarc(&self.authenticator.verify_dmarc(parameters).await);
         let results = Results {
