@@ -1,0 +1,121 @@
+//! What each fuzz target does with its input, shared by cargo-fuzz (`tests/fuzz/fuzz_targets`) and by the bounded test (`tests/bounded_fuzz.rs`).
+
+use marketrelay::config::{self, Limits};
+use marketrelay::message::{self, author, bounce, guard, headers, rewrite, scrub};
+use marketrelay::smtp::data::{DataReader, Fed};
+use marketrelay::smtp::{command, proxy};
+use marketrelay::types::{Address, Alias, Time};
+
+/// A command line, and the PROXY header before it.
+pub fn command_line(data: &[u8]) {
+    let _ = command::parse(data);
+    let _ = proxy::read(data);
+}
+
+/// The data reader: the same message wherever the input is cut.
+pub fn data_reader(data: &[u8]) {
+    let read = |cut: usize| {
+        let mut reader = DataReader::default();
+        let mut message = Vec::new();
+        let mut from = 0;
+        for to in [cut, data.len()] {
+            match reader.feed(&data[from..to], |bytes| message.extend_from_slice(bytes)) {
+                Fed::More => from = to,
+                Fed::End(used) => return (Some(message), Fed::End(from + used)),
+                // How much of a refused message was handed out is of no consequence.
+                Fed::BareNewline => return (None, Fed::BareNewline),
+            }
+        }
+        (Some(message), Fed::More)
+    };
+    let whole = read(0);
+    for cut in 1..=data.len().min(64) {
+        assert_eq!(read(cut), whole, "cut at {cut}");
+    }
+}
+
+/// The strict reader of From: what it accepts is one address that reads back.
+pub fn from_reader(data: &[u8]) {
+    let raw = [b"From: ", data, b"\r\n\r\n"].concat();
+    if let Ok(author) = author::read(&headers::split(&raw).0) {
+        let address = author.address.expose().to_owned();
+        assert_eq!(Address::parse(&address).map(|a| a.expose().to_owned()), Ok(address));
+    }
+}
+
+/// A configuration: an answer, whatever it is.
+pub fn configuration(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(config) = config::parse(text)
+    {
+        let _ = config.check(|_| Ok(()));
+    }
+}
+
+/// Bounces of other people.
+pub fn bounce_reader(data: &[u8]) {
+    let _ = bounce::read(data);
+}
+
+fn secret() -> (Address, Alias) {
+    (Address::parse("b-real-9c1@home.example").unwrap(), Alias::from_text("k7bzn4wq3xv9hdtm2@m.test"))
+}
+
+/// The scrubber: what it has cleaned is clean.
+pub fn scrubber(data: &[u8]) {
+    let (address, alias) = secret();
+    let replacements = [scrub::Replacement::new(&address.key(), Some(&alias))];
+    let text = String::from_utf8_lossy(data);
+    for html in [false, true] {
+        if let Some(clean) = scrub::scrub(&text, html, &replacements) {
+            assert_eq!(scrub::scrub(&clean, html, &replacements), None);
+        }
+    }
+}
+
+/// The whole way of a message: inspected, rewritten, guarded.
+pub fn rewriter(data: &[u8]) {
+    let (address, alias) = secret();
+    let limits = Limits::default();
+    let _ = message::inspect(data, false, &limits);
+    let replacements = [scrub::Replacement::new(&address.key(), Some(&alias))];
+    let order = message::Order {
+        hostname: "mx.m.test",
+        received: Time(1_800_000_000_000),
+        id: "0s9wk4v7qf3fz".to_owned(),
+        from: ("Sato Shop", &alias),
+        to: &alias,
+        message_id: "token@m.test".to_owned(),
+        in_reply_to: Vec::new(),
+        references: Vec::new(),
+        replacements: &replacements,
+        footer: Some("-- \nfooter".to_owned()),
+        limits: &limits,
+    };
+    let Ok(first) = rewrite::rewrite(data, &order) else { return };
+    assert_eq!(
+        rewrite::rewrite(data, &order).map(|r| r.bytes),
+        Ok(first.bytes.clone()),
+        "the same order gives the same bytes"
+    );
+    let (fields, _) = headers::split(&first.bytes);
+    for name in ["From", "To", "Message-ID", "Date", "MIME-Version", "Content-Type"] {
+        assert_eq!(fields.iter().filter(|f| f.is(name)).count(), 1, "{name}");
+    }
+    for line in first.bytes.split_inclusive(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\r\n").expect("lines end in CRLF");
+        assert!(line.len() <= 998 && !line.contains(&b'\r') && line.is_ascii());
+    }
+    let _ = guard::check(&first.bytes, &[address.key()]);
+}
+
+/// Every target by its name.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("command_line", command_line),
+    ("data_reader", data_reader),
+    ("from_reader", from_reader),
+    ("configuration", configuration),
+    ("bounce_reader", bounce_reader),
+    ("scrubber", scrubber),
+    ("rewriter", rewriter),
+];
