@@ -2,6 +2,9 @@
 //!
 //! Not here: what an MX leads to (`outbound::route`), or SPF, DKIM and DMARC (`authentication`).
 
+#[cfg(test)]
+mod tests;
+
 use crate::config;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};

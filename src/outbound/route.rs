@@ -3,6 +3,7 @@
 use crate::config;
 use crate::dns::{Dns, DnsError};
 use crate::types::Random;
+use crate::types::address::ascii_domain;
 use crate::types::network::is_internal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -69,7 +70,7 @@ impl std::str::FromStr for Route {
             _ => (rest, standard),
         };
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let named = crate::types::address::ascii_domain(host).is_ok();
+        let named = ascii_domain(host).is_ok();
         let ok = port != 0 && (host.parse::<IpAddr>().is_ok() || named);
         if ok { Ok(Self::Host { host: host.to_ascii_lowercase(), port, tls }) } else { Err(RouteError) }
     }
@@ -88,7 +89,8 @@ impl Routes {
     /// # Errors
     /// [`RouteError`] if it is not.
     pub fn new(settings: &config::Delivery) -> Result<Self, RouteError> {
-        let by_domain = settings.routes.iter().map(|(domain, route)| Ok((domain.to_ascii_lowercase(), route.parse()?)));
+        let ascii = |domain: &str| ascii_domain(domain).unwrap_or_else(|_| domain.to_ascii_lowercase());
+        let by_domain = settings.routes.iter().map(|(domain, route)| Ok((ascii(domain), route.parse()?)));
         Ok(Self { by_domain: by_domain.collect::<Result<_, _>>()?, otherwise: settings.route.parse()? })
     }
 

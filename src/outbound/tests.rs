@@ -398,7 +398,7 @@ async fn a_destination_comes_back() {
     outbound.submit(more.clone(), text(0));
     world.until(|left| left.iter().all(|item| !item.leased)).await;
     let row = world.left().into_iter().find(|item| item.id == more.id).unwrap();
-    assert_eq!((row.attempts, row.due), (0, THEN), "it waits with the others");
+    assert_eq!((row.attempts, row.waits_for.as_str()), (0, "the destination did not answer 1 time(s)"));
     let mut sink = sink_on(socket.listen(128).unwrap(), "250 ok\r\n");
     world.store.write(|c| c.retry_all(None, THEN, 1000)).await.unwrap();
     outbound.kick();

@@ -27,7 +27,7 @@ impl View<'_> {
         );
         let mut statement = self.0.prepare_cached(&sql)?;
         let rows = statement.query_map(params![after.0, which.domain, which.leased, limit], item_of)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        self.with_destinations(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// One item.
@@ -36,7 +36,8 @@ impl View<'_> {
     /// The database's trouble.
     pub fn queue_item(&self, id: ItemId) -> Result<Option<Item>> {
         let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE id = ?1"))?;
-        Ok(statement.query_row([id.0], item_of).optional()?)
+        let found = self.with_destinations(statement.query_row([id.0], item_of).optional()?.into_iter().collect())?;
+        Ok(found.into_iter().next())
     }
 
     /// The items of a message.
@@ -46,7 +47,22 @@ impl View<'_> {
     pub fn queue_of(&self, message: MessageId) -> Result<Vec<Item>> {
         let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE message = ?1 ORDER BY id"))?;
         let rows = statement.query_map([message.0], item_of)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        self.with_destinations(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// An item whose destination is down waits for that, whatever its own time is: that is what people want to read.
+    fn with_destinations(&self, mut items: Vec<Item>) -> Result<Vec<Item>> {
+        let mut statement =
+            self.0.prepare_cached("SELECT due, failures FROM destination WHERE domain = ?1 AND failures > 0")?;
+        for item in items.iter_mut().filter(|item| !item.leased) {
+            let down = statement.query_row([&item.domain], |row| Ok((Time(row.get(0)?), row.get::<_, u32>(1)?)));
+            let Some((due, failures)) = down.optional()? else { continue };
+            if due > item.due {
+                item.due = due;
+                item.waits_for = format!("the destination did not answer {failures} time(s)");
+            }
+        }
+        Ok(items)
     }
 
     /// Items in the queue.

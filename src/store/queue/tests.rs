@@ -111,6 +111,9 @@ fn a_destination_that_is_down_waits_as_a_whole() {
     assert_eq!(due(&store2, NOW), all[1..]);
     drop(store2);
     assert_eq!(due(&store, later(200)).len(), 2);
+    // and says why
+    let shown = store.read(|v| v.queue_item(items[0].id)).unwrap().unwrap();
+    assert_eq!((shown.due, shown.waits_for.as_str()), (later(200), "the destination did not answer 1 time(s)"));
     // the operator can ask for a try: of one item, or of all
     let (id, domain) = (items[0].id, "dead.test".to_owned());
     assert!(store.write_blocking(move |c| c.retry(id, NOW)).unwrap());
