@@ -55,7 +55,6 @@ pub enum SignError {
     Library,
 }
 
-#[expect(clippy::large_enum_variant, reason = "few of them, and they live long")]
 enum Key {
     Rsa(RsaKeyPair),
     Ed25519(Ed25519KeyPair),

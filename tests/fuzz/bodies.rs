@@ -109,8 +109,11 @@ pub fn rewriter(data: &[u8]) {
     let _ = guard::check(&first.bytes, &[address.key()]);
 }
 
+/// A target's name and what it does.
+type Target = (&'static str, fn(&[u8]));
+
 /// Every target by its name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("command_line", command_line),
     ("data_reader", data_reader),
     ("from_reader", from_reader),
