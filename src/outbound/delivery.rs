@@ -18,11 +18,11 @@ use tokio::time::timeout;
 pub enum Outcome {
     /// The receiver's server has it.
     Delivered,
-    /// Try again. `reached`: the destination itself answers.
+    /// Try again.
     Later {
         /// Why.
         why: String,
-        /// Whether a server was reached at all.
+        /// Whether a server was reached that answers.
         reached: bool,
     },
     /// Not tried: there was no room, or no time left.
@@ -68,9 +68,12 @@ impl Means {
         }
     }
 
-    /// Octets of the item, about.
+    /// Octets of the item, about. One that was cancelled meanwhile is not tried.
     pub(super) fn size(&self, item: &Item) -> Result<usize, Outcome> {
-        self.store.read(|view| view.item_size(item)).map_err(|error| trouble(&error))
+        match self.store.read(|view| view.item_size(item.id)) {
+            Ok(size) => size.ok_or(Outcome::Back),
+            Err(error) => Err(trouble(&error)),
+        }
     }
 
     /// The finished bytes, made again.
@@ -129,6 +132,10 @@ impl Means {
         }
         let Err(failure) = result else { return Outcome::Delivered };
         let why = failure.to_string();
+        if matches!(failure, Failure::Timeout(_)) {
+            // A server that falls silent would hold up as many connections as it is given.
+            return unreached(why);
+        }
         if !failure.is_permanent() {
             return later(why);
         }

@@ -1,7 +1,8 @@
 //! Lanes: each destination's jobs and connections, apart from all others', so that a dead or slow one holds up nobody else.
 //!
 //! A worker is one connection's worth of deliveries. A lane opens one more while jobs wait and its window allows it; the window
-//! grows with each success and starts small, smallest after the destination was down, so that nothing is stormed.
+//! grows with each answer, shrinks with each "later", and starts small, smallest after the destination was down, so that nothing
+//! is stormed.
 
 use super::Means;
 use super::delivery::Outcome;
@@ -384,9 +385,11 @@ impl Worker {
                 Reach::Down(state.failures, wait)
             }
             Outcome::Back => Reach::Same,
-            _ => {
+            Outcome::Later { .. } | Outcome::Delivered | Outcome::Failed { .. } => {
                 state.reached = Some(Instant::now());
-                state.window = (state.window + 1).min(settings.concurrency_per_destination.max(1));
+                let most = settings.concurrency_per_destination.max(1);
+                let busy = matches!(outcome, Outcome::Later { .. });
+                state.window = if busy { state.window.saturating_sub(1).max(1) } else { (state.window + 1).min(most) };
                 state.down_until = None;
                 if std::mem::take(&mut state.failures) > 0 { Reach::Again } else { Reach::Same }
             }

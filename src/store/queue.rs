@@ -95,18 +95,15 @@ impl View<'_> {
         Ok(statement.query_row([domain], |row| row.get(0)).optional()?.unwrap_or(0))
     }
 
-    /// Octets that an item takes in memory, about: as received, or as its notice is.
+    /// Octets that an item takes in memory, about: as received, or as its notice is. `None`: it was cancelled meanwhile.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn item_size(&self, item: &Item) -> Result<usize> {
-        let sql = match item.kind {
-            Kind::Notice => "SELECT length(content) FROM queue WHERE id = ?1",
-            Kind::Relay | Kind::Forward => "SELECT size FROM message WHERE id = ?1",
-        };
-        let key = if item.kind == Kind::Notice { item.id.0 } else { item.message.0 };
-        let size: Option<Option<i64>> = self.0.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?;
-        Ok(size.flatten().and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
+    pub fn item_size(&self, id: ItemId) -> Result<Option<usize>> {
+        let sql = "SELECT ifnull(length(content), (SELECT size FROM message WHERE message.id = queue.message)) \
+                   FROM queue WHERE id = ?1";
+        let size: Option<Option<i64>> = self.0.prepare_cached(sql)?.query_row([id.0], |row| row.get(0)).optional()?;
+        Ok(size.map(|size| size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0)))
     }
 
     /// The finished bytes that a notice carries.

@@ -57,8 +57,8 @@ impl View<'_> {
         for item in items.iter_mut().filter(|item| !item.leased) {
             let down = statement.query_row([&item.domain], |row| Ok((Time(row.get(0)?), row.get::<_, u32>(1)?)));
             let Some((due, failures)) = down.optional()? else { continue };
-            if due > item.due {
-                item.due = due;
+            item.due = item.due.max(due);
+            if item.waits_for.is_empty() {
                 item.waits_for = format!("the destination did not answer {failures} time(s)");
             }
         }
