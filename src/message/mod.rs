@@ -11,6 +11,7 @@ pub mod guard;
 pub mod headers;
 pub mod html;
 pub mod inspect;
+pub mod metadata;
 pub mod mime;
 pub mod rewrite;
 pub mod scrub;
