@@ -6,6 +6,7 @@
 mod alias;
 mod check;
 mod demo;
+mod dkim;
 mod import;
 pub mod log;
 mod message;
@@ -88,6 +89,9 @@ enum Command {
     /// How much a seller may send
     #[command(subcommand)]
     Quota(quota::Command),
+    /// Keys that sign outgoing mail
+    #[command(subcommand)]
+    Dkim(dkim::Command),
     /// Read sellers, buyers and orders from JSON Lines
     Import(import::Arguments),
     /// Copy the store to a file while it is in use
@@ -244,6 +248,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Message(command) => command.run(context),
         Command::Queue(command) => command.run(context),
         Command::Quota(command) => command.run(context),
+        Command::Dkim(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Backup { file } => backup(context, &file),
         Command::Check | Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),

@@ -231,7 +231,11 @@ impl Writer<'_> {
         let bytes = part.decoded();
         let text = decode_charset(&bytes, charset);
         let attached = part.disposition.value == "attachment";
-        let mut changed = scrub(&text, html, self.order.replacements);
+        let mut changed = if html {
+            super::html::clean(&text, self.order.replacements)
+        } else {
+            scrub(&text, false, self.order.replacements)
+        };
         if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
         }

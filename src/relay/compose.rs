@@ -63,12 +63,30 @@ impl Relay {
         };
         Ok(match rewrite(raw, &order) {
             Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
-                Ok(()) => Ok(rewritten.bytes.into()),
+                Ok(()) => Ok(self.signed(&letter.shop.domain, rewritten.bytes, received)),
                 Err(place) => Err(Stop::Leak(place.as_str())),
             },
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),
             Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
         })
+    }
+
+    /// The message with a DKIM signature by each of the domain's keys before it. `at` is the message's own time, so that a retry sends the same bytes.
+    fn signed(&self, domain: &str, message: Vec<u8>, at: Time) -> Bytes {
+        let signers = self.signers.get().and_then(|signers| signers.get(domain)).map_or(&[][..], Vec::as_slice);
+        if signers.is_empty() {
+            return message.into();
+        }
+        let mut out = Vec::with_capacity(message.len() + 1024);
+        for signer in signers {
+            match signer.sign(&message, at) {
+                Ok(field) => out.extend_from_slice(&field),
+                // Unsigned mail is better than none: SPF of the domain still holds.
+                Err(error) => tracing::error!(%error, "cannot sign"),
+            }
+        }
+        out.extend_from_slice(&message);
+        out.into()
     }
 
     /// Our Message-ID of a message: a signed token, so that it is known again without a table, and nobody can probe for others.
@@ -103,7 +121,13 @@ impl Relay {
     /// The finished bytes of a queued item, made again from what the store keeps.
     pub(super) fn rebuilt(&self, item: &Item) -> Result<Option<Bytes>> {
         match item.kind {
-            Kind::Notice => Ok(self.store.read(|view| view.item_content(item.id))?.map(Bytes::from)),
+            Kind::Notice => self.store.read(|view| {
+                let Some(content) = view.item_content(item.id)? else { return Ok(None) };
+                let pair = view.thread_entry(item.message)?.and_then(|entry| entry.pair);
+                let marketplace = pair.map(|pair| view.marketplace_of(pair)).transpose()?.unwrap_or_default();
+                let domain = self.shop_of_marketplace(&marketplace).map_or("", |shop| shop.domain.as_str());
+                Ok(Some(self.signed(domain, content, item.queued)))
+            }),
             Kind::Forward => Ok(self.store.read(|view| view.raw(item.message))?.map(Bytes::from)),
             Kind::Relay => self.store.read(|view| self.relayed(view, item.message)),
         }

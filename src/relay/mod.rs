@@ -18,6 +18,7 @@ mod tests;
 
 use crate::authentication::{Authentication, Verifier};
 use crate::config::{Config, Marketplace};
+use crate::message::sign::Signer;
 use crate::metrics::Metrics;
 use crate::notice::Texts;
 use crate::outbound::Outbound;
@@ -44,6 +45,8 @@ pub struct Relay {
     operator: Option<Address>,
     outbound: OnceLock<Outbound>,
     verifier: OnceLock<Verifier>,
+    /// By alias domain, lower case.
+    signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
 }
 
@@ -88,6 +91,7 @@ impl Relay {
             operator,
             outbound: OnceLock::new(),
             verifier: OnceLock::new(),
+            signers: OnceLock::new(),
             last,
         }))
     }
@@ -102,6 +106,12 @@ impl Relay {
     pub fn verify_with(&self, verifier: Verifier) {
         // Set once, at start.
         let _ = self.verifier.set(verifier);
+    }
+
+    /// The keys that sign outgoing mail, by alias domain in lower case.
+    pub fn sign_with(&self, signers: HashMap<String, Vec<Signer>>) {
+        // Set once, at start.
+        let _ = self.signers.set(signers);
     }
 
     /// An id above all before it.

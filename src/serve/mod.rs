@@ -8,6 +8,7 @@ pub mod http;
 use crate::authentication::Verifier;
 use crate::config::{Config, Listener};
 use crate::dns::Hickory;
+use crate::message::sign::Signer;
 use crate::metrics::Metrics;
 use crate::notice::Texts;
 use crate::outbound::route::Routes;
@@ -18,7 +19,9 @@ use crate::smtp::session::Settings;
 use crate::store::{Open, OpenError, Store, StoreError};
 use crate::tls::{Certificate, ClientTls, TlsError};
 use crate::types::SystemRandom;
+use crate::types::address::ascii_domain;
 use sd_notify::NotifyState;
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,6 +93,7 @@ pub async fn run(
     let relay = Relay::new(Arc::clone(&config), store.clone(), texts, metrics.clone())?;
     let dns = Hickory::new(&config.dns).map_err(|error| ServeError::Config(format!("[dns] {error}")))?;
     relay.verify_with(Verifier::new(dns.resolver().clone(), &config.hostname));
+    relay.sign_with(signers(&config)?);
     let outbound = Outbound::start(Start {
         now: crate::types::Time::now,
         config: Arc::clone(&config),
@@ -137,6 +141,21 @@ pub async fn run(
     janitor.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The keys of `[[dkim]]`, by alias domain.
+fn signers(config: &Config) -> Result<HashMap<String, Vec<Signer>>, ServeError> {
+    let mut signers: HashMap<String, Vec<Signer>> = HashMap::new();
+    for dkim in &config.dkim {
+        let wrong = |what: String| ServeError::Config(format!("[[dkim]] {}: {what}", dkim.key.display()));
+        let shop = config.marketplace.iter().find(|shop| shop.id == dkim.marketplace);
+        let domain = shop.and_then(|shop| ascii_domain(&shop.domain).ok());
+        let domain = domain.ok_or_else(|| wrong("its marketplace is not in the configuration".to_owned()))?;
+        let pem = std::fs::read(&dkim.key).map_err(|error| wrong(error.to_string()))?;
+        let signer = Signer::from_pem(&domain, &dkim.selector, &pem).map_err(|error| wrong(error.to_string()))?;
+        signers.entry(domain).or_default().push(signer);
+    }
+    Ok(signers)
 }
 
 /// Waits for a signal to stop; SIGHUP reads the certificate again meanwhile.
