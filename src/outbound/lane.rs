@@ -187,7 +187,10 @@ impl Lanes {
             state.window = 1;
             return Room::Items(usize::from(state.workers <= state.idle && state.waiting.is_empty()));
         }
-        Room::Items((state.window * AHEAD).saturating_sub(state.waiting.len()))
+        let most = state.window * AHEAD;
+        let room = most.saturating_sub(state.waiting.len());
+        // Not item by item: a claim is a transaction.
+        Room::Items(if room * 4 >= most { room } else { 0 })
     }
 
     fn fresh(&self, destination: &Destination, failures: u32) -> Arc<Lane> {

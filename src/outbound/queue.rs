@@ -25,6 +25,8 @@ const HELD: usize = 4000;
 const CLAIM: usize = 500;
 /// Destinations that are looked at first, and at most.
 const LOOK: (usize, usize) = (256, 65_536);
+/// How often it looks further than at the first.
+const FAR: Duration = Duration::from_secs(1);
 /// How often the store is asked for what is due, though nobody said so: the command line may have changed it.
 const POLL: Duration = Duration::from_secs(5);
 /// How often the queue is counted and looked through for what has grown old.
@@ -109,7 +111,7 @@ impl Outbound {
 
 /// Asks the store for what is due.
 async fn schedule(lanes: Arc<Lanes>) {
-    let mut looked = None::<Instant>;
+    let (mut looked, mut far) = (None::<Instant>, None::<Instant>);
     loop {
         if looked.is_none_or(|at| at.elapsed() >= ROUND) {
             looked = Some(Instant::now());
@@ -118,7 +120,7 @@ async fn schedule(lanes: Arc<Lanes>) {
                 tracing::error!(%error, "cannot look through the queue");
             }
         }
-        let pause = match pass(&lanes).await {
+        let pause = match pass(&lanes, &mut far).await {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::error!(%error, "cannot claim from the queue");
@@ -134,7 +136,7 @@ async fn schedule(lanes: Arc<Lanes>) {
 }
 
 /// Claims what is due and has room. Returns how long there is nothing more to do, unless something happens.
-async fn pass(lanes: &Arc<Lanes>) -> Result<Duration> {
+async fn pass(lanes: &Arc<Lanes>, far: &mut Option<Instant>) -> Result<Duration> {
     let means = &lanes.means;
     let free = HELD.saturating_sub(lanes.held.load(Ordering::Relaxed)).min(CLAIM);
     if free == 0 {
@@ -142,10 +144,20 @@ async fn pass(lanes: &Arc<Lanes>) -> Result<Duration> {
     }
     let now = (means.now)();
     let when = Horizon::new(now, means.config.queue.retry_longest.0);
-    let Plan { claims, postpone, full } = plan(lanes, when, free)?;
+    let mut found = plan(lanes, when, free, LOOK.0)?;
+    let mut look = LOOK.0;
+    // Full lanes must not hide what is due behind them.
+    if found.is_idle() && found.more && far.is_none_or(|at| at.elapsed() >= FAR) {
+        *far = Some(Instant::now());
+        while found.is_idle() && found.more && look < LOOK.1 {
+            look *= 4;
+            found = plan(lanes, when, free, look)?;
+        }
+    }
+    let Plan { claims, postpone, full, more } = found;
     if claims.is_empty() && postpone.is_empty() {
         if full {
-            return Ok(POLL);
+            return Ok(if more { FAR } else { POLL });
         }
         let next = means.store.read(|view| view.next_due(when))?;
         return Ok(next.map_or(POLL, |due| due.since(now).clamp(Duration::from_millis(1), POLL)));
@@ -173,42 +185,42 @@ struct Plan {
     postpone: Vec<(String, u32, Time)>,
     /// Something is due that there is no room for.
     full: bool,
+    /// More is due than was looked at.
+    more: bool,
 }
 
-fn plan(lanes: &Lanes, when: Horizon, free: usize) -> Result<Plan> {
+impl Plan {
+    fn is_idle(&self) -> bool {
+        self.claims.is_empty() && self.postpone.is_empty()
+    }
+}
+
+/// What can be done for the `look` destinations that have been due the longest.
+fn plan(lanes: &Lanes, when: Horizon, mut free: usize, look: usize) -> Result<Plan> {
     let means = &lanes.means;
-    let (mut look, most) = LOOK;
-    loop {
-        let due = means.store.read(|view| view.destinations_due(when, look))?;
-        let all = due.len() < look || look >= most;
-        let mut plan = Plan::default();
-        let mut free = free;
-        let mut rooms = std::collections::HashMap::new();
-        for waiting in due {
-            let destination = means.routes.destination(&waiting.domain);
-            let room = rooms.entry(destination.clone()).or_insert_with(|| lanes.room(&destination, &waiting));
-            match room {
-                Room::Down(failures, wait) => {
-                    plan.postpone.push((waiting.domain, *failures, when.now().plus(*wait)));
+    let due = means.store.read(|view| view.destinations_due(when, look))?;
+    let mut plan = Plan { more: due.len() == look, ..Plan::default() };
+    let mut rooms = std::collections::HashMap::new();
+    for waiting in due {
+        let destination = means.routes.destination(&waiting.domain);
+        let room = rooms.entry(destination.clone()).or_insert_with(|| lanes.room(&destination, &waiting));
+        match room {
+            Room::Down(failures, wait) => {
+                plan.postpone.push((waiting.domain, *failures, when.now().plus(*wait)));
+            }
+            Room::Items(0) => plan.full = true,
+            Room::Items(room) => {
+                let number = free.min(*room);
+                if number == 0 {
+                    break;
                 }
-                Room::Items(0) => plan.full = true,
-                Room::Items(room) => {
-                    let number = free.min(*room);
-                    if number == 0 {
-                        break;
-                    }
-                    lanes.expect(&destination, waiting.failures);
-                    (free, *room) = (free - number, *room - number);
-                    plan.claims.push((waiting.domain, number));
-                }
+                lanes.expect(&destination, waiting.failures);
+                (free, *room) = (free - number, *room - number);
+                plan.claims.push((waiting.domain, number));
             }
         }
-        // Full lanes must not hide what is due behind them.
-        if all || !plan.claims.is_empty() || !plan.postpone.is_empty() {
-            return Ok(plan);
-        }
-        look *= 4;
     }
+    Ok(plan)
 }
 
 /// Counts the queue, and sees to what has grown old.

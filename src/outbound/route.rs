@@ -172,7 +172,8 @@ pub async fn servers(
     }
     let mut found: Vec<Server> = Vec::new();
     let mut trouble = false;
-    for (_, _, host) in ordered.into_iter().filter(|(_, _, host)| !host.is_empty()).take(HOSTS) {
+    let mut hosts = ordered.into_iter().filter(|(_, _, host)| !host.is_empty());
+    for (_, _, host) in hosts.by_ref().take(HOSTS) {
         match dns.addresses(&host).await {
             Ok(addresses) => {
                 let allowed = addresses.into_iter().filter(|ip| allow_private || !is_internal(*ip));
@@ -186,6 +187,8 @@ pub async fn servers(
         }
     }
     found.truncate(ADDRESSES);
+    // Those that were not asked may be good.
+    trouble |= hosts.next().is_some();
     match (found.is_empty(), trouble) {
         (false, _) => Ok(found),
         (true, true) => Err(NoServer::Dns),
@@ -240,6 +243,8 @@ mod tests {
         let many: Vec<(u16, String)> = (0..1000).map(|n| (n, format!("m{n}.test"))).collect();
         zones.mx.insert("many.test".into(), Ok(many));
         zones.mx.insert("servfail.test".into(), Err(DnsError::Temporary));
+        let lame: Vec<(u16, String)> = (0..1000).map(|n| (n, format!("lame{n}.test"))).collect();
+        zones.mx.insert("lame.test".into(), Ok(lame));
         for (host, addresses) in [
             ("a.test", vec!["8.8.8.1"]),
             ("b.test", vec!["8.8.8.2", "2606:4700::2"]),
@@ -268,6 +273,7 @@ mod tests {
             ("only-ours.test", false, Err(NoServer::Unreachable)),
             ("broken.test", false, Err(NoServer::Dns)),
             ("dangling.test", false, Err(NoServer::Unreachable)),
+            ("lame.test", false, Err(NoServer::Dns)),
             ("many.test", false, Ok(&["8.8.0.1", "8.8.0.2", "8.8.0.3", "8.8.0.4", "8.8.0.5"])),
         ];
         for (domain, private, want) in cases {
@@ -275,5 +281,21 @@ mod tests {
             let got = got.map(|s| s.into_iter().map(|s| s.address.ip()).collect::<Vec<_>>());
             assert_eq!(got, want.map(|w| w.iter().map(|t| ip(t)).collect()), "{domain}");
         }
+    }
+
+    #[tokio::test]
+    async fn equals_share_the_load() {
+        let mut zones = Zones::default();
+        zones.mx.insert("d.test".into(), Ok(vec![(10, "a.test".into()), (10, "b.test".into()), (20, "c.test".into())]));
+        for (host, ip) in [("a.test", "8.8.8.1"), ("b.test", "8.8.8.2"), ("c.test", "8.8.8.3")] {
+            zones.hosts.insert(host.into(), Ok(vec![ip.parse().unwrap()]));
+        }
+        let mut first = std::collections::HashMap::new();
+        for seed in 0..200 {
+            let found = servers(&zones, "d.test", "mx.test", false, &mut Seeded::new(seed)).await.unwrap();
+            assert_eq!(found[2].name, "c.test");
+            *first.entry(found[0].name.clone()).or_insert(0) += 1;
+        }
+        assert!(first.len() == 2 && first.values().all(|n| *n > 60), "{first:?}");
     }
 }

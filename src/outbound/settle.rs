@@ -39,7 +39,7 @@ pub(super) async fn run(lanes: Arc<Lanes>, mut reports: mpsc::UnboundedReceiver<
 async fn write(means: &Arc<Means>, outcomes: &Arc<[Report]>) -> Result<()> {
     match batch(means, outcomes, 0..outcomes.len()).await {
         Ok(()) => Ok(()),
-        Err(error @ (StoreError::Closed | StoreError::Poisoned | StoreError::Io(_))) => Err(error),
+        Err(error @ (StoreError::Closed | StoreError::Poisoned)) => Err(error),
         Err(_) => {
             // One of them cannot be written as it is: the others must not suffer for it.
             for at in 0..outcomes.len() {
@@ -53,7 +53,8 @@ async fn write(means: &Arc<Means>, outcomes: &Arc<[Report]>) -> Result<()> {
     }
 }
 
-/// Writes a range of outcomes in one transaction. Waits while another process holds the store, or the disk is full.
+/// Writes a range of outcomes in one transaction. Waits while another process holds the store, or the disk
+/// fails or is full; after a failed flush the store says that it is of no use.
 async fn batch(means: &Arc<Means>, outcomes: &Arc<[Report]>, range: std::ops::Range<usize>) -> Result<()> {
     loop {
         let (work, all, range) = (Arc::clone(means), Arc::clone(outcomes), range.clone());
@@ -63,7 +64,7 @@ async fn batch(means: &Arc<Means>, outcomes: &Arc<[Report]>, range: std::ops::Ra
             reports.iter().try_for_each(|report| settle(&work, change, report, now))
         });
         match written.await {
-            Err(error @ (StoreError::Busy | StoreError::Full)) => {
+            Err(error @ (StoreError::Busy | StoreError::Full | StoreError::Io(_))) => {
                 tracing::warn!(%error, "cannot settle deliveries yet");
                 tokio::time::sleep(PAUSE).await;
             }

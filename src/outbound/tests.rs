@@ -506,6 +506,24 @@ async fn old_items() {
     assert!(told[0].0 >= least(4) && attempts >= least(48) - 1 && attempts < 2 * least(48), "{told:?} {attempts}");
 }
 
+/// Many domains behind one smarthost that is busy do not hide another destination.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_smarthost_hides_nobody() {
+    let mut world = World::new();
+    let (smarthost, mut good) = (sink("").await, sink("250 ok\r\n").await);
+    world.config.delivery.route = format!("smtp://{}", smarthost.address);
+    world.config.queue.concurrency_per_destination = 1;
+    world.route("zzz.test", good.address);
+    for n in 0..600 {
+        world.item(&format!("d{n}.test"), false);
+    }
+    world.item("zzz.test", false);
+    let (outbound, _heard) = world.start().await;
+    next(&mut good.got).await;
+    outbound.drain(Duration::ZERO).await;
+    assert_eq!(smarthost.connections.load(Ordering::SeqCst), 1, "one limit for all of them");
+}
+
 /// A server that falls silent in the middle is left alone, and does not get all connections first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_falls_silent() {
