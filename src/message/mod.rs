@@ -7,16 +7,20 @@
 
 pub mod author;
 pub mod bounce;
+pub mod calendar;
+pub mod content_lines;
 pub mod guard;
 pub mod headers;
 pub mod html;
 pub mod inspect;
 pub mod metadata;
 pub mod mime;
+pub mod pgp;
 pub mod rewrite;
 pub mod scrub;
 pub mod sign;
 pub mod text;
+pub mod vcard;
 
 pub use inspect::{Inspection, Malformed, inspect};
 pub use rewrite::{Order, Rewritten, Unclean, rewrite};
