@@ -55,16 +55,14 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn destinations_due(&self, when: Horizon, limit: usize) -> Result<Vec<Waiting>> {
-        let sql = "SELECT domain, failures FROM destination WHERE due <= ?1 ORDER BY due LIMIT ?2";
-        let far = "SELECT domain, failures FROM destination WHERE due > ?1 ORDER BY due LIMIT ?2";
+        let sql = "SELECT domain, failures, forced FROM destination WHERE due <= ?1 ORDER BY due LIMIT ?2";
+        let far = "SELECT domain, failures, forced FROM destination WHERE due > ?1 ORDER BY due LIMIT ?2";
         let mut found = Vec::new();
         for (sql, time) in [(sql, when.now), (far, when.far)] {
             let room = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
             let mut statement = self.0.prepare_cached(sql)?;
             let rows = statement.query_map(params![time.0, room], |row| {
-                let failures: i64 = row.get(1)?;
-                let number = u32::try_from(failures.max(0)).unwrap_or(u32::MAX);
-                Ok(Waiting { domain: row.get(0)?, failures: number, forced: failures < 0 })
+                Ok(Waiting { domain: row.get(0)?, failures: row.get(1)?, forced: row.get(2)? })
             })?;
             for row in rows {
                 found.push(row?);
@@ -90,7 +88,7 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn failures_of(&self, domain: &str) -> Result<u32> {
-        let sql = "SELECT max(failures, 0) FROM destination WHERE domain = ?1";
+        let sql = "SELECT failures FROM destination WHERE domain = ?1";
         let mut statement = self.0.prepare_cached(sql)?;
         Ok(statement.query_row([domain], |row| row.get(0)).optional()?.unwrap_or(0))
     }
@@ -232,7 +230,8 @@ impl Change<'_> {
         };
         let (due, failures) = not_before.map_or((due, None), |(time, failures)| (due.max(time.0), Some(failures)));
         let sql = "INSERT INTO destination (domain, due, failures) VALUES (?1, ?2, ifnull(?3, 0)) \
-                   ON CONFLICT (domain) DO UPDATE SET due = excluded.due, failures = ifnull(?3, max(failures, 0))";
+                   ON CONFLICT (domain) DO UPDATE \
+                   SET due = excluded.due, failures = ifnull(?3, failures), forced = 0";
         self.0.0.prepare_cached(sql)?.execute(params![domain, due, failures])?;
         Ok(())
     }

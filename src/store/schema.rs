@@ -150,7 +150,8 @@ CREATE INDEX queue_message ON queue (message);
 CREATE TABLE destination (
     domain TEXT PRIMARY KEY,
     due INTEGER NOT NULL,                      -- nothing is tried before
-    failures INTEGER NOT NULL                  -- attempts in a row that reached no server; -1: the operator wants it tried
+    failures INTEGER NOT NULL,                 -- attempts in a row that reached no server
+    forced INTEGER NOT NULL DEFAULT 0          -- the operator wants it tried
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX destination_due ON destination (due);
 ";

@@ -84,8 +84,8 @@ impl Change<'_> {
         let domain: Option<String> =
             self.0.0.prepare_cached(row)?.query_row(params![id.0, now.0], |row| row.get(0)).optional()?;
         let Some(domain) = domain else { return Ok(false) };
-        let destination = "INSERT INTO destination (domain, due, failures) VALUES (?1, ?2, -1) \
-                           ON CONFLICT (domain) DO UPDATE SET due = min(due, excluded.due), failures = -1";
+        let destination = "INSERT INTO destination (domain, due, failures, forced) VALUES (?1, ?2, 0, 1) \
+                           ON CONFLICT (domain) DO UPDATE SET due = min(due, excluded.due), forced = 1";
         self.0.0.prepare_cached(destination)?.execute(params![domain, now.0])?;
         Ok(true)
     }
@@ -102,12 +102,12 @@ impl Change<'_> {
             Some(_) => (
                 "UPDATE queue SET due = ?1 WHERE id IN \
                  (SELECT id FROM queue WHERE leased = 0 AND domain = ?2 AND due > ?1 LIMIT ?3)",
-                "UPDATE destination SET due = min(due, ?1), failures = -1 WHERE domain = ?2",
+                "UPDATE destination SET due = min(due, ?1), forced = 1 WHERE domain = ?2",
             ),
             None => (
                 "UPDATE queue SET due = ?1 WHERE id IN \
                  (SELECT id FROM queue WHERE leased = 0 AND ?2 IS NULL AND due > ?1 LIMIT ?3)",
-                "UPDATE destination SET due = min(due, ?1), failures = -1 WHERE ?2 IS NULL",
+                "UPDATE destination SET due = min(due, ?1), forced = 1 WHERE ?2 IS NULL",
             ),
         };
         self.0.0.prepare_cached(destinations)?.execute(params![now.0, domain])?;
