@@ -9,6 +9,7 @@ pub mod author;
 pub mod bounce;
 pub mod calendar;
 pub mod content_lines;
+mod contents;
 pub mod guard;
 pub mod headers;
 pub mod html;

@@ -3,12 +3,13 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
+use super::metadata::Why;
 use super::mime::Part;
 use super::scrub::{Replacement, scrub, scrubbed};
 use super::text::{
     decode_charset, decode_words, encode_base64, encode_name, encode_qp, encode_unstructured, parameter,
 };
-use crate::config::Limits;
+use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::{Alias, Time};
 use sha2::{Digest as _, Sha256};
@@ -35,6 +36,10 @@ pub struct Order<'a> {
     pub references: Vec<String>,
     /// Addresses that must not be seen.
     pub replacements: &'a [Replacement],
+    /// The pair's secret for ids in invitations, the same in both directions.
+    pub calendar_key: [u8; 32],
+    /// Which traces are taken out of files.
+    pub metadata: &'a Metadata,
     /// Goes under the text.
     pub footer: Option<String>,
     /// Depth and number of parts.
@@ -46,6 +51,8 @@ pub struct Order<'a> {
 pub struct Rewritten {
     /// CRLF lines, dots not stuffed.
     pub bytes: Vec<u8>,
+    /// Files that may tell something and could not be cleaned.
+    pub passed: Vec<Why>,
 }
 
 /// Why a message cannot be made safe.
@@ -70,15 +77,20 @@ const LINE: usize = 998;
 /// [`Unclean`] tells why it cannot be.
 pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
     let top = Part::read(raw, false);
-    let mut writer =
-        Writer { order, out: Vec::with_capacity(raw.len() + 1024), parts: 0, footer: order.footer.as_deref() };
+    let mut writer = Writer {
+        order,
+        out: Vec::with_capacity(raw.len() + 1024),
+        parts: 0,
+        footer: order.footer.as_deref(),
+        passed: Vec::new(),
+    };
     writer.envelope_header(&top);
     writer.part(&top, 0)?;
     if writer.footer.is_some() {
         // No text to put it under: it goes without. A picture alone needs no footer to be answered.
         writer.footer = None;
     }
-    Ok(Rewritten { bytes: writer.out })
+    Ok(Rewritten { bytes: writer.out, passed: writer.passed })
 }
 
 struct Writer<'a> {
@@ -86,6 +98,7 @@ struct Writer<'a> {
     out: Vec<u8>,
     parts: usize,
     footer: Option<&'a str>,
+    passed: Vec<Why>,
 }
 
 impl Writer<'_> {
@@ -158,10 +171,7 @@ impl Writer<'_> {
             }
             "message/rfc822" | "message/global" => self.message(part, depth),
             _ if part.is("multipart") => self.multipart(part, depth),
-            _ if part.is("text") || part.is("message") => {
-                self.text(part);
-                Ok(())
-            }
+            _ if part.is("text") || part.is("message") => self.text(part),
             _ => {
                 self.file(part);
                 Ok(())
@@ -225,17 +235,13 @@ impl Writer<'_> {
         self.part(&inner, depth + 1)
     }
 
-    fn text(&mut self, part: &Part<'_>) {
+    fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
         let html = part.kind.value == "text/html";
         let charset = part.kind.get("charset").unwrap_or("");
         let bytes = part.decoded();
         let text = decode_charset(&bytes, charset);
         let attached = part.disposition.value == "attachment";
-        let mut changed = if html {
-            super::html::clean(&text, self.order.replacements)
-        } else {
-            scrub(&text, false, self.order.replacements)
-        };
+        let mut changed = super::contents::text(&text, &part.kind.value, self.order)?;
         if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
         }
@@ -277,9 +283,10 @@ impl Writer<'_> {
         self.disposition(part);
         self.content_id_field(part);
         self.body(body, is_multibyte(&charset));
+        Ok(())
     }
 
-    /// A file: its octets are kept.
+    /// A file: what it holds is kept, its traces are not.
     fn file(&mut self, part: &Part<'_>) {
         let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
         if let Some(name) = part.file_name() {
@@ -290,7 +297,8 @@ impl Writer<'_> {
         self.content_id_field(part);
         self.line("Content-Transfer-Encoding", "base64");
         self.out.extend_from_slice(b"\r\n");
-        let encoded = encode_base64(&part.decoded());
+        let cleaned = super::contents::file(part.decoded(), self.order, &mut self.passed);
+        let encoded = encode_base64(&cleaned);
         self.out.extend_from_slice(&encoded);
     }
 

@@ -58,12 +58,19 @@ impl Relay {
             in_reply_to,
             references,
             replacements: &replacements,
+            calendar_key: self.store.secret().key("calendar", pair.id.0),
+            metadata: &self.config.policy.metadata,
             footer: None,
             limits: &self.config.limits,
         };
         Ok(match rewrite(raw, &order) {
             Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
-                Ok(()) => Ok(self.signed(&letter.shop.domain, rewritten.bytes, received)),
+                Ok(()) => {
+                    for why in &rewritten.passed {
+                        tracing::info!(message = %letter.id, why = why.as_str(), "passed a file uncleaned");
+                    }
+                    Ok(self.signed(&letter.shop.domain, rewritten.bytes, received))
+                }
                 Err(place) => Err(Stop::Leak(place.as_str())),
             },
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),

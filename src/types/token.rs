@@ -94,6 +94,13 @@ impl Secret {
         Some(MessageId(i64::from_be_bytes(*id)))
     }
 
+    /// A key for the thing of this kind and row id. Nothing else of the secret can be learned from it.
+    #[must_use]
+    pub fn key(&self, kind: &str, id: i64) -> [u8; 32] {
+        let tag = Tag::start(&self.0).with(b"key").with(kind.as_bytes()).with(&id.to_be_bytes());
+        tag.into_bytes().try_into().unwrap_or_default()
+    }
+
     fn mac(&self, purpose: Purpose, id: &[u8; 8]) -> Tag {
         Tag::start(&self.0).with(purpose.word().as_bytes()).with(id)
     }
@@ -144,6 +151,8 @@ mod tests {
             bad[i] = if bad[i] == b'a' { b'b' } else { b'a' };
             assert_ne!(ours.read(Purpose::Bounce, std::str::from_utf8(&bad).unwrap()), Some(MessageId(42)));
         }
+        assert_ne!(ours.key("a", 1), ours.key("a", 2));
+        assert_ne!(ours.key("a", 1), other.key("a", 1));
         for bad in ["", "a", &token[1..], &format!("{token}aa"), "ä"] {
             assert_eq!(ours.read(Purpose::Bounce, bad), None);
         }

@@ -89,6 +89,8 @@ pub fn rewriter(data: &[u8]) {
         in_reply_to: Vec::new(),
         references: Vec::new(),
         replacements: &replacements,
+        calendar_key: [7; 32],
+        metadata: &marketrelay::config::Metadata::default(),
         footer: Some("-- \nfooter".to_owned()),
         limits: &limits,
     };

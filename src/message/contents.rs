@@ -1,0 +1,141 @@
+//! Which cleaner a part's content gets: by what it says it is, and by how it begins. The cleaners are files of their own.
+
+use super::metadata::{self, Cleaned, Why};
+use super::rewrite::{Order, Unclean};
+use super::scrub::scrub;
+use super::{calendar, html, pgp, vcard};
+use std::borrow::Cow;
+
+/// Cleans a text of content type `kind`. `None`: nothing had to change.
+///
+/// # Errors
+/// [`Unclean::Encrypted`]: there is an encrypted message in it.
+pub(super) fn text(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<String>, Unclean> {
+    if kind == "text/html" {
+        return Ok(html::clean(text, order.replacements));
+    }
+    if let Some(cleaned) = card_or_calendar(text, kind, order) {
+        return Ok(Some(cleaned));
+    }
+    let stripped = pgp::strip(text);
+    if stripped.encrypted {
+        return Err(Unclean::Encrypted);
+    }
+    let scrubbed = scrub(stripped.text.as_deref().unwrap_or(text), false, order.replacements);
+    Ok(scrubbed.or(stripped.text))
+}
+
+fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String> {
+    let start = text.trim_start_matches(['\u{feff}', '\r', '\n', ' ']);
+    let begins = |with: &str| start.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
+    if kind == "text/calendar" || begins("BEGIN:VCALENDAR") {
+        let order = calendar::CalendarOrder {
+            replacements: order.replacements,
+            author: order.from.1,
+            receiver: order.to,
+            key: order.calendar_key.as_slice(),
+        };
+        return Some(calendar::clean(start, &order));
+    }
+    let is_card = matches!(kind, "text/vcard" | "text/x-vcard" | "text/directory") || begins("BEGIN:VCARD");
+    is_card.then(|| vcard::clean(start, order.from.0, order.from.1, order.replacements))
+}
+
+/// Cleans a file. What cannot be cleaned is passed, and told in `passed`.
+pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, passed: &mut Vec<Why>) -> Cow<'a, [u8]> {
+    let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
+    if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") {
+        let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order).ok().flatten());
+        return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
+    }
+    match metadata::clean(&bytes, order.metadata) {
+        Cleaned::Unchanged => bytes,
+        Cleaned::Changed(cleaned) => Cow::Owned(cleaned),
+        Cleaned::CannotClean(why) => {
+            passed.push(why);
+            bytes
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Limits, Metadata};
+    use crate::message::rewrite::rewrite;
+    use crate::message::scrub::Replacement;
+    use crate::types::{Address, Alias, Time};
+
+    fn run(message: &str) -> Result<(String, Vec<Why>), Unclean> {
+        let key = Address::parse("b-real-9c1@home.example").unwrap().key();
+        let (author, receiver) = (Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
+        let replacements = [Replacement::new(&key, Some(&author))];
+        let order = Order {
+            hostname: "mx.m.test",
+            received: Time(1_780_000_000_000),
+            id: "0".to_owned(),
+            from: ("Sato", &author),
+            to: &receiver,
+            message_id: "1@m.test".to_owned(),
+            in_reply_to: Vec::new(),
+            references: Vec::new(),
+            replacements: &replacements,
+            calendar_key: [7; 32],
+            metadata: &Metadata::default(),
+            footer: None,
+            limits: &Limits::default(),
+        };
+        let done = rewrite(message.as_bytes(), &order)?;
+        Ok((String::from_utf8(done.bytes).unwrap(), done.passed))
+    }
+
+    #[test]
+    fn each_kind_of_part_gets_its_cleaner() {
+        // part, what is in the outgoing message, what is not
+        let cases = [
+            (
+                "Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nPRODID:Secret\r\nATTENDEE;CN=Secret:mailto:b-real-9c1@home.example\r\nEND:VCALENDAR\r\n",
+                "ATTENDEE:mailto:buyer@m.test",
+            ),
+            (
+                "Content-Type: text/plain; name=a.vcf\r\n\r\nBEGIN:VCARD\r\nVERSION:3.0\r\nFN:Secret\r\nEMAIL:b-real-9c1@home.example\r\nEND:VCARD\r\n",
+                "EMAIL:buyer@m.test",
+            ),
+            (
+                "Content-Type: text/plain\r\n\r\nhello\r\n-----BEGIN PGP SIGNATURE-----\r\n\r\nSecret\r\n-----END PGP SIGNATURE-----\r\n",
+                "hello",
+            ),
+            ("Content-Type: text/html\r\n\r\n<b>hello</b><script>Secret</script>\r\n", "<b>hello</b>"),
+        ];
+        for (message, want) in cases {
+            let (out, passed) = run(message).unwrap();
+            let out = String::from_utf8_lossy(&crate::message::text::decode_q(out.as_bytes(), false)).into_owned();
+            assert!(
+                out.contains(want) && !out.contains("Secret") && !out.contains("b-real") && passed.is_empty(),
+                "{out}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_cleaned_or_told() {
+        let encoded = |bytes: &[u8]| {
+            format!(
+                "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+                data_encoding::BASE64.encode(bytes)
+            )
+        };
+        let gif = b"GIF89a\x01\0\x01\0\0\0\0!\xfe\x06Secret\0;";
+        let (out, passed) = run(&encoded(gif)).unwrap();
+        assert!(
+            out.contains(&data_encoding::BASE64.encode(b"GIF89a\x01\0\x01\0\0\0\0;")) && passed.is_empty(),
+            "{out}"
+        );
+        let (out, passed) = run(&encoded(b"{\\rtf1 hello}")).unwrap();
+        assert!(out.contains(&data_encoding::BASE64.encode(b"{\\rtf1 hello}")), "{out}");
+        assert_eq!(passed, [Why::Unsupported]);
+        let armour =
+            "Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ\r\n-----END PGP MESSAGE-----\r\n";
+        assert_eq!(run(armour).unwrap_err(), Unclean::Encrypted);
+    }
+}
