@@ -131,6 +131,9 @@ mod tests {
             out.contains(&data_encoding::BASE64.encode(b"GIF89a\x01\0\x01\0\0\0\0;")) && passed.is_empty(),
             "{out}"
         );
+        let winmail = b"\x78\x9f\x3e\x22\x01\0\x02\x0c\x80\x02\0\x1d\0\0\0hi b-real-9c1@home.example !!\0\0";
+        let (out, _) = run(&encoded(winmail).replace("octet-stream", "ms-tnef")).unwrap();
+        assert!(out.contains("hi buyer@m.test !!"), "{out}");
         let (out, passed) = run(&encoded(b"{\\rtf1 hello}")).unwrap();
         assert!(out.contains(&data_encoding::BASE64.encode(b"{\\rtf1 hello}")), "{out}");
         assert_eq!(passed, [Why::Unsupported]);

@@ -21,6 +21,7 @@ pub mod rewrite;
 pub mod scrub;
 pub mod sign;
 pub mod text;
+pub mod tnef;
 pub mod vcard;
 
 pub use inspect::{Inspection, Malformed, inspect};

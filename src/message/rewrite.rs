@@ -166,8 +166,11 @@ impl Writer<'_> {
             "multipart/encrypted" | "application/pkcs7-mime" | "application/x-pkcs7-mime" => Err(Unclean::Encrypted),
             "message/partial" | "message/external-body" => Err(Unclean::Incomplete),
             "application/ms-tnef" | "application/vnd.ms-tnef" => {
-                self.removed("winmail.dat");
-                Ok(())
+                let Some(opened) = super::tnef::open(&part.decoded()) else {
+                    self.removed("winmail.dat");
+                    return Ok(());
+                };
+                self.part(&Part::read(&opened, false), depth + 1)
             }
             "message/rfc822" | "message/global" => self.message(part, depth),
             _ if part.is("multipart") => self.multipart(part, depth),
