@@ -58,7 +58,7 @@ async fn write(means: &Arc<Means>, outcomes: &Arc<[Report]>) -> Result<()> {
 async fn batch(means: &Arc<Means>, outcomes: &Arc<[Report]>, range: std::ops::Range<usize>) -> Result<()> {
     loop {
         let (work, all, range) = (Arc::clone(means), Arc::clone(outcomes), range.clone());
-        let written = means.store.write(move |change| {
+        let written = means.store.write_with_others(move |change| {
             let now = (work.now)();
             let reports = all.get(range).unwrap_or(&[]);
             reports.iter().try_for_each(|report| settle(&work, change, report, now))

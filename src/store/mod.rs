@@ -154,9 +154,29 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.queued(f, false).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same where nobody waits for the outcome: it shares the commit of the next [`write`](Self::write), or has its own a few
+    /// milliseconds later, so that it costs no flush of its own under load.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_with_others<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.queued(f, true).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn queued<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+        patient: bool,
+    ) -> oneshot::Receiver<Result<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.0.writer.submit(Box::new(Task { f: Some(f), result: None, sender }));
-        receiver.await.unwrap_or(Err(StoreError::Closed))
+        self.0.writer.submit(Box::new(Task { f: Some(f), result: None, sender, patient }));
+        receiver
     }
 
     /// The same for threads that are not async: the command line.
@@ -167,9 +187,7 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (sender, receiver) = oneshot::channel();
-        self.0.writer.submit(Box::new(Task { f: Some(f), result: None, sender }));
-        receiver.blocking_recv().unwrap_or(Err(StoreError::Closed))
+        self.queued(f, false).blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Copies the store to `file` while it is in use.
@@ -187,6 +205,7 @@ struct Task<F, T> {
     f: Option<F>,
     result: Option<Result<T>>,
     sender: oneshot::Sender<Result<T>>,
+    patient: bool,
 }
 
 impl<T, F> writer::Job for Task<F, T>
@@ -197,6 +216,10 @@ where
     fn run(&mut self, change: &Change<'_>) -> bool {
         self.result = self.f.take().map(|f| f(change));
         matches!(self.result, Some(Ok(_)))
+    }
+
+    fn is_patient(&self) -> bool {
+        self.patient
     }
 
     fn end(self: Box<Self>, commit: Result<()>) {

@@ -157,7 +157,7 @@ fn waiting_jobs_share_a_commit_and_fail_alone() {
                             _ => Ok(n),
                         }
                     };
-                    store.0.writer.submit(Box::new(Task { f: Some(job), result: None, sender }));
+                    store.0.writer.submit(Box::new(Task { f: Some(job), result: None, sender, patient: false }));
                     queued.send(()).unwrap();
                     receiver.blocking_recv().unwrap()
                 })
@@ -288,6 +288,24 @@ fn backups_open_and_another_process_sees_changes() {
     let copy = tempfile::tempdir().unwrap();
     daemon.backup(&copy.path().join(FILE)).unwrap();
     assert!(open(copy.path(), Open::Existing).unwrap().read(|v| v.party(buyer)).unwrap().opted_out);
+}
+
+/// A job that can wait shares the commit of one that cannot; alone, it is not forgotten.
+#[tokio::test]
+async fn jobs_that_can_wait() {
+    let (dir, metrics) = (tempfile::tempdir().unwrap(), Metrics::default());
+    let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, metrics.clone()).unwrap();
+    let record = |id: i64| move |c: &Change<'_>| c.record(MessageId(id), NOW, "x", "");
+    let (first, second) = tokio::join!(store.write_with_others(record(1)), store.write(record(2)));
+    assert!(first.is_ok() && second.is_ok());
+    let text = metrics.text();
+    assert!(
+        text.contains("marketrelay_commit_jobs_sum 2.0") && text.contains("marketrelay_commit_jobs_count 1"),
+        "{text}"
+    );
+    store.write_with_others(record(3)).await.unwrap();
+    let kept = |id| store.read(|v| v.events(MessageId(id))).unwrap().len();
+    assert_eq!((kept(1), kept(2), kept(3)), (1, 1, 1));
 }
 
 /// Rows as an earlier release wrote them, brought up to date. A new migration adds its rows here.

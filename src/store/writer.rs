@@ -9,17 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Jobs that wait at most; more block their sessions.
 const WAITING: usize = 4096;
 /// Jobs in one commit at most.
 const BATCH: usize = 512;
+/// How long a job that can wait does so.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Work for the writer: `run` does it inside the open transaction and returns whether its changes stand; `end` hears of the commit.
 pub(super) trait Job: Send {
     fn run(&mut self, change: &Change<'_>) -> bool;
     fn end(self: Box<Self>, commit: std::result::Result<(), StoreError>);
+    /// Whether it can wait a little for others to share its commit with.
+    fn is_patient(&self) -> bool;
 }
 
 /// Handle to the thread.
@@ -64,6 +68,19 @@ impl Drop for Writer {
     }
 }
 
+/// Adds jobs to those that can wait, until one comes that cannot, or the time is over.
+fn wait_for_others(receiver: &Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>) {
+    let until = Instant::now() + PATIENCE;
+    while batch.len() < BATCH {
+        let Ok(job) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) else { return };
+        let patient = job.is_patient();
+        batch.push(job);
+        if !patient {
+            return;
+        }
+    }
+}
+
 struct Loop {
     connection: Connection,
     metrics: Metrics,
@@ -73,8 +90,13 @@ struct Loop {
 impl Loop {
     fn run(&mut self, receiver: &Receiver<Box<dyn Job>>) {
         while let Ok(first) = receiver.recv() {
+            let patient = first.is_patient();
             let mut batch = vec![first];
-            batch.extend(receiver.try_iter().take(BATCH - 1));
+            if patient {
+                wait_for_others(receiver, &mut batch);
+            }
+            let room = BATCH.saturating_sub(batch.len());
+            batch.extend(receiver.try_iter().take(room));
             self.batch(batch);
         }
         // Leave one tidy file behind.
