@@ -6,76 +6,37 @@
 use super::Handler;
 use super::data::Fed;
 use super::incoming::Incoming;
-use super::proxy;
-use super::server::{Shared, stopped};
+use super::server::{Shared, is_stopping, stopped};
 use super::session::{Next, Session, Step, too_large};
+use super::stream::{HANDSHAKE, Stream};
 use crate::metrics::count;
 use crate::types::{Address, Client, Reply};
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 /// Octets read at once.
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 64 * 1024;
 /// Replies are sent when so many octets have gathered, or when no command is left to answer.
 const REPLIES: usize = 4 * 1024;
 /// Octets over the size limit that are still read, so that a client hears 552 instead of a broken connection.
 const OVERRUN: u64 = 64 << 20;
-/// A TLS handshake, or a PROXY header, takes this long at most.
-const HANDSHAKE: Duration = Duration::from_secs(30);
 /// The data rate is not looked at before.
 const RATE_GRACE: Duration = Duration::from_secs(30);
 /// A client that makes many errors waits this long for each reply.
 const DELAY: Duration = Duration::from_secs(1);
 /// The last words to a client take this long at most.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The handler answers within this; clients wait ten minutes (RFC 5321 4.5.3.2.6).
+const JUDGING: Duration = Duration::from_secs(300);
 /// A transaction that a stop finds open has this long to end.
 const STOP_GRACE: Duration = Duration::from_secs(30);
-
-/// Plain or encrypted.
-enum Stream<S> {
-    Plain(S),
-    Tls(Box<TlsStream<S>>),
-    /// Between the two.
-    None,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, into),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
-            Self::None => Poll::Ready(Ok(())),
-        }
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.write_all(bytes).await,
-            Self::Tls(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
-            }
-            Self::None => Ok(()),
-        }
-    }
-
-    async fn shutdown(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.shutdown().await,
-            Self::Tls(stream) => stream.shutdown().await,
-            Self::None => Ok(()),
-        }
-    }
-}
 
 /// Why a connection ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +98,18 @@ pub(super) struct Connection<S, H> {
     output: String,
     /// When the session has lasted long enough.
     ends: Instant,
+    stopping: watch::Receiver<bool>,
+    /// The stop has come, and `ends` is the time it leaves.
+    last: bool,
+}
+
+/// Ends after `limit`, or when a stop has come and its grace is over.
+async fn patience(stopping: &mut watch::Receiver<bool>, limit: Duration) {
+    let stop = async {
+        stopped(stopping).await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    let _ = timeout(limit, stop).await;
 }
 
 impl<S, H> Connection<S, H>
@@ -147,7 +120,9 @@ where
     pub(super) fn new(stream: S, client: Client, shared: Arc<Shared<H>>, tls: Option<TlsAcceptor>) -> Self {
         let session = Session::new(Arc::clone(&shared.settings), client);
         let ends = Instant::now() + shared.settings.limits.session.0;
-        Self { stream: Stream::Plain(stream), session, shared, tls, input: Vec::new(), output: String::new(), ends }
+        let (stream, stopping) = (Stream::Plain(stream), shared.stopping.clone());
+        let (input, output) = (Vec::new(), String::new());
+        Self { stream, session, shared, tls, input, output, ends, stopping, last: false }
     }
 
     /// What was read before the session began.
@@ -157,29 +132,39 @@ where
 
     /// Serves the connection to its end. `implicit`: TLS comes first.
     pub(super) async fn run(mut self, implicit: bool) {
-        if let Err(end) = self.serve(implicit).await {
-            count(&self.shared.metrics.sessions_cut, end.word());
-            if let Some(reply) = end.reply() {
-                self.say(&reply);
-                // Whether the client hears it is its own affair.
-                let _ = timeout(LAST_WORDS, self.flush()).await;
+        let mut linger = false;
+        match self.serve(implicit).await {
+            Ok(closing) => linger = closing,
+            Err(end) => {
+                count(&self.shared.metrics.sessions_cut, end.word());
+                if let Some(reply) = end.reply() {
+                    self.say(&reply);
+                    // Whether the client hears it is its own affair.
+                    linger = timeout(LAST_WORDS, self.flush()).await.is_ok();
+                }
             }
         }
+        // The message, if there was one, is of no more use.
+        self.input = Vec::new();
         let _ = timeout(LAST_WORDS, self.stream.shutdown()).await;
+        if linger {
+            let _ = timeout(LAST_WORDS, self.stream.drain()).await;
+        }
     }
 
-    async fn serve(&mut self, implicit: bool) -> Result<(), End> {
+    /// Whether it was us who closed, against the client's wish.
+    async fn serve(&mut self, implicit: bool) -> Result<bool, End> {
         if implicit {
             self.start_tls().await?;
             self.session.tls_started();
         }
         self.say(&self.session.greeting());
-        loop {
+        let last = loop {
             let step = self.command().await?;
             self.answer(&step).await?;
             let step = match step.next {
                 Next::Line => continue,
-                Next::Close => return self.flush().await,
+                Next::Close => break step,
                 Next::Tls => {
                     self.flush().await?;
                     // What was sent in the clear behind the command is not believed.
@@ -194,10 +179,13 @@ where
                 }
             };
             self.answer(&step).await?;
-            if step.next == Next::Close {
-                return self.flush().await;
-            }
+        };
+        self.flush().await?;
+        let quit = last.reply.is_positive();
+        if !quit {
+            count(&self.shared.metrics.sessions_cut, "errors");
         }
+        Ok(!quit)
     }
 
     async fn start_tls(&mut self) -> Result<(), End> {
@@ -233,46 +221,52 @@ where
         }
         let output = std::mem::take(&mut self.output);
         let idle = self.shared.settings.limits.idle.0;
-        match timeout(idle, self.stream.write(output.as_bytes())).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => Err(End::Idle),
+        tokio::select! {
+            biased;
+            written = self.stream.write(output.as_bytes()) => written.map_err(|_| End::Gone),
+            () = patience(&mut self.stopping, idle) => Err(End::Idle),
         }
+    }
+
+    /// A stop ends what is idle, and leaves an open transaction a little time.
+    fn heed_stop(&mut self) -> Result<(), End> {
+        if !is_stopping(&self.stopping) {
+            return Ok(());
+        }
+        if !self.session.in_transaction() {
+            return Err(End::Stopping);
+        }
+        if !self.last {
+            self.last = true;
+            self.ends = self.ends.min(Instant::now() + STOP_GRACE);
+        }
+        Ok(())
     }
 
     /// Reads what is there into `input`.
     async fn fill(&mut self) -> Result<(), End> {
-        let deadline = self.ends.min(Instant::now() + self.shared.settings.limits.idle.0);
-        let (stream, input) = (&mut self.stream, &mut self.input);
-        let read = poll_fn(|cx| {
-            let mut chunk = [MaybeUninit::uninit(); CHUNK];
-            let mut chunk = ReadBuf::uninit(&mut chunk);
-            ready!(stream.poll_read(cx, &mut chunk))?;
-            input.extend_from_slice(chunk.filled());
-            Poll::Ready(std::io::Result::Ok(chunk.filled().len()))
-        });
-        match timeout_at(deadline, read).await {
-            Ok(Ok(0) | Err(_)) => Err(End::Gone),
-            Ok(Ok(_)) => Ok(()),
-            Err(_) if deadline == self.ends => Err(End::SessionTime),
-            Err(_) => Err(End::Idle),
-        }
-    }
-
-    /// Reads while nothing is under way: a stop ends it. An open transaction has a little time left then.
-    async fn fill_or_stop(&mut self) -> Result<(), End> {
-        let mut stopping = self.shared.stopping.clone();
-        let in_transaction = self.session.in_transaction();
-        let stop = async {
-            stopped(&mut stopping).await;
-            if in_transaction {
-                tokio::time::sleep(STOP_GRACE).await;
+        let deadline = Instant::now() + self.shared.settings.limits.idle.0;
+        loop {
+            self.heed_stop()?;
+            let (stream, input) = (&mut self.stream, &mut self.input);
+            let read = poll_fn(|cx| {
+                let mut chunk = [MaybeUninit::uninit(); CHUNK];
+                let mut chunk = ReadBuf::uninit(&mut chunk);
+                ready!(stream.poll_read(cx, &mut chunk))?;
+                input.extend_from_slice(chunk.filled());
+                Poll::Ready(std::io::Result::Ok(chunk.filled().len()))
+            });
+            tokio::select! {
+                biased;
+                read = timeout_at(self.ends.min(deadline), read) => return match read {
+                    Ok(Ok(0) | Err(_)) => Err(End::Gone),
+                    Ok(Ok(_)) => Ok(()),
+                    Err(_) if deadline < self.ends => Err(End::Idle),
+                    Err(_) if self.last => Err(End::Stopping),
+                    Err(_) => Err(End::SessionTime),
+                },
+                () = stopped(&mut self.stopping), if !self.last => {}
             }
-        };
-        tokio::select! {
-            biased;
-            filled = self.fill() => filled,
-            () = stop => Err(End::Stopping),
         }
     }
 
@@ -285,18 +279,19 @@ where
             let end = found.map_or(self.input.len(), |found| searched + found);
             match (self.input.get(end), self.input.get(end + 1)) {
                 (Some(b'\r'), Some(b'\n')) => {
-                    let line: Vec<u8> = self.input.drain(..end + 2).take(end).collect();
-                    if self.input.is_empty() {
-                        self.input = Vec::new();
-                    }
-                    if too_long || line.len() + 2 > longest {
-                        return Ok(self.session.long_line());
-                    }
                     let handler = &self.shared.handler;
                     let mut lookup = |client: &Client, sender: Option<&Address>, recipient: &Address| {
                         handler.recipient(client, sender, recipient)
                     };
-                    return Ok(self.session.line(&line, &mut lookup));
+                    let step = match self.input.get(..end) {
+                        Some(line) if !too_long && end + 2 <= longest => self.session.line(line, &mut lookup),
+                        _ => self.session.long_line(),
+                    };
+                    self.input.drain(..end + 2);
+                    if self.input.is_empty() {
+                        self.input = Vec::new();
+                    }
+                    return Ok(step);
                 }
                 (Some(b'\r'), None) | (None, _) => {
                     searched = end;
@@ -307,7 +302,7 @@ where
                         searched = 0;
                     }
                     self.flush().await?;
-                    self.fill_or_stop().await?;
+                    self.fill().await?;
                 }
                 _ => return Err(End::BareNewline),
             }
@@ -321,14 +316,14 @@ where
         let limits = &self.shared.settings.limits;
         let (rate, largest) = (limits.min_data_rate, self.shared.settings.max_message);
         loop {
-            let input = std::mem::take(&mut self.input);
-            match incoming.feed(&input, &self.shared) {
+            match incoming.feed(&self.input, &self.shared) {
                 Fed::End(used) => {
-                    self.input = input.get(used..).unwrap_or(&[]).to_vec();
+                    // Not the room that the message had.
+                    self.input = self.input.get(used..).unwrap_or(&[]).to_vec();
                     break;
                 }
                 Fed::BareNewline => return Err(End::BareNewline),
-                Fed::More => {}
+                Fed::More => self.input.clear(),
             }
             if incoming.size > largest.saturating_add(OVERRUN) {
                 return Err(End::Overrun);
@@ -344,37 +339,26 @@ where
             return Ok(self.session.data_reply(too_large()));
         }
         let arrived = Instant::now();
-        let reply = match incoming.into_memory(&self.shared).await {
-            None => Reply::new(452, 3, 1, "No room for this message now, try again later"),
-            Some((raw, permits)) => {
-                let client = self.session.client().clone();
-                let judged = tokio::spawn(Arc::clone(&self.shared.handler).message(client, envelope, raw));
-                let reply =
-                    judged.await.unwrap_or_else(|_| Reply::new(451, 3, 0, "Temporary trouble here, try again later"));
-                drop(permits);
+        let (shared, client) = (&self.shared, self.session.client().clone());
+        let judge = async {
+            let Some((raw, permit)) = incoming.into_memory(shared).await else {
+                return Reply::new(452, 3, 1, "No room for this message now, try again later");
+            };
+            let handler = Arc::clone(&shared.handler);
+            let judged = tokio::spawn(async move {
+                let reply = handler.message(client, envelope, raw).await;
+                drop(permit);
                 reply
-            }
+            });
+            judged.await.unwrap_or_else(|_| Reply::new(451, 3, 0, "Temporary trouble here, try again later"))
+        };
+        let reply = tokio::select! {
+            biased;
+            reply = judge => reply,
+            // If it is taken all the same, later, the author sends it twice: better than a message that nobody has.
+            () = patience(&mut self.stopping, JUDGING) => Reply::new(451, 4, 5, "Took too long, try again later"),
         };
         self.shared.metrics.accept_seconds.observe(arrived.elapsed().as_secs_f64());
         Ok(self.session.data_reply(reply))
     }
-}
-
-/// Reads the PROXY header that a balancer sends first. Returns the client behind it, and what came after the header.
-pub(super) async fn proxy_header<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Option<IpAddr>, Vec<u8>)> {
-    let mut input = Vec::new();
-    let read = async {
-        loop {
-            match proxy::read(&input) {
-                proxy::Header::Is { length, client } => return Some((client, input.split_off(length))),
-                proxy::Header::Bad => return None,
-                proxy::Header::More => {
-                    if stream.read_buf(&mut input).await.ok()? == 0 {
-                        return None;
-                    }
-                }
-            }
-        }
-    };
-    timeout(HANDSHAKE, read).await.ok().flatten()
 }

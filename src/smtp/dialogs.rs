@@ -6,6 +6,7 @@
 //! The handler accepts `ok@m.test`, and answers a message with its size; `panic@m.test` panics.
 
 use super::connection::Connection;
+use super::incoming::Budget;
 use super::server::Shared;
 use super::session::{Next, Session, Settings};
 use super::*;
@@ -15,9 +16,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-struct Echo;
+pub(super) struct Echo;
 
 impl Handler for Echo {
     fn recipient(&self, _: &Client, _: Option<&Address>, recipient: &Address) -> Result<(), Reply> {
@@ -39,7 +40,7 @@ impl Handler for Echo {
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let limits = Limits {
         recipients: 3,
         command_line: 128,
@@ -51,13 +52,12 @@ fn settings() -> Settings {
     Settings { hostname: "mx.test".into(), limits, max_message: 2000, starttls: false }
 }
 
-fn shared(settings: Settings, memory_kib: u32, stopping: watch::Receiver<bool>) -> Arc<Shared<Echo>> {
+fn shared(settings: Settings, memory: u64, stopping: watch::Receiver<bool>) -> Arc<Shared<Echo>> {
     Arc::new(Shared {
         handler: Arc::new(Echo),
         settings: Arc::new(settings),
         metrics: Metrics::default(),
-        memory: Arc::new(Semaphore::new(memory_kib as usize)),
-        memory_kib,
+        memory: Budget::new(memory),
         spool: std::env::temp_dir(),
         stopping,
     })
@@ -91,7 +91,7 @@ async fn run(path: &Path) {
     let (stop, stopping) = watch::channel(false);
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let trusted = script.lines().next().unwrap().contains("trusted");
-    let connection = Connection::new(theirs, client(trusted), shared(settings(), 64, stopping), None);
+    let connection = Connection::new(theirs, client(trusted), shared(settings(), 1 << 16, stopping), None);
     tokio::spawn(connection.run(false));
     let (read, mut write) = tokio::io::split(ours);
     let mut read = BufReader::new(read);
@@ -146,10 +146,24 @@ fn dialogs() {
 /// A message that memory has no room for waits on disk, and arrives whole; one for which there is never room is put off.
 #[tokio::test(start_paused = true)]
 async fn memory_is_a_budget() {
-    for (free, want) in [(2048, "250 2.6.0 300000 octets"), (1, "250 2.6.0 300000 octets"), (0, "452 4.3.1")] {
+    let whole = "250 2.6.0 300000 octets";
+    // Others hold all room for what arrives; for what is whole; for how long. The reply.
+    let cases = [(false, None, whole), (true, None, whole), (true, Some(30), whole), (true, Some(90), "452 4.3.1")];
+    for (slow_clients, judged, want) in cases {
         let (_stop, stopping) = watch::channel(false);
-        let shared = shared(Settings { max_message: 1 << 20, ..settings() }, 2048, stopping);
-        let hog = Arc::clone(&shared.memory).acquire_many_owned(2048 - free).await.unwrap();
+        let shared = shared(Settings { max_message: 1 << 20, ..settings() }, 4 << 20, stopping);
+        let all = |of: &Arc<tokio::sync::Semaphore>| {
+            let free = u32::try_from(of.available_permits()).unwrap();
+            Arc::clone(of).try_acquire_many_owned(free).unwrap()
+        };
+        let _slow = slow_clients.then(|| all(&shared.memory.arriving));
+        if let Some(seconds) = judged {
+            let hog = all(&shared.memory.whole);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                drop(hog);
+            });
+        }
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         tokio::spawn(Connection::new(theirs, client(false), Arc::clone(&shared), None).run(false));
         let (read, mut write) = tokio::io::split(ours);
@@ -163,12 +177,8 @@ async fn memory_is_a_budget() {
             write.write_all(&line).await.unwrap();
         }
         write.write_all(b".\r\n").await.unwrap();
-        if free == 1 {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            drop(hog);
-        }
         let reply = lines.next_line().await.unwrap().unwrap();
-        assert!(reply.starts_with(want), "{free} KiB free: {reply}");
+        assert!(reply.starts_with(want), "{slow_clients} {judged:?}: {reply}");
     }
 }
 

@@ -7,13 +7,31 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// A message's memory is taken from the budget in steps of this.
-const STEP: usize = 64 * 1024;
 /// A message that has arrived waits this long for memory.
 const MEMORY_WAIT: Duration = Duration::from_secs(60);
+
+/// Memory for mail, of all connections together, in KiB. Slow clients can take up the part for what arrives, and then more goes to disk; they cannot take up the
+/// part for whole messages, which is held no longer than a message is judged.
+#[derive(Clone)]
+pub(super) struct Budget {
+    pub(super) arriving: Arc<Semaphore>,
+    pub(super) whole: Arc<Semaphore>,
+    whole_kib: u32,
+}
+
+impl Budget {
+    /// Of so many octets a quarter is for what arrives.
+    pub(super) fn new(octets: u64) -> Self {
+        let all = kib(octets).min(u32::MAX >> 4);
+        let arriving = all / 4;
+        let whole_kib = (all - arriving).max(1);
+        let semaphore = |kib: u32| Arc::new(Semaphore::new(kib as usize));
+        Self { arriving: semaphore(arriving), whole: semaphore(whole_kib), whole_kib }
+    }
+}
 
 /// A message on its way in.
 pub(super) struct Incoming {
@@ -72,13 +90,14 @@ impl Incoming {
     /// Takes memory from the budget for what has arrived, or moves to disk.
     fn grow<H>(&mut self, shared: &Shared<H>) {
         let Place::Memory(bytes) = &self.place else { return };
-        let held = self.permits.as_ref().map_or(0, |p| p.num_permits() as u64 * 1024);
-        if bytes.len() as u64 <= held {
+        let held = self.permits.as_ref().map_or(0, |permits| permits.num_permits() as u64 * 1024);
+        // What the buffer has taken, not only what it holds.
+        let taken = bytes.capacity() as u64;
+        if taken <= held {
             return;
         }
-        let wanted = kib((bytes.len() as u64 - held).next_multiple_of(STEP as u64));
         let spool = bytes.len() as u64 > shared.settings.limits.spool_above.0;
-        match Arc::clone(&shared.memory).try_acquire_many_owned(wanted) {
+        match Arc::clone(&shared.memory.arriving).try_acquire_many_owned(kib(taken - held)) {
             Ok(more) if !spool => match &mut self.permits {
                 Some(permits) => permits.merge(more),
                 none => *none = Some(more),
@@ -105,12 +124,18 @@ impl Incoming {
             Place::Lost => None,
             Place::Disk(mut file) => {
                 // Judging needs room for what goes out, too.
-                let wanted = kib(self.size.saturating_mul(2)).min(shared.memory_kib);
-                let permits =
-                    timeout(MEMORY_WAIT, Arc::clone(&shared.memory).acquire_many_owned(wanted)).await.ok()?.ok()?;
-                let mut bytes = Vec::with_capacity(usize::try_from(self.size).ok()?);
-                file.rewind().ok()?;
-                file.read_to_end(&mut bytes).ok()?;
+                let wanted = kib(self.size.saturating_mul(2)).min(shared.memory.whole_kib);
+                let permits = timeout(MEMORY_WAIT, Arc::clone(&shared.memory.whole).acquire_many_owned(wanted))
+                    .await
+                    .ok()?
+                    .ok()?;
+                let size = usize::try_from(self.size).ok()?;
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut bytes = Vec::with_capacity(size);
+                    file.rewind()?;
+                    file.read_to_end(&mut bytes).map(|_| bytes)
+                });
+                let bytes = read.await.ok()?.ok()?;
                 Some((bytes.into(), Some(permits)))
             }
         }

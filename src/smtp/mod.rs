@@ -15,6 +15,9 @@ mod incoming;
 pub mod proxy;
 pub mod server;
 pub mod session;
+#[cfg(test)]
+mod sockets;
+mod stream;
 
 use crate::types::{Address, Client, Envelope, Reply};
 use bytes::Bytes;

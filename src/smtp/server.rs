@@ -1,8 +1,10 @@
 //! Accepting connections: how many, from whom, and a graceful end.
 
 use super::Handler;
-use super::connection::{Connection, proxy_header};
+use super::connection::Connection;
+use super::incoming::Budget;
 use super::session::Settings;
+use super::stream::proxy_header;
 use crate::config::ListenerTls;
 use crate::metrics::{Metrics, count};
 use crate::tls::Certificate;
@@ -15,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// What a connection needs of the server.
@@ -23,8 +25,7 @@ pub(super) struct Shared<H> {
     pub(super) handler: Arc<H>,
     pub(super) settings: Arc<Settings>,
     pub(super) metrics: Metrics,
-    pub(super) memory: Arc<Semaphore>,
-    pub(super) memory_kib: u32,
+    pub(super) memory: Budget,
     pub(super) spool: PathBuf,
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -39,6 +40,17 @@ pub struct Socket {
     pub trusted: Vec<Network>,
     /// Whether those begin with a PROXY header.
     pub proxy: bool,
+}
+
+impl Socket {
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(ip))
+    }
+
+    /// Whether this peer begins with a PROXY header.
+    fn behind_balancer(&self, peer: IpAddr) -> bool {
+        self.proxy && self.trusts(peer)
+    }
 }
 
 /// What all listeners share.
@@ -62,25 +74,36 @@ struct Places {
 /// One of them, given back when dropped.
 struct Place {
     places: Arc<Places>,
-    key: u128,
+    /// The client that it counts for, once that is known.
+    key: Option<u128>,
 }
 
 impl Places {
-    fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Place, &'static str> {
-        let key = client_key(ip);
+    fn take(self: &Arc<Self>) -> Result<Place, &'static str> {
         let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, clients) = &mut *guard;
-        let mine = clients.get(&key).copied().unwrap_or(0);
+        let all = &mut guard.0;
         if *all >= self.in_all {
             return Err("too-many");
         }
-        if mine >= self.per_client {
+        *all += 1;
+        self.metrics.connections.set(i64::try_from(*all).unwrap_or(i64::MAX));
+        Ok(Place { places: Arc::clone(self), key: None })
+    }
+}
+
+impl Place {
+    /// Counts it for a client.
+    fn of(mut self, ip: IpAddr) -> Result<Self, &'static str> {
+        let key = client_key(ip);
+        let mut guard = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = guard.1.entry(key).or_default();
+        if *mine >= self.places.per_client {
             return Err("too-many-of-client");
         }
-        *all += 1;
-        clients.insert(key, mine + 1);
-        self.metrics.connections.set(i64::try_from(*all).unwrap_or(i64::MAX));
-        Ok(Place { places: Arc::clone(self), key })
+        *mine += 1;
+        drop(guard);
+        self.key = Some(key);
+        Ok(self)
     }
 }
 
@@ -89,9 +112,11 @@ impl Drop for Place {
         let mut guard = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, clients) = &mut *guard;
         *all = all.saturating_sub(1);
-        match clients.get_mut(&self.key) {
-            Some(mine) if *mine > 1 => *mine -= 1,
-            _ => drop(clients.remove(&self.key)),
+        if let Some(key) = self.key {
+            match clients.get_mut(&key) {
+                Some(mine) if *mine > 1 => *mine -= 1,
+                _ => drop(clients.remove(&key)),
+            }
         }
         self.places.metrics.connections.set(i64::try_from(*all).unwrap_or(i64::MAX));
     }
@@ -114,8 +139,7 @@ impl<H: Handler> Server<H> {
 
     /// Serves until `stopping` says so and the last connection has ended. New connections are told 421 then.
     pub async fn run(self, sockets: Vec<Socket>, stopping: watch::Receiver<bool>) {
-        let memory_kib = u32::try_from(self.settings.limits.memory.0 / 1024).unwrap_or(u32::MAX >> 3).max(1);
-        let memory = Arc::new(Semaphore::new(memory_kib as usize));
+        let memory = Budget::new(self.settings.limits.memory.0);
         let mut listeners = JoinSet::new();
         for socket in sockets {
             let starttls = socket.tls == ListenerTls::Starttls && self.certificate.is_some();
@@ -123,8 +147,7 @@ impl<H: Handler> Server<H> {
                 handler: Arc::clone(&self.handler),
                 settings: Arc::new(Settings { starttls, ..self.settings.clone() }),
                 metrics: self.metrics.clone(),
-                memory: Arc::clone(&memory),
-                memory_kib,
+                memory: memory.clone(),
                 spool: self.spool.clone(),
                 stopping: stopping.clone(),
             });
@@ -132,6 +155,11 @@ impl<H: Handler> Server<H> {
         }
         while listeners.join_next().await.is_some() {}
     }
+}
+
+/// Whether the stop has come.
+pub(super) fn is_stopping(stopping: &watch::Receiver<bool>) -> bool {
+    *stopping.borrow() || stopping.has_changed().is_err()
 }
 
 /// Waits for the stop. The sender lives as long as the server; its end means the same.
@@ -152,19 +180,17 @@ async fn listen<H: Handler>(
         tokio::select! {
             accepted = socket.listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let fate = places.take(peer.ip());
-                    count(&shared.metrics.connections_total, fate.as_ref().err().copied().unwrap_or("served"));
-                    match fate {
+                    let behind = socket.behind_balancer(peer.ip());
+                    match places.take().and_then(|place| if behind { Ok(place) } else { place.of(peer.ip()) }) {
                         Ok(place) => {
-                            let task = serve(stream, peer.ip(), Arc::clone(&socket), Arc::clone(&shared), certificate.clone());
-                            connections.spawn(async move {
-                                task.await;
-                                drop(place);
-                            });
+                            let (socket, shared, certificate) = (Arc::clone(&socket), Arc::clone(&shared), certificate.clone());
+                            connections.spawn(serve(stream, peer.ip(), place, socket, shared, certificate));
                         }
-                        Err(_) => refuse(&stream, Reply::new(421, 4, 5, "Too many connections, try again later")),
+                        Err(word) => turn_away(&stream, word, &shared),
                     }
                 }
+                // The client was gone before it was its turn.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     // Out of descriptors, most likely: serve on, and accept again when some have ended.
                     tracing::warn!(kind = ?error.kind(), "accept failed");
@@ -182,41 +208,58 @@ async fn listen<H: Handler>(
             ended = connections.join_next() => if ended.is_none() { return },
             Ok((stream, _)) = socket.listener.accept() => {
                 count(&shared.metrics.connections_total, "stopping");
-                refuse(&stream, Reply::new(421, 3, 2, "Going down, try again"));
+                refuse(&stream, &Reply::new(421, 3, 2, "Going down, try again"));
             }
         }
     }
 }
 
-/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client.
-fn refuse(stream: &TcpStream, reply: Reply) {
-    let _ = stream.try_write(reply.wire().as_bytes());
+/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client. Straight to the socket: tokio does not know yet that a new
+/// one can be written to, and would drop the line.
+fn refuse(stream: &TcpStream, reply: &Reply) {
+    let _ = socket2::SockRef::from(stream).send(reply.wire().as_bytes());
+}
+
+fn turn_away<H>(stream: &TcpStream, word: &'static str, shared: &Shared<H>) {
+    count(&shared.metrics.connections_total, word);
+    refuse(stream, &Reply::new(421, 4, 5, "Too many connections, try again later"));
 }
 
 async fn serve<H: Handler>(
     mut stream: TcpStream,
     peer: IpAddr,
+    mut place: Place,
     socket: Arc<Socket>,
     shared: Arc<Shared<H>>,
     certificate: Option<Certificate>,
 ) {
     // Replies are small and awaited.
     let _ = stream.set_nodelay(true);
-    let trusted = socket.trusted.iter().any(|network| network.contains(peer));
     let mut ip = peer;
     let mut first = Vec::new();
-    if socket.proxy && trusted {
+    if socket.behind_balancer(peer) {
         let Some((client, rest)) = proxy_header(&mut stream).await else {
             count(&shared.metrics.sessions_cut, "proxy-header");
-            refuse(&stream, Reply::new(421, 5, 2, "No PROXY header"));
+            refuse(&stream, &Reply::new(421, 5, 2, "No PROXY header"));
             let _ = stream.shutdown().await;
             return;
         };
-        ip = client.unwrap_or(ip);
+        // Without a client the balancer speaks for itself: it asks whether we live.
+        if let Some(client) = client {
+            ip = client;
+            place = match place.of(ip) {
+                Ok(place) => place,
+                Err(word) => return turn_away(&stream, word, &shared),
+            };
+        }
         first = rest;
     }
+    count(&shared.metrics.connections_total, "served");
+    // A balancer is trusted to say who its client is. That does not make the client a front MTA.
+    let trusted = socket.trusts(ip);
     let tls = certificate.map(|certificate| certificate.acceptor());
     let client = Client { ip, helo: String::new(), tls: false, trusted, login: None };
     Box::pin(Connection::new(stream, client, shared, tls).with_input(first).run(socket.tls == ListenerTls::Implicit))
         .await;
+    drop(place);
 }

@@ -12,7 +12,8 @@ pub struct Client {
     pub helo: String,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// Whether the *connection* comes from one of the listener's `trusted_networks`, XCLIENT or not.
+    /// Whether the *connection* comes from one of the listener's `trusted_networks`, XCLIENT or not; behind a balancer's PROXY header, whether the client that it
+    /// names does.
     pub trusted: bool,
     /// The login of a submission session (issue 3 of 4), if it authenticated.
     pub login: Option<String>,
