@@ -296,16 +296,17 @@ async fn jobs_that_can_wait() {
     let (dir, metrics) = (tempfile::tempdir().unwrap(), Metrics::default());
     let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, metrics.clone()).unwrap();
     let record = |id: i64| move |c: &Change<'_>| c.record(MessageId(id), NOW, "x", "");
-    let (first, second) = tokio::join!(store.write_with_others(record(1)), store.write(record(2)));
-    assert!(first.is_ok() && second.is_ok());
-    let text = metrics.text();
-    assert!(
-        text.contains("marketrelay_commit_jobs_sum 2.0") && text.contains("marketrelay_commit_jobs_count 1"),
-        "{text}"
-    );
+    // A busy machine may come between the two; it does not do so every time.
+    for _ in 0..20 {
+        let (first, second) = tokio::join!(store.write_with_others(record(1)), store.write(record(2)));
+        assert!(first.is_ok() && second.is_ok());
+    }
+    let (text, name) = (metrics.text(), "marketrelay_commit_jobs_count ");
+    let commits = text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u32>().unwrap();
+    assert!((20..40).contains(&commits), "{commits} commits of 40 jobs");
     store.write_with_others(record(3)).await.unwrap();
     let kept = |id| store.read(|v| v.events(MessageId(id))).unwrap().len();
-    assert_eq!((kept(1), kept(2), kept(3)), (1, 1, 1));
+    assert_eq!((kept(1), kept(2), kept(3)), (20, 20, 1));
 }
 
 /// Rows as an earlier release wrote them, brought up to date. A new migration adds its rows here.
