@@ -58,6 +58,25 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, passed: &mut Vec
     }
 }
 
+/// `text` with the footer under it.
+pub(super) fn with_footer(text: &str, html: bool, footer: &str) -> String {
+    if html { html_footer(text, footer) } else { text_footer(text, footer) }
+}
+
+fn text_footer(text: &str, footer: &str) -> String {
+    let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
+    format!("{text}{gap}{}\r\n", footer.trim_end().replace('\n', "\r\n"))
+}
+
+fn html_footer(html: &str, footer: &str) -> String {
+    let lower = html.to_ascii_lowercase();
+    let at = lower.rfind("</body").or_else(|| lower.rfind("</html")).unwrap_or(html.len());
+    let escaped =
+        footer.trim_end().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\n', "<br>\r\n");
+    let (before, after) = html.split_at(at);
+    format!("{before}<div style=\"color:#777;font-size:small\"><br>{escaped}</div>\r\n{after}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
+use super::contents;
 use super::metadata::Why;
 use super::mime::Part;
 use super::scrub::{Replacement, scrub, scrubbed};
@@ -244,7 +245,7 @@ impl Writer<'_> {
         let bytes = part.decoded();
         let text = decode_charset(&bytes, charset);
         let attached = part.disposition.value == "attachment";
-        let mut changed = super::contents::text(&text, &part.kind.value, self.order)?;
+        let mut changed = contents::text(&text, &part.kind.value, self.order)?;
         if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
         }
@@ -260,7 +261,7 @@ impl Writer<'_> {
         };
         if let Some(footer) = footer {
             let whole = changed.as_deref().unwrap_or(&text);
-            changed = Some(if html { html_footer(whole, footer) } else { text_footer(whole, footer) });
+            changed = Some(contents::with_footer(whole, html, footer));
         }
         let mut kind = safe_kind(&part.kind.value, "text/plain");
         let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
@@ -300,7 +301,7 @@ impl Writer<'_> {
         self.content_id_field(part);
         self.line("Content-Transfer-Encoding", "base64");
         self.out.extend_from_slice(b"\r\n");
-        let cleaned = super::contents::file(part.decoded(), self.order, &mut self.passed);
+        let cleaned = contents::file(part.decoded(), self.order, &mut self.passed);
         let encoded = encode_base64(&cleaned);
         self.out.extend_from_slice(&encoded);
     }
@@ -361,7 +362,7 @@ impl Writer<'_> {
 
     /// The body in the plainest encoding that is safe on the way.
     fn body(&mut self, body: Vec<u8>, multibyte: bool) {
-        let body = crlf(body);
+        let body = if multibyte { body } else { crlf(body) };
         let longest = body.split(|b| *b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
         let plain = body.iter().all(|b| matches!(b, b'\t' | b'\r' | b'\n' | 0x1b | b' '..=b'~'));
         if plain && longest < LINE {
@@ -436,20 +437,6 @@ fn crlf(body: Vec<u8>) -> Vec<u8> {
         }
     }
     out
-}
-
-fn text_footer(text: &str, footer: &str) -> String {
-    let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
-    format!("{text}{gap}{}\r\n", footer.trim_end().replace('\n', "\r\n"))
-}
-
-fn html_footer(html: &str, footer: &str) -> String {
-    let lower = html.to_ascii_lowercase();
-    let at = lower.rfind("</body").or_else(|| lower.rfind("</html")).unwrap_or(html.len());
-    let escaped =
-        footer.trim_end().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\n', "<br>\r\n");
-    let (before, after) = html.split_at(at);
-    format!("{before}<div style=\"color:#777;font-size:small\"><br>{escaped}</div>\r\n{after}")
 }
 
 /// The moment that a Date field names, if it is a sensible one.

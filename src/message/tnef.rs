@@ -121,7 +121,7 @@ fn ansi(bytes: &[u8], charset: &str) -> String {
 
 /// A property's string: UTF-16 if every other octet of its start is zero, else in the file's charset.
 fn string(bytes: &[u8], charset: &str) -> String {
-    if bytes.len() % 2 == 0 && bytes.ends_with(&[0, 0]) {
+    if bytes.len().is_multiple_of(2) && bytes.ends_with(&[0, 0]) {
         let units: Vec<u16> =
             bytes.chunks_exact(2).filter_map(|unit| unit.try_into().ok().map(u16::from_le_bytes)).collect();
         return String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned();
