@@ -3,7 +3,7 @@
 use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
-use super::{calendar, html, pgp, vcard};
+use super::{calendar, html, pgp, uuencode, vcard};
 use std::borrow::Cow;
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
@@ -21,8 +21,13 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<S
     if stripped.encrypted {
         return Err(Unclean::Encrypted);
     }
-    let scrubbed = scrub(stripped.text.as_deref().unwrap_or(text), false, order.replacements);
-    Ok(scrubbed.or(stripped.text))
+    let files =
+        uuencode::clean(stripped.text.as_deref().unwrap_or(text), |file| match metadata::clean(file, order.metadata) {
+            Cleaned::Changed(cleaned) => Some(cleaned),
+            _ => None,
+        });
+    let cleaned = files.or(stripped.text);
+    Ok(scrub(cleaned.as_deref().unwrap_or(text), false, order.replacements).or(cleaned))
 }
 
 fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String> {

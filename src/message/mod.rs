@@ -22,6 +22,7 @@ pub mod scrub;
 pub mod sign;
 pub mod text;
 pub mod tnef;
+pub mod uuencode;
 pub mod vcard;
 
 pub use inspect::{Inspection, Malformed, inspect};
