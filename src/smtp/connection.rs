@@ -146,6 +146,7 @@ where
         }
         // The message, if there was one, is of no more use.
         self.input = Vec::new();
+        self.shared.metrics.memory.set(self.shared.memory.used());
         let _ = timeout(LAST_WORDS, self.stream.shutdown()).await;
         if linger {
             let _ = timeout(LAST_WORDS, self.stream.drain()).await;
@@ -358,6 +359,7 @@ where
             // If it is taken all the same, later, the author sends it twice: better than a message that nobody has.
             () = patience(&mut self.stopping, JUDGING) => Reply::new(451, 4, 5, "Took too long, try again later"),
         };
+        self.shared.metrics.memory.set(self.shared.memory.used());
         self.shared.metrics.accept_seconds.observe(arrived.elapsed().as_secs_f64());
         Ok(self.session.data_reply(reply))
     }

@@ -179,6 +179,8 @@ async fn memory_is_a_budget() {
         write.write_all(b".\r\n").await.unwrap();
         let reply = lines.next_line().await.unwrap().unwrap();
         assert!(reply.starts_with(want), "{slow_clients} {judged:?}: {reply}");
+        let used = shared.metrics.memory.get();
+        assert_eq!(used > 0, slow_clients, "{used}: all is given back that others do not hold");
     }
 }
 

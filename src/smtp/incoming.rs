@@ -19,6 +19,7 @@ const MEMORY_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Budget {
     pub(super) arriving: Arc<Semaphore>,
     pub(super) whole: Arc<Semaphore>,
+    arriving_kib: u32,
     whole_kib: u32,
 }
 
@@ -29,7 +30,14 @@ impl Budget {
         let arriving = all / 4;
         let whole_kib = (all - arriving).max(1);
         let semaphore = |kib: u32| Arc::new(Semaphore::new(kib as usize));
-        Self { arriving: semaphore(arriving), whole: semaphore(whole_kib), whole_kib }
+        Self { arriving: semaphore(arriving), whole: semaphore(whole_kib), arriving_kib: arriving, whole_kib }
+    }
+
+    /// Octets in use now.
+    pub(super) fn used(&self) -> i64 {
+        let all = self.arriving_kib as usize + self.whole_kib as usize;
+        let free = self.arriving.available_permits() + self.whole.available_permits();
+        i64::try_from(all.saturating_sub(free)).unwrap_or(i64::MAX).saturating_mul(1024)
     }
 }
 
@@ -98,10 +106,13 @@ impl Incoming {
         }
         let spool = bytes.len() as u64 > shared.settings.limits.spool_above.0;
         match Arc::clone(&shared.memory.arriving).try_acquire_many_owned(kib(taken - held)) {
-            Ok(more) if !spool => match &mut self.permits {
-                Some(permits) => permits.merge(more),
-                none => *none = Some(more),
-            },
+            Ok(more) if !spool => {
+                match &mut self.permits {
+                    Some(permits) => permits.merge(more),
+                    none => *none = Some(more),
+                }
+                shared.metrics.memory.set(shared.memory.used());
+            }
             _ => {
                 let file =
                     tempfile::tempfile_in(&shared.spool).and_then(|mut file| file.write_all(bytes).map(|()| file));
@@ -129,6 +140,7 @@ impl Incoming {
                     .await
                     .ok()?
                     .ok()?;
+                shared.metrics.memory.set(shared.memory.used());
                 let size = usize::try_from(self.size).ok()?;
                 let read = tokio::task::spawn_blocking(move || {
                     let mut bytes = Vec::with_capacity(size);
