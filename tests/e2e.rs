@@ -362,6 +362,100 @@ fn real_mail_programs_answer() {
     relay.stop();
 }
 
+/// One line sent, one reply line read.
+fn talk(stream: &mut std::net::TcpStream, line: &str) -> String {
+    use std::io::{Read, Write};
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    let mut byte = [0];
+    while !reply.ends_with(b"\n") && stream.read(&mut byte).unwrap() == 1 {
+        reply.push(byte[0]);
+    }
+    String::from_utf8(reply).unwrap()
+}
+
+#[test]
+fn the_server_on_the_wire() {
+    let mut sink = Sink::start();
+    let place = Place::new(
+        sink.port,
+        "[limits]\nconnections_per_client = 3\n[[listener]]\naddress = \"127.0.0.1:0\"\ntrusted_networks = [\"127.0.0.1\"]\nproxy_protocol = true\n",
+    );
+    let relay = place.serve();
+    let (buyer_alias, _) = place.register();
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", relay.port)).unwrap();
+    // A trusted balancer begins with a PROXY header; without one there is no session.
+    assert!(talk(&mut connect(), "EHLO x\r\n").starts_with("421"));
+    let mut one = connect();
+    assert!(talk(&mut one, "PROXY TCP4 198.51.100.7 127.0.0.1 4000 25\r\n").starts_with("220"));
+    let mut two = connect();
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+    assert!(talk(&mut two, std::str::from_utf8(header).unwrap()).starts_with("220"));
+    let mut three = connect();
+    assert!(talk(&mut three, "PROXY UNKNOWN\r\n").starts_with("220"));
+    assert!(talk(&mut connect(), "").starts_with("421 4.4.5"), "one too many of one client");
+    // A stop: idle sessions end, new ones are told, the open transaction is taken.
+    for (line, code) in [
+        ("HELO x\r\n".to_owned(), "250"),
+        (format!("MAIL FROM:<{SELLER}>\r\n"), "250"),
+        (format!("RCPT TO:<{buyer_alias}>\r\n"), "250"),
+        ("DATA\r\n".to_owned(), "354"),
+    ] {
+        assert!(talk(&mut one, &line).starts_with(code), "{line}");
+    }
+    relay.signal("-TERM");
+    assert!(talk(&mut two, "").starts_with("421 4.3.2"));
+    assert!(talk(&mut connect(), "").starts_with("421 4.3.2"));
+    let message = format!("From: {SELLER}\r\nSubject: last words\r\n\r\nx\r\n.\r\n");
+    assert!(talk(&mut one, &message).starts_with("250 2.6.0"));
+    assert_eq!(sink.next(BUYER).header("Subject").unwrap(), "last words");
+    relay.stop();
+}
+
+#[test]
+fn outgoing_mail_is_signed() {
+    let mut sink = Sink::start();
+    let place = Place::new(sink.port, "");
+    let mut records = String::new();
+    let mut tables = String::new();
+    for kind in ["rsa", "ed25519"] {
+        let key = place.dir.path().join(format!("{kind}.pem"));
+        let made = place.cli(&[
+            "dkim",
+            "generate",
+            "--selector",
+            kind,
+            "--algorithm",
+            kind,
+            "--output",
+            key.to_str().unwrap(),
+        ]);
+        records.push_str(&format!("{}\n{}\n", made["name"].as_str().unwrap(), made["record"].as_str().unwrap()));
+        tables
+            .push_str(&format!("[[dkim]]\nmarketplace = \"jp\"\nselector = \"{kind}\"\nkey = \"{}\"\n", key.display()));
+    }
+    let config = std::fs::read_to_string(&place.config).unwrap();
+    std::fs::write(&place.config, config + &tables).unwrap();
+    let relay = place.serve();
+    let (buyer_alias, _) = place.register();
+    let message = place.dir.path().join("out.eml");
+    let dns = place.dir.path().join("records");
+    std::fs::write(&dns, records).unwrap();
+    for body in ["hello", "trailing white space \n \t\n\n \n", "..dots\n.\n", "\n\n"] {
+        assert!(swaks(relay.port, SELLER, &buyer_alias, &["--header", "Subject: signed", "--body", body]).0);
+        let wire = sink.next(BUYER);
+        std::fs::write(&message, wire.message.replace("\r\n..", "\r\n.")).unwrap();
+        let script = "import sys, dkim\nlines = open(sys.argv[2]).read().split('\\n')\nzone = dict(zip(lines[::2], lines[1::2]))\n\
+            find = lambda name, timeout=5: zone.get(name.decode().rstrip('.'), '').encode()\n\
+            d = dkim.DKIM(open(sys.argv[1], 'rb').read())\nprint(d.verify(0, dnsfunc=find), d.verify(1, dnsfunc=find))\n";
+        let output = run("/usr/bin/python3", &["-c", script, message.to_str().unwrap(), dns.to_str().unwrap()], "");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.trim(), "True True", "{body:?}: {said}\n{}", wire.message);
+    }
+    relay.stop();
+}
+
 /// A Postfix of our own: `more` is added to its configuration. Returns its port and the directory to stop it with.
 struct Postfix {
     dir: tempfile::TempDir,

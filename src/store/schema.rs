@@ -99,6 +99,7 @@ CREATE TABLE message (
 ) STRICT;
 CREATE INDEX message_pair ON message (pair, id);
 CREATE INDEX message_body ON message (body);
+CREATE INDEX message_unanswered ON message (pair) WHERE needs_response = 1;
 
 -- A party's own Message-ID, by hash, to the message that had it.
 CREATE TABLE mid (
