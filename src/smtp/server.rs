@@ -214,10 +214,9 @@ async fn listen<H: Handler>(
     }
 }
 
-/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client. Straight to the socket: tokio does not know yet that a new
-/// one can be written to, and would drop the line.
+/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client.
 fn refuse(stream: &TcpStream, reply: &Reply) {
-    let _ = socket2::SockRef::from(stream).send(reply.wire().as_bytes());
+    let _ = stream.try_write(reply.wire().as_bytes());
 }
 
 fn turn_away<H>(stream: &TcpStream, word: &'static str, shared: &Shared<H>) {
