@@ -380,7 +380,7 @@ fn the_server_on_the_wire() {
     let mut sink = Sink::start();
     let place = Place::new(
         sink.port,
-        "[limits]\nconnections_per_client = 3\n[[listener]]\naddress = \"127.0.0.1:0\"\ntrusted_networks = [\"127.0.0.1\"]\nproxy_protocol = true\n",
+        "[limits]\nconnections_per_client = 2\n[[listener]]\naddress = \"127.0.0.1:0\"\ntrusted_networks = [\"127.0.0.1\"]\nproxy_protocol = true\n",
     );
     let relay = place.serve();
     let (buyer_alias, _) = place.register();
@@ -393,8 +393,12 @@ fn the_server_on_the_wire() {
     let header = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
     assert!(talk(&mut two, std::str::from_utf8(header).unwrap()).starts_with("220"));
     let mut three = connect();
-    assert!(talk(&mut three, "PROXY UNKNOWN\r\n").starts_with("220"));
-    assert!(talk(&mut connect(), "").starts_with("421 4.4.5"), "one too many of one client");
+    assert!(talk(&mut three, "PROXY TCP4 198.51.100.7 127.0.0.1 4001 25\r\n").starts_with("220"));
+    let mut many = connect();
+    assert!(
+        talk(&mut many, "PROXY TCP4 198.51.100.7 127.0.0.1 4002 25\r\n").starts_with("421 4.4.5"),
+        "one too many of one client"
+    );
     // A stop: idle sessions end, new ones are told, the open transaction is taken.
     for (line, code) in [
         ("HELO x\r\n".to_owned(), "250"),

@@ -1,9 +1,11 @@
 //! Which cleaner a part's content gets: by what it says it is, and by how it begins. The cleaners are files of their own.
 
+use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
-use super::scrub::scrub;
-use super::{calendar, html, pgp, uuencode, vcard};
+use super::scrub::{scrub, scrubbed};
+use super::text::encode_name;
+use super::{author, calendar, html, pgp, uuencode, vcard};
 use std::borrow::Cow;
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
@@ -11,6 +13,35 @@ use std::borrow::Cow;
 /// # Errors
 /// [`Unclean::Encrypted`]: there is an encrypted message in it.
 pub(super) fn text(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<String>, Unclean> {
+    if kind.starts_with("message/") {
+        return Ok(Some(report(text)));
+    }
+    let cleaned = addresses(text, kind, order)?;
+    Ok(own_name(cleaned.as_deref().unwrap_or(text), order).or(cleaned))
+}
+
+/// Fields of a delivery report or receipt that tell nobody's name, host or program (RFC 3464, RFC 8098).
+const REPORTED: &[&str] = &["action", "status", "disposition"];
+
+fn report(text: &str) -> String {
+    let told = |line: &&str| {
+        line.split_once(':').is_some_and(|(name, _)| REPORTED.contains(&name.trim().to_ascii_lowercase().as_str()))
+    };
+    text.lines().filter(told).map(|line| format!("{}\r\n", line.trim_end())).collect()
+}
+
+/// Quoted header lines carry the author's own display name before the address: the name that the receiver knows takes its place.
+fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
+    let name =
+        order.author_name.filter(|name| name.chars().count() > 2 && *name != order.from.0 && text.contains(name))?;
+    let mut out = text.to_owned();
+    for before_address in ["\" <", " <", "&quot; &lt;", " &lt;", "\" &lt;", "</b> &lt;", " [mailto:", "\" [mailto:"] {
+        out = out.replace(&format!("{name}{before_address}"), &format!("{}{before_address}", order.from.0));
+    }
+    (out != text).then_some(out)
+}
+
+fn addresses(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<String>, Unclean> {
     if kind == "text/html" {
         return Ok(html::clean(text, order.replacements));
     }
@@ -63,6 +94,30 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, passed: &mut Vec
     }
 }
 
+/// Who wrote a message inside the message. Somebody else keeps name and address; a party is its alias without a name; what does not read is left out.
+pub(super) fn nested_from(text: &str, order: &Order<'_>) -> Option<String> {
+    let clean = scrub(text, false, order.replacements);
+    let field = Field { name: "From", value: clean.as_deref().unwrap_or(text).as_bytes() };
+    let author = author::read(&[field]).ok()?;
+    let address = author.address.expose();
+    Some(match author.name.filter(|_| clean.is_none()) {
+        Some(name) => format!("{}\r\n <{address}>", encode_name(&name, 6)),
+        None => address.to_owned(),
+    })
+}
+
+/// A file's name. Before its ending an address may stand that the ending would hide.
+pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
+    let ending = |(_, ending): &(&str, &str)| ending.len() <= 5 && ending.chars().all(char::is_alphanumeric);
+    match name.rsplit_once('.').filter(ending) {
+        Some((stem, ending)) => {
+            let whole = format!("{}.{ending}", scrubbed(stem, order.replacements));
+            scrubbed(&whole, order.replacements).into_owned()
+        }
+        None => scrubbed(name, order.replacements).into_owned(),
+    }
+}
+
 /// `text` with the footer under it.
 pub(super) fn with_footer(text: &str, html: bool, footer: &str) -> String {
     if html { html_footer(text, footer) } else { text_footer(text, footer) }
@@ -99,6 +154,7 @@ mod tests {
             received: Time(1_780_000_000_000),
             id: "0".to_owned(),
             from: ("Sato", &author),
+            author_name: None,
             to: &receiver,
             message_id: "1@m.test".to_owned(),
             in_reply_to: Vec::new(),

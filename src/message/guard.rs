@@ -43,7 +43,9 @@ pub fn check(message: &[u8], secrets: &[AddressKey]) -> Result<(), Place> {
     if found(message, &secrets) {
         return Err(Place::Wire);
     }
-    let parsed = MessageParser::new().parse(message).ok_or(Place::Unreadable)?;
+    // A parser that panics has read nothing: what cannot be checked does not go out.
+    let parsed = std::panic::catch_unwind(|| MessageParser::new().parse(message));
+    let parsed = parsed.ok().flatten().ok_or(Place::Unreadable)?;
     walk(&parsed, &secrets)
 }
 
@@ -53,8 +55,10 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
             let raw = message.raw_message.get(header.offset_start as usize..header.offset_end as usize).unwrap_or(&[]);
             let decoded = super::text::decode_words(&String::from_utf8_lossy(raw).replace(['\r', '\n'], ""));
             let parameters = super::mime::parametrised(&decoded);
-            let mut values = parameters.parameters.iter().map(|(_, value)| value.as_bytes());
-            if found(decoded.as_bytes(), secrets) || values.any(|value| found(value, secrets)) {
+            // The ending of a file's name would hide an address before it.
+            let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found(stem.as_bytes(), secrets));
+            let mut values = parameters.parameters.iter().map(|(_, value)| value.as_str());
+            if found(decoded.as_bytes(), secrets) || values.any(|v| found(v.as_bytes(), secrets) || stem(v)) {
                 return Err(Place::Header);
             }
         }

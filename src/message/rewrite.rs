@@ -6,7 +6,7 @@
 use super::contents;
 use super::metadata::Why;
 use super::mime::Part;
-use super::scrub::{Replacement, scrub, scrubbed};
+use super::scrub::{Replacement, scrubbed};
 use super::text::{
     decode_charset, decode_words, encode_base64, encode_name, encode_qp, encode_unstructured, parameter,
 };
@@ -27,6 +27,8 @@ pub struct Order<'a> {
     pub id: String,
     /// The author's name as the receiver sees it, and the alias that stands for the author.
     pub from: (&'a str, &'a Alias),
+    /// The name that the author's own program writes; it must not be seen where headers are quoted.
+    pub author_name: Option<&'a str>,
     /// The alias that stands for the receiver.
     pub to: &'a Alias,
     /// Its new Message-ID.
@@ -228,11 +230,8 @@ impl Writer<'_> {
         self.line("Content-Type", "message/rfc822");
         self.disposition(part);
         self.out.extend_from_slice(b"\r\n");
-        if let Some(from) = inner.field("From") {
-            // Somebody else's words keep their name; a party's name and address do not show.
-            let from = decode_words(&from.text());
-            let from = if scrub(&from, false, self.order.replacements).is_some() { String::new() } else { from };
-            self.line("From", &encode_name(&from, 6));
+        if let Some(from) = inner.field("From").and_then(|from| contents::nested_from(&from.text(), self.order)) {
+            self.line("From", &from);
         }
         self.common_header(&inner);
         self.line("MIME-Version", "1.0");
@@ -294,7 +293,7 @@ impl Writer<'_> {
     fn file(&mut self, part: &Part<'_>) {
         let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
         if let Some(name) = part.file_name() {
-            parameter(&mut kind, "name", &scrubbed(name, self.order.replacements));
+            parameter(&mut kind, "name", &contents::file_name(name, self.order));
         }
         self.line("Content-Type", &kind);
         self.disposition(part);
@@ -323,7 +322,7 @@ impl Writer<'_> {
         };
         let mut disposition = value.to_owned();
         if let Some(name) = part.file_name() {
-            parameter(&mut disposition, "filename", &scrubbed(name, self.order.replacements));
+            parameter(&mut disposition, "filename", &contents::file_name(name, self.order));
         }
         self.line("Content-Disposition", &disposition);
     }

@@ -53,6 +53,7 @@ impl Relay {
             received,
             id: letter.id.to_string(),
             from: (&pair.party(from).name, pair.alias(from)),
+            author_name: inspection.author.as_ref().ok().and_then(|author| author.name.as_deref()),
             to: pair.alias(to),
             message_id: self.message_id(letter.id, &letter.shop.domain),
             in_reply_to,

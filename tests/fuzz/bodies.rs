@@ -84,6 +84,7 @@ pub fn rewriter(data: &[u8]) {
         received: Time(1_800_000_000_000),
         id: "0s9wk4v7qf3fz".to_owned(),
         from: ("Sato Shop", &alias),
+        author_name: None,
         to: &alias,
         message_id: "token@m.test".to_owned(),
         in_reply_to: Vec::new(),
