@@ -13,7 +13,8 @@
 //! 5 wire      smtp/      command, session (no I/O), data, connection, incoming, server; client; proxy.   tls.rs
 //! 4 facts     store/     all SQL: schema, writer, parties, pairs, orders, messages, queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a front found)   dns.rs (a trait; hickory; zones for tests)
-//! 3 message   message/   bytes in, bytes out: headers, text, mime, author, inspect, scrub, rewrite, guard, bounce, html, sign
+//! 3 message   message/   bytes in, bytes out: headers, text, mime, author, inspect, scrub, rewrite, guard, bounce, sign; contents and its
+//!                        cleaners: html, calendar, vcard, pgp, tnef, uuencode, metadata
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out; retry and failure classes
 //! 1 settings  config/    structs with defaults, load, check (every problem with its remedy).   metrics.rs
