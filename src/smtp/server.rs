@@ -178,6 +178,10 @@ async fn listen<H: Handler>(
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            // The stop comes first: who connects after it is told so below.
+            biased;
+            () = stopped(&mut stopping) => break,
+            Some(_) = connections.join_next() => {}
             accepted = socket.listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let behind = socket.behind_balancer(peer.ip());
@@ -197,8 +201,6 @@ async fn listen<H: Handler>(
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
-            () = stopped(&mut stopping) => break,
         }
     }
     // Those that still come hear why; those that are served may finish.
@@ -214,9 +216,10 @@ async fn listen<H: Handler>(
     }
 }
 
-/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client.
+/// Says why there is no service. The line fits any socket buffer, so nothing waits for the client. Written past tokio, which does not know yet that a
+/// socket just accepted can be written to.
 fn refuse(stream: &TcpStream, reply: &Reply) {
-    let _ = stream.try_write(reply.wire().as_bytes());
+    let _ = socket2::SockRef::from(stream).send(reply.wire().as_bytes());
 }
 
 fn turn_away<H>(stream: &TcpStream, word: &'static str, shared: &Shared<H>) {
