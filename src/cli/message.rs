@@ -2,7 +2,7 @@
 
 use super::party::find;
 use super::{Context, Failure, Outcome};
-use crate::store::queue::{Item, ItemId};
+use crate::store::queue::ItemId;
 use crate::store::{Filter, MessageRow, Open, Store};
 use crate::types::{ExternalId, MessageId, Role};
 use clap::{Args, Subcommand};
@@ -58,7 +58,7 @@ impl Command {
                 let head = ["id", "received", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
                 context.out.table(&rows, &head, cells, "There are no such messages.")
             }
-            Self::Show { id } => show(context, &store, id),
+            Self::Show { id } => super::walk::show(context, &store, id),
             Self::Export { which, output } => export(context, &store, &which, output),
         }
     }
@@ -97,38 +97,6 @@ fn cells(row: &MessageRow) -> Vec<String> {
         fate,
         subject,
     ]
-}
-
-fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
-    let found = store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?)))?;
-    let (Some(row), events, waiting) = found else { return Err(Failure::NotFound(format!("no message {id}"))) };
-    let mut text = format!(
-        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
-        row.id,
-        row.received,
-        row.size,
-        row.author,
-        if row.automatic { " (automatic)" } else { "" },
-        row.buyer.as_deref().unwrap_or("-"),
-        row.seller.as_deref().unwrap_or("-"),
-        row.thread,
-        if row.thread == row.id { " (began it)" } else { "" },
-        row.subject,
-        row.verdict,
-        row.reason,
-        row.fate,
-    );
-    if row.needs_response {
-        text.push_str("\n  waits for the seller's response");
-    }
-    for event in &events {
-        text.push_str(&format!("\n  {}  {} {}", event.at, event.what, event.detail));
-    }
-    for item in &waiting {
-        text.push_str(&format!("\n  {}  in the queue: {}", item.due.rfc3339(), super::queue::state(item)));
-    }
-    let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
-    context.out.done(&json!({ "message": row, "events": events, "queue": items }), &text)
 }
 
 /// mboxrd: every line that begins with `From `, behind any number of `>`, gets one more.

@@ -13,10 +13,12 @@ mod message;
 mod order;
 mod output;
 mod party;
+mod policy;
 mod queue;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;
@@ -89,6 +91,9 @@ enum Command {
     /// How much a seller may send
     #[command(subcommand)]
     Quota(quota::Command),
+    /// What the rules say of a message
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Keys that sign outgoing mail
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -248,6 +253,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Message(command) => command.run(context),
         Command::Queue(command) => command.run(context),
         Command::Quota(command) => command.run(context),
+        Command::Policy(command) => command.run(context),
         Command::Dkim(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Backup { file } => backup(context, &file),

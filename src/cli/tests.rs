@@ -89,6 +89,9 @@ fn statuses_and_words() {
         ("alias get --buyer b1 --seller s1 --marketplace jp", 0, "@m.test", ""),
         ("alias show nobody@m.test", 4, "", "no such alias"),
         ("message list", 0, "There are no such messages.", ""),
+        ("policy explain --from a@b.test --to c@m.test /nowhere.eml", 1, "", "cannot read"),
+        ("policy explain --from nobody --to c@m.test /dev/null", 1, "", "--from"),
+        ("policy explain --from a@b.test --to c@m.test /dev/null", 0, "550 5.1.1", ""),
         ("queue list", 0, "The queue is empty.", ""),
         ("queue show 1", 4, "", "no item 1"),
         ("queue retry", 0, "0 item(s)", ""),
@@ -145,6 +148,40 @@ fn documents() {
     let (status, out, _) = world.run("check --json");
     let document: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((status, document["problems"][0]["place"].as_str()), (3, Some("colour")));
+}
+
+#[test]
+fn what_the_rules_say_of_a_message() {
+    let world = World::new();
+    let config = world.dir.path().join("c.toml");
+    let text = std::fs::read_to_string(&config).unwrap() + "[authentication]\nmode = 'none'\n";
+    std::fs::write(&config, text).unwrap();
+    world.json("seller set s1 --name S --email s@shop.test --marketplace jp");
+    world.json("buyer set b1 --name B --email b@home.test --marketplace jp");
+    let aliases = world.json("alias get --buyer b1 --seller s1 --marketplace jp");
+    let (buyer, seller) = (aliases["buyer_alias"].as_str().unwrap(), aliases["seller_alias"].as_str().unwrap());
+    let file = world.dir.path().join("m.eml");
+    let explain = |from: &str, to: &str, text: &str| {
+        std::fs::write(&file, text).unwrap();
+        world.json(&format!("policy explain --from {from} --to {to} {}", file.display()))
+    };
+    let told = explain("s@shop.test", buyer, "From: s@shop.test\nSubject: x\n\nx\n");
+    assert_eq!((&told["verdict"], &told["reason"]), (&"relay".into(), &"relayed".into()), "{told}");
+    assert_eq!(told["facts"]["quota"], "0/600");
+    assert_eq!(told["rules"].as_array().unwrap().len(), 6);
+    assert_eq!(told["rules"][5]["decides"], true);
+    world.json("buyer opt-out b1 --marketplace jp");
+    let told = explain("s@shop.test", buyer, "From: s@shop.test\nSubject: x\n\nx\n");
+    assert_eq!((&told["verdict"], &told["auto_reply"]), (&"block".into(), &true.into()), "{told}");
+    world.json("seller suspend s1 --marketplace jp");
+    let told = explain("s@shop.test", buyer, "From: s@shop.test\nX-Marketrelay-Loop: m.test\n\nx\n");
+    // The first that decides is the verdict; the others are told too.
+    let answers: Vec<&str> = told["rules"].as_array().unwrap().iter().map(|r| r["answer"].as_str().unwrap()).collect();
+    assert_eq!(told["reason"], "loop");
+    assert!(answers[0].contains("loop") && answers[1].contains("suspended") && answers[2] == "pass", "{answers:?}");
+    let told = explain("'<>'", seller, "From: mallory@evil.test\n\nx\n");
+    assert!(told["reply"].as_str().unwrap().starts_with("550 5.7.1") && told["reason"] == "stranger", "{told}");
+    assert_eq!(world.json("message list"), Value::Array(Vec::new()), "nothing was written");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod author;
 pub mod automatic;
 pub mod content;
+mod facts;
 pub mod failure;
 pub mod opt_out;
 pub mod quota;
@@ -111,16 +112,54 @@ impl Decision {
     }
 }
 
+/// What one rule says of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The rule, by its name in the history.
+    pub rule: &'static str,
+    /// What it decides; `None`: nothing speaks against the message here.
+    pub decision: Option<Decision>,
+}
+
+/// A rule: its name, and the question.
+type Rule = (&'static str, fn(&Facts<'_>) -> Option<Decision>);
+
+/// The rules in the specification's order. Each answers only with what it refuses.
+const RULES: [Rule; 5] = [
+    ("loop", loops),
+    ("author", author::rule),
+    ("content", content::rule),
+    ("automatic", automatic::rule),
+    ("quota", quota::rule),
+];
+
+/// The last rule, which also says why it lets through.
+const LAST: &str = "opt-out";
+
+/// Names of all rules, in order.
+pub fn rule_names() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|(name, _)| *name).chain([LAST])
+}
+
+/// What every rule says, in order: the first that decides is the verdict; the others are told for whoever asks why.
+#[must_use]
+pub fn every_answer(facts: &Facts<'_>) -> Vec<Answer> {
+    let ask = |(rule, ask): &Rule| Answer { rule, decision: ask(facts) };
+    let last = || Answer { rule: LAST, decision: Some(opt_out::rule(facts)) };
+    RULES.iter().map(ask).chain(std::iter::once_with(last)).collect()
+}
+
 /// The verdict on one message to one recipient: the first rule that applies.
 #[must_use]
 pub fn decide(facts: &Facts<'_>) -> Decision {
-    // The order is the specification's. A rule answers only with what it refuses; the last one also says why it lets through.
-    loops(facts)
-        .or_else(|| author::rule(facts))
-        .or_else(|| content::rule(facts))
-        .or_else(|| automatic::rule(facts))
-        .or_else(|| quota::rule(facts))
-        .unwrap_or_else(|| opt_out::rule(facts))
+    decide_by(facts).1
+}
+
+/// The verdict, and the name of the rule that gave it.
+#[must_use]
+pub fn decide_by(facts: &Facts<'_>) -> (&'static str, Decision) {
+    let first = RULES.iter().find_map(|(name, rule)| rule(facts).map(|decision| (*name, decision)));
+    first.unwrap_or_else(|| (LAST, opt_out::rule(facts)))
 }
 
 /// Rule 1: the relay's own mark, or too many `Received`.

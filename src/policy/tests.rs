@@ -252,6 +252,12 @@ proptest! {
         if decision.counts() {
             prop_assert!(lets_in, "what is refused uses nothing up");
         }
+        let told = every_answer(&facts);
+        let first = told.iter().find_map(|answer| answer.decision.clone());
+        prop_assert_eq!(first.as_ref(), Some(&decision), "who explains says what is decided");
+        prop_assert!(told.iter().map(|answer| answer.rule).eq(rule_names()));
+        let words = facts.words();
+        prop_assert!(words.split(' ').all(|word| word.split_once('=').is_some_and(|(n, v)| !n.is_empty() && !v.is_empty())), "{}", words);
         let code = decision.reply(MessageId(7)).code() / 100;
         let want = match decision.verdict { Verdict::Relay | Verdict::Block => 2, Verdict::Reject => 5, Verdict::Defer => 4 };
         prop_assert_eq!(code, want);

@@ -64,12 +64,6 @@ impl Relay {
                 }
             };
             change.insert_message(&row(letter, &decision, judged, kept))?;
-            if let Some(proof) = &judged.proof {
-                change.record(letter.id, judged.at, "authentication", proof)?;
-            }
-            if let Some(place) = letter.place {
-                change.record(letter.id, judged.at, "stopped-by-guard", place)?;
-            }
             if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
             }
@@ -150,6 +144,7 @@ impl Relay {
             automatic: false,
             needs_response: false,
             fate: "queued",
+            facts: String::new(),
         })?;
         let recipient = Recipient::Address(operator.clone());
         let domain = operator.domain().to_owned();
@@ -161,6 +156,11 @@ impl Relay {
 
 fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>) -> NewMessage {
     let relayed = decision.verdict == Verdict::Relay;
+    let mut facts = letter.facts.clone();
+    if *decision != letter.decision {
+        // Another session was quicker: the transaction had the last word.
+        facts.push_str(" rule=quota");
+    }
     NewMessage {
         id: letter.id,
         pair: Some(letter.pair.id),
@@ -177,6 +177,7 @@ fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>)
         automatic: letter.automatic,
         needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,
         fate: if relayed { "queued" } else { "none" },
+        facts,
     }
 }
 

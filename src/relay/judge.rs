@@ -8,7 +8,7 @@ use crate::policy::author::{Author, other_mailbox};
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{KnownBy, MayAnswer, Thread, is_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
-use crate::policy::{Decision, Facts, Hops, Reason, Verdict, decide};
+use crate::policy::{Answer, Decision, Facts, Hops, Reason, Verdict, decide_by, every_answer};
 use crate::store::{Body, Pair, Party, StoreError, View};
 use crate::types::{Address, MessageId, Reply, Role, Time};
 use bytes::Bytes;
@@ -18,8 +18,6 @@ use std::sync::Arc;
 pub(super) struct Judged {
     pub(super) raw: Bytes,
     pub(super) at: Time,
-    /// What the checks of the author found, in words for the history.
-    pub(super) proof: Option<String>,
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
@@ -44,6 +42,10 @@ pub(super) struct Letter {
     pub(super) automatic: bool,
     /// Where the guard found an address.
     pub(super) place: Option<&'static str>,
+    /// What it was judged by, in words for the history: see [`Facts::words`].
+    pub(super) facts: String,
+    /// What every rule says, for `policy explain`; empty for a message that is really sent.
+    pub(super) answers: Vec<Answer>,
     /// What goes out, if it is relayed.
     pub(super) outgoing: Option<Bytes>,
 }
@@ -63,10 +65,26 @@ impl Letter {
             subject: String::new(),
             automatic: false,
             place: None,
+            facts: String::new(),
+            answers: Vec::new(),
             outgoing: None,
         }
     }
+
+    /// Completes the facts with what the checks of the author found, and who had the last word.
+    fn conclude(&mut self, rule: &str, arrived: &Arrived) {
+        if let Some(proof) = arrived.proof_words() {
+            self.facts.push_str(&format!(" {proof}"));
+        }
+        if let Some(place) = self.place {
+            self.facts.push_str(&format!(" guard={place}"));
+        }
+        self.facts.push_str(&format!(" rule={rule}"));
+    }
 }
+
+/// What stands for a rule where a message that the rules let pass could not be made anonymous.
+pub(super) const ANONYMITY: &str = "anonymity";
 
 /// A delivery report, or another automatic answer, to a message that we sent.
 pub(super) struct Report {
@@ -97,7 +115,6 @@ impl Relay {
         let mut judged = Judged {
             raw: raw.clone(),
             at: *at,
-            proof: arrived.proof_words(),
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
@@ -207,10 +224,19 @@ impl Relay {
             letter.thread = continued.first;
         }
         let facts = self.facts(arrived, inspection, &letter, &parts, continued.and_then(|c| c.known))?;
-        letter.decision = decide(&facts);
+        let (mut rule, decision) = decide_by(&facts);
+        if arrived.explain {
+            letter.answers = every_answer(&facts);
+        }
+        letter.facts = facts.words();
+        letter.decision = decision;
         if letter.decision.verdict == Verdict::Relay {
             self.compose(arrived, inspection, &mut letter)?;
+            if letter.decision.verdict != Verdict::Relay {
+                rule = ANONYMITY;
+            }
         }
+        letter.conclude(rule, arrived);
         Ok(letter)
     }
 

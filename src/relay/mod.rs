@@ -9,6 +9,7 @@
 mod bounce;
 mod commit;
 mod compose;
+pub mod explain;
 mod judge;
 mod notices;
 mod prove;
@@ -66,6 +67,8 @@ struct Arrived {
     raw: Bytes,
     at: Time,
     authentication: Authentication,
+    /// Nothing will come of it: somebody asks what would.
+    explain: bool,
 }
 
 impl Relay {
@@ -138,7 +141,7 @@ impl Handler for Relay {
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
         let authentication = self.authenticate(&client, &envelope, &raw).await;
-        let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication };
+        let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
         if arrived.raw.len() <= HEAVY {
             let judged = self.judge(arrived);
             return self.commit(judged).await;

@@ -70,6 +70,8 @@ pub struct NewMessage {
     pub needs_response: bool,
     /// `none`, `queued`, `delivered`, `failed`.
     pub fate: &'static str,
+    /// What it was judged by, as `name=value` words.
+    pub facts: String,
 }
 
 /// A message of the history.
@@ -112,6 +114,9 @@ pub struct MessageRow {
     /// The author's own Message-ID.
     #[serde(skip)]
     pub original: Option<String>,
+    /// What it was judged by, as `name=value` words.
+    #[serde(skip)]
+    pub facts: String,
 }
 
 /// Which messages `message list` shows.
@@ -141,7 +146,7 @@ pub struct Event {
 }
 
 const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
-                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original FROM message x \
+                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts FROM message x \
                        LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
                        LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace";
 
@@ -165,6 +170,7 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         needs_response: row.get(13)?,
         fate: row.get(14)?,
         original: row.get(15)?,
+        facts: row.get(16)?,
     })
 }
 
@@ -338,7 +344,8 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn insert_message(&self, new: &NewMessage) -> Result<()> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
-                   automatic, needs_response, fate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                   automatic, needs_response, fate, facts) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         let author = role_number(new.author);
         self.0.0.prepare_cached(sql)?.execute(params![
             new.id.0,
@@ -354,7 +361,8 @@ impl Change<'_> {
             new.subject,
             new.automatic,
             new.needs_response,
-            new.fate
+            new.fate,
+            new.facts
         ])?;
         if let (Some(pair), Some(original)) = (new.pair, &new.original) {
             let sql = "INSERT OR REPLACE INTO mid (pair, author, hash, message) VALUES (?1, ?2, ?3, ?4)";

@@ -95,7 +95,8 @@ CREATE TABLE message (
     subject TEXT NOT NULL DEFAULT '',
     automatic INTEGER NOT NULL DEFAULT 0,
     needs_response INTEGER NOT NULL DEFAULT 0,
-    fate TEXT NOT NULL                         -- none, queued, delivered, failed
+    fate TEXT NOT NULL,                        -- none, queued, delivered, failed
+    facts TEXT NOT NULL DEFAULT ''             -- what it was judged by: name=value words
 ) STRICT;
 CREATE INDEX message_pair ON message (pair, id);
 CREATE INDEX message_body ON message (body);

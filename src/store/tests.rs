@@ -54,6 +54,7 @@ pub(crate) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: 
         automatic: false,
         needs_response: author == Role::Buyer,
         fate: "queued",
+        facts: String::new(),
     }
 }
 

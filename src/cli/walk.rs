@@ -1,0 +1,111 @@
+//! The walk of one message as `message show` and `policy explain` tell it: facts, each rule's answer, events, deliveries.
+
+use super::{Context, Failure, Outcome};
+use crate::policy::rule_names;
+use crate::store::queue::Item;
+use crate::store::{MessageRow, Store};
+use crate::types::MessageId;
+use serde::Serialize;
+use serde_json::json;
+
+/// What one rule said.
+#[derive(Debug, Serialize)]
+pub(super) struct RuleAnswer {
+    pub(super) rule: String,
+    pub(super) answer: String,
+    /// This is where the verdict comes from.
+    pub(super) decides: bool,
+}
+
+impl RuleAnswer {
+    pub(super) fn line(&self) -> String {
+        let arrow = if self.decides { "  <- decides" } else { "" };
+        format!("\n  {:<24}{}{arrow}", self.rule, self.answer)
+    }
+}
+
+/// The facts of `name=value` words, without the name of the rule that decided.
+pub(super) fn facts(words: &str) -> Vec<(&str, &str)> {
+    words.split(' ').filter_map(|word| word.split_once('=')).filter(|(name, _)| *name != "rule").collect()
+}
+
+/// The rules as they answered, from the name of the one that decided: those before it let the message pass, those behind it were not asked. The
+/// last name stands, where a later step had the last word.
+fn answers(row: &MessageRow) -> Vec<RuleAnswer> {
+    let mut names = row.facts.split(' ').filter_map(|word| word.strip_prefix("rule="));
+    let Some(last) = names.next_back() else { return Vec::new() };
+    let decision = format!("{}, because: {}", row.verdict, row.reason);
+    let answer =
+        |rule: &str, answer: &str, decides| RuleAnswer { rule: rule.to_owned(), answer: answer.to_owned(), decides };
+    let mut found = Vec::new();
+    let mut over = false;
+    for rule in rule_names() {
+        let decides = rule == last;
+        let words = if decides { &decision } else { if over { "not asked" } else { "pass" } };
+        found.push(answer(rule, words, decides));
+        over |= decides;
+    }
+    if !over {
+        // A step behind the rules.
+        found.push(answer(last, &decision, true));
+    }
+    found
+}
+
+/// `message show ID`.
+pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
+    let found = store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?)))?;
+    let (Some(row), events, waiting) = found else { return Err(Failure::NotFound(format!("no message {id}"))) };
+    let (facts, rules) = (facts(&row.facts), answers(&row));
+    let mut text = head(&row);
+    text.push_str("\nfacts");
+    for (name, value) in &facts {
+        text.push_str(&format!("\n  {name:<24}{value}"));
+    }
+    if facts.is_empty() {
+        text.push_str("\n  none: it could not be read, or it is the operator's");
+    }
+    text.push_str("\nrules");
+    rules.iter().for_each(|answer| text.push_str(&answer.line()));
+    if rules.is_empty() {
+        text.push_str("\n  none was asked");
+    }
+    text.push_str("\nwhat happened then");
+    if events.is_empty() && waiting.is_empty() {
+        text.push_str("\n  nothing");
+    }
+    for event in &events {
+        text.push_str(&format!("\n  {}  {} {}", event.at, event.what, event.detail));
+    }
+    for item in &waiting {
+        text.push_str(&format!("\n  {}  in the queue: {}", item.due.rfc3339(), super::queue::state(item)));
+    }
+    let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
+    let facts: serde_json::Map<_, _> =
+        facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    let document = json!({ "message": row, "facts": facts, "rules": rules, "events": events, "queue": items });
+    context.out.done(&document, &text)
+}
+
+fn head(row: &MessageRow) -> String {
+    let mut text = format!(
+        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
+        row.id,
+        row.received,
+        row.size,
+        row.author,
+        if row.automatic { " (automatic)" } else { "" },
+        row.buyer.as_deref().unwrap_or("-"),
+        row.seller.as_deref().unwrap_or("-"),
+        row.thread,
+        if row.thread == row.id { " (began it)" } else { "" },
+        row.subject,
+        row.verdict,
+        row.reason,
+        row.fate,
+    );
+    if row.needs_response {
+        text.push_str("\n  waits for the seller's response");
+    }
+    text
+}
