@@ -1,6 +1,6 @@
 """What the cases of the lab stand on: the real daemon with a store of its own, a sink that keeps what reaches it, clients that send numbered
 messages and note which got 250, and a look into a copy of the store. No case lives here."""
-import json, os, pathlib, queue, random, re, shutil, signal, socket, sqlite3, subprocess, tempfile, threading, time
+import copy, json, os, pathlib, queue, random, re, shutil, signal, socket, sqlite3, subprocess, tempfile, threading, time
 
 HOST = "127.0.0.1"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -199,6 +199,15 @@ class House:
         self.cli("import", str(listed))
         self.aliases = [json.loads(self.cli("alias", "get", "--buyer", f"b{n}", "--seller", "s", "--json"))["buyer_alias"] for n in range(buyers)]
 
+    def twin(self, data, sink_port):
+        """The same daemon on another store, delivering to another sink."""
+        other = copy.copy(self)
+        other.process, other.directory = None, pathlib.Path(tempfile.mkdtemp(prefix="marketrelay-lab-"))
+        other.data, other.config, other.log = pathlib.Path(data), other.directory / "marketrelay.toml", other.directory / "log"
+        text = self.config.read_text().replace(f'data_dir = "{self.data}"', f'data_dir = "{data}"')
+        other.config.write_text(re.sub(rf"smtp://{HOST}:\d+", f"smtp://{HOST}:{sink_port}", text))
+        return other
+
     def cli(self, *arguments, status=0):
         done = subprocess.run([BINARY, "--config", self.config, *arguments], capture_output=True, text=True, env=self.environment, timeout=300)
         check(status is None or done.returncode == status, f"{arguments}: exit status {done.returncode}: {done.stdout} {done.stderr}")
@@ -307,6 +316,7 @@ class Load:
     def __init__(self, house, clients=6, name="m", size=lambda: 2000, per_connection=20, rest=0.0):
         self.house, self.name, self.size, self.per_connection, self.rest = house, name, size, per_connection, rest
         self.acked, self.doubt, self.refused = set(), set(), []
+        self.ids = {}       # id that the reply named: id of the lab
         self.ended = threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(clients)]
         for thread in self.threads:
@@ -342,6 +352,7 @@ class Load:
         reply = smtp.line()
         if reply.startswith("250"):
             self.acked.add(mark)
+            self.ids[reply.split()[-1]] = mark
             self.doubt.discard(mark)
         elif reply:
             self.doubt.discard(mark)
