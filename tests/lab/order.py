@@ -1,0 +1,75 @@
+"""The order of the system calls, by strace: for each 250 of a message, a flush of the log that began after the last write of the message's row had
+returned before the reply was written."""
+import pathlib, re, tempfile, time
+from house import DB, Failed, House, Load, Sink, check
+
+CALL = re.compile(r"^(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()")
+
+
+def calls(path):
+    """Each system call as (name, line it began, line it ended, text), by the order in which strace saw them begin and end."""
+    open_calls, done = {}, []
+    for number, line in enumerate(open(path, errors="replace")):
+        found = CALL.match(line)
+        if not found:
+            continue
+        thread, resumed, name = found.groups()
+        if resumed:
+            began, text = open_calls.pop(thread, (None, ""))
+            if began is not None:
+                done.append((resumed, began, number, text + line))
+        elif "<unfinished ...>" in line:
+            open_calls[thread] = (number, line)
+        else:
+            done.append((name, number, number, line))
+    return sorted(done, key=lambda call: call[1])
+
+
+def order(rounds):
+    """`rounds` is seconds of load. With synchronous=NORMAL the check has to fail."""
+    said = traced(rounds, "FULL")
+    try:
+        traced(1, "NORMAL")
+    except Failed as failed:
+        check("and no flush" in str(failed), f"NORMAL failed for another reason: {failed}")
+        return said + "; with NORMAL it fails, as it has to"
+    raise Failed("passed with synchronous=NORMAL")
+
+
+def traced(rounds, synchronous):
+    sink = Sink()
+    with tempfile.TemporaryDirectory(prefix="marketrelay-lab-") as directory, House(sink.port) as house:
+        path = pathlib.Path(directory) / "trace"
+        names = "openat,write,pwrite64,sendto,sendmsg,writev,fsync,fdatasync"
+        house.environment["MARKETRELAY_LAB_SYNCHRONOUS"] = synchronous
+        # Whole pages, so that the message's subject is seen where its row is written.
+        house.start(wrapper=["strace", "-f", "-y", "-s", "9000", "-e", f"trace={names}", "-e", "signal=none", "-o", str(path)])
+        load = Load(house, clients=6, name="order")
+        time.sleep(rounds)
+        load.stop()
+        house.kill_inner()
+        seen = calls(path)
+    sink.close()
+    log = [c for c in seen if f"{DB}-wal>" in c[3]]
+    flushes = [c for c in log if c[0] in ("fsync", "fdatasync") and c[3].rstrip().endswith("= 0")]
+    writes = {}
+    for name, began, ended, text in log:
+        if name in ("pwrite64", "write"):
+            for mark in re.findall(r"lab (order-\d+-\d+)(?!\d)", text):
+                writes.setdefault(mark, (began, ended))
+    replies = 0
+    for name, began, ended, text in seen:
+        found = re.search(r'"250 2\.6\.0 Accepted as (\w+)', text)
+        if not found or name not in ("sendto", "write", "sendmsg", "writev"):
+            continue
+        replies += 1
+        mark = load.ids.get(found[1])
+        if not mark:
+            continue
+        check(mark in writes, f"{mark}: its row was not seen written before the 250")
+        written = writes[mark]
+        check(written[1] < began, f"{mark}: 250 before its row was written")
+        flushed = any(f[1] > written[1] and f[2] < began for f in flushes)
+        check(flushed, f"{mark}: 250 at line {began}, and no flush since its row was written at line {written[1]}")
+    check(replies >= 5 and flushes, f"only {replies} replies and {len(flushes)} flushes were seen")
+    return f"{replies} replies, each behind the flush of its row; {len(flushes)} flushes"
