@@ -1,5 +1,8 @@
 //! Floor 5: the server's certificate, read from PEM files and read again on SIGHUP; and the client's side of TLS.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -108,8 +111,37 @@ impl ClientTls {
     /// # Errors
     /// The provider lacks the protocol versions.
     pub fn new() -> Result<Self, rustls::Error> {
+        Self::believing(Vec::new())
+    }
+
+    /// As [`new`](Self::new), and with the authorities in a PEM file if one is named.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and the remedy.
+    pub fn with_roots(file: Option<&Path>) -> Result<Self, TlsError> {
+        let Some(path) = file else {
+            return Self::new().map_err(|error| TlsError::Unusable { path: PathBuf::new(), error });
+        };
+        let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let extra = match read {
+            Ok(extra) if !extra.is_empty() => extra,
+            Ok(_) => {
+                let error = rustls::pki_types::pem::Error::NoItemsFound;
+                return Err(TlsError::File { what: "an authority", path: path.to_owned(), error });
+            }
+            Err(error) => return Err(TlsError::File { what: "an authority", path: path.to_owned(), error }),
+        };
+        Self::believing(extra).map_err(|error| TlsError::Unusable { path: path.to_owned(), error })
+    }
+
+    /// # Errors
+    /// One of `extra` is no authority.
+    fn believing(extra: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
         let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in extra {
+            roots.add(certificate)?;
+        }
         let builder = || rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
         let any = Arc::new(AnyCertificate(provider()));

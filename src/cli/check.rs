@@ -2,12 +2,17 @@
 
 use super::{Context, Failure, Outcome};
 use crate::config::Problem;
+use crate::config::check::RouteServer;
 use crate::notice::Texts;
-use crate::outbound::route::Route;
+use crate::outbound::route::{Route, server_key};
 
 /// The syntax of a route, for the configuration's check.
-pub(super) fn route(text: &str) -> Result<(), String> {
-    text.parse::<Route>().map(|_| ()).map_err(|error| error.to_string())
+pub(super) fn route(text: &str) -> Result<Option<RouteServer>, String> {
+    match text.parse::<Route>() {
+        Ok(Route::Host { host, port, tls }) => Ok(Some(RouteServer { key: server_key(&host, port), implicit: tls })),
+        Ok(Route::Mx | Route::Maildir(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 pub(super) fn run(context: Context<'_>, mut problems: Vec<Problem>) -> Outcome {

@@ -28,22 +28,31 @@ impl std::fmt::Display for Problem {
 }
 
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, place: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn add(&mut self, place: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Problem { place: place.into(), what: what.into(), remedy: remedy.into() });
     }
 
-    fn unless(&mut self, ok: bool, place: &str, what: &str, remedy: &str) {
+    pub(super) fn unless(&mut self, ok: bool, place: &str, what: &str, remedy: &str) {
         if !ok {
             self.add(place, what, remedy);
         }
     }
 }
 
-/// Whether a route reads; the parser lives higher up.
-pub type RouteCheck = fn(&str) -> Result<(), String>;
+/// The server of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteServer {
+    /// `HOST:PORT`.
+    pub key: String,
+    /// Whether it speaks TLS from the first octet.
+    pub implicit: bool,
+}
+
+/// Whether a route reads, and to which server it leads if it names one; the parser lives higher up.
+pub type RouteCheck = fn(&str) -> Result<Option<RouteServer>, String>;
 
 impl Config {
     /// Every problem; none means that `serve` can try. `route` checks the syntax of a route.
@@ -190,7 +199,11 @@ impl Config {
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             problems.add("tls", "has only one of certificate and key", "Set both, or none");
         }
-        let files = [("tls.certificate", &self.tls.certificate), ("tls.key", &self.tls.key)];
+        let files = [
+            ("tls.certificate", &self.tls.certificate),
+            ("tls.key", &self.tls.key),
+            ("tls.extra_roots", &self.tls.extra_roots),
+        ];
         for (place, file) in files.into_iter().filter_map(|(place, file)| file.as_ref().map(|file| (place, file))) {
             readable(problems, place, file);
         }
@@ -212,22 +225,6 @@ impl Config {
             && !directory.is_dir()
         {
             problems.add("notices.directory", "is not a directory", "Make it, or leave it out for the built-in texts");
-        }
-    }
-
-    fn check_delivery(&self, problems: &mut Problems, route: RouteCheck) {
-        let mut check = |place: String, text: &str| {
-            if let Err(error) = route(text) {
-                problems.add(place, "is not a route", error.replacen('w', "W", 1));
-            }
-        };
-        check("delivery.route".to_owned(), &self.delivery.route);
-        for (domain, text) in &self.delivery.routes {
-            check(format!("delivery.routes.\"{domain}\""), text);
-        }
-        for (domain, _) in self.delivery.routes.iter().filter(|(domain, _)| ascii_domain(domain).is_err()) {
-            let place = format!("delivery.routes.\"{domain}\"");
-            problems.add(place, "is not a domain", "Write the domain of the receivers, without @");
         }
     }
 
@@ -329,7 +326,7 @@ impl Config {
     }
 }
 
-fn readable(problems: &mut Problems, place: &str, file: &Path) {
+pub(super) fn readable(problems: &mut Problems, place: &str, file: &Path) {
     if let Err(error) = std::fs::File::open(file) {
         let what = format!("{} cannot be read ({})", file.display(), error.kind());
         problems.add(place, what, "Check the path, and that the daemon's user may read it");

@@ -4,6 +4,7 @@
 //! Not here: opening anything. Reading the file is the only I/O.
 
 pub mod check;
+mod delivery;
 mod load;
 mod policy;
 mod quantity;
@@ -11,6 +12,7 @@ mod quantity;
 mod tests;
 
 pub use check::Problem;
+pub use delivery::{Credentials, Delivery, TlsLevel};
 pub use load::{load, parse};
 pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota};
 pub use quantity::{Size, Span};
@@ -150,6 +152,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// Private key.
     pub key: Option<PathBuf>,
+    /// Roots that the relay believes as a client, beside the system's and Mozilla's.
+    pub extra_roots: Option<PathBuf>,
 }
 
 /// `[authentication]`
@@ -173,31 +177,6 @@ pub enum AuthenticationMode {
     Front,
     /// Nobody: loopback listeners only.
     None,
-}
-
-/// `[delivery]`: routes are `mx`, `smtp://HOST:PORT`, `smtps://HOST:PORT` or `maildir:DIR`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Delivery {
-    /// For domains that `routes` does not name.
-    pub route: String,
-    /// Domain to route.
-    pub routes: BTreeMap<String, String>,
-    /// Whether `mx` may lead to loopback and private addresses.
-    pub allow_private: bool,
-    /// Timeouts of the SMTP client, RFC 5321 4.5.3.2.
-    pub timeouts: ClientTimeouts,
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self {
-            route: "mx".to_owned(),
-            routes: BTreeMap::new(),
-            allow_private: false,
-            timeouts: ClientTimeouts::default(),
-        }
-    }
 }
 
 /// `[delivery.timeouts]`

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 const SHIPPED: &str = include_str!("../../conf/marketrelay.toml");
 
-fn route(text: &str) -> Result<(), String> {
-    if matches!(text, "mx") || text.starts_with("smtp://") {
-        Ok(())
-    } else {
-        Err("write mx or smtp://HOST:PORT".into())
+fn route(text: &str) -> Result<Option<check::RouteServer>, String> {
+    let server = |key: &str, implicit| Some(check::RouteServer { key: key.into(), implicit });
+    match (text, text.strip_prefix("smtp://"), text.strip_prefix("smtps://")) {
+        ("mx", ..) => Ok(None),
+        (_, Some(key), _) => Ok(server(key, false)),
+        (_, _, Some(key)) => Ok(server(key, true)),
+        _ => Err("write mx or smtp://HOST:PORT".into()),
     }
 }
 
@@ -24,6 +26,10 @@ fn uncommented() -> String {
         "[[dkim]]",
         "marketplace = ",
         "selector",
+        "extra_roots",
+        "[delivery.credentials",
+        "user",
+        "password_file",
     ];
     let line = |line: &'static str| match line.strip_prefix('#') {
         Some(key) if !key.starts_with(' ') && !skip.iter().any(|s| key.starts_with(s)) => key,
@@ -61,23 +67,44 @@ fn the_shipped_file_names_every_key() {
         }
     }
     let mut full = parse(&uncommented()).unwrap();
-    full.tls = Tls { certificate: Some("c".into()), key: Some("k".into()) };
+    full.tls = Tls { certificate: Some("c".into()), key: Some("k".into()), extra_roots: Some("r".into()) };
+    full.delivery.credentials.insert("h:1".into(), Credentials { user: "u".into(), password_file: "f".into() });
     full.authentication.authserv_id = Some("x".into());
     full.notices.directory = Some("d".into());
     full.metrics.address = "127.0.0.1:1".parse().ok();
     full.dkim = vec![Dkim { marketplace: "m".into(), selector: "s".into(), key: "k".into() }];
     let mut names = BTreeSet::new();
     keys(&toml::Value::try_from(&full).unwrap(), &mut names);
+    names.remove("h:1");
     for name in names {
         let told = [
             format!("{name} = "),
             format!("[{name}."),
             format!("[{name}]"),
+            format!(".{name}."),
             format!(".{name}]"),
             format!("[[{name}]]"),
         ];
         assert!(told.iter().any(|form| SHIPPED.contains(form)), "{name} is not in conf/marketrelay.toml");
     }
+}
+
+/// Two routes to servers, one with TLS from the first octet.
+fn routed(config: &mut Config) {
+    for (domain, to) in [("routed.test", "smtp://smart:25"), ("safe.test", "smtps://safe:465")] {
+        config.delivery.routes.insert(domain.into(), to.into());
+    }
+}
+
+fn tls_for(config: &mut Config, key: &str, level: TlsLevel) {
+    routed(config);
+    config.delivery.tls_for.insert(key.into(), level);
+}
+
+fn login(config: &mut Config, key: &str, user: &str, file: &str) {
+    routed(config);
+    let credentials = Credentials { user: user.into(), password_file: file.into() };
+    config.delivery.credentials.insert(key.into(), credentials);
 }
 
 #[test]
@@ -137,6 +164,32 @@ fn every_problem_at_once_with_its_remedy() {
         (|c| c.notices.directory = Some("/nowhere".into()), "notices.directory"),
         (|c| c.delivery.route = "carrier pigeon".into(), "delivery.route"),
         (|c| drop(c.delivery.routes.insert("@x".into(), "mx".into())), "delivery.routes.\"@x\""),
+        (|c| c.tls.extra_roots = Some("/nowhere/ca.pem".into()), "tls.extra_roots"),
+        (|c| tls_for(c, "b.test", TlsLevel::None), ""),
+        (|c| tls_for(c, "B.test", TlsLevel::None), "delivery.tls_for.\"B.test\""),
+        (|c| tls_for(c, "routed.test", TlsLevel::Required), "delivery.tls_for.\"routed.test\""),
+        (|c| tls_for(c, "smart:25", TlsLevel::Required), ""),
+        (|c| tls_for(c, "smart:26", TlsLevel::Required), "delivery.tls_for.\"smart:26\""),
+        (|c| tls_for(c, "safe:465", TlsLevel::Opportunistic), "delivery.tls_for.\"safe:465\""),
+        (|c| login(c, "smart:25", "u", "/dev/null"), "delivery.credentials.\"smart:25\""),
+        (
+            |c| {
+                login(c, "smart:25", "u", "/dev/null");
+                tls_for(c, "smart:25", TlsLevel::Required);
+            },
+            "",
+        ),
+        (
+            |c| {
+                login(c, "smart:25", "u", "/dev/null");
+                c.delivery.tls = TlsLevel::Required;
+            },
+            "",
+        ),
+        (|c| login(c, "safe:465", "u", "/dev/null"), ""),
+        (|c| login(c, "safe:465", "", "/dev/null"), "delivery.credentials.\"safe:465\".user"),
+        (|c| login(c, "safe:465", "u", "/nowhere"), "delivery.credentials.\"safe:465\".password_file"),
+        (|c| login(c, "safe", "u", "/dev/null"), "delivery.credentials.\"safe\""),
         (|c| c.policy.quota.window_days = 0, "policy.quota.window_days"),
         (|c| c.policy.opt_out.critical_tags = vec![" ".into()], "policy.opt_out.critical_tags[0]"),
         (|c| c.policy.attachments.max_total = Size::mib(26), "policy.attachments.max_total"),

@@ -1,17 +1,14 @@
 //! One attempt: from an item to what it came to. Connections are kept by the caller, between attempts.
 
-use super::route::{Destination, NoServer, Server, servers};
+use super::route::Destination;
 use super::{Means, maildir};
 use crate::policy::failure::FailureClass;
-use crate::smtp::client::{Client, Failure, Mail, Security, Stage};
+use crate::smtp::client::{Client, Failure, Mail};
 use crate::store::StoreError;
 use crate::store::queue::Item;
-use crate::types::{Address, SystemRandom};
+use crate::types::Address;
 use bytes::Bytes;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// What an attempt came to. The text is ours: at most a code of the other server is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +44,11 @@ fn later(why: impl Into<String>) -> Outcome {
 }
 
 /// Try again: no server was reached.
-fn unreached(why: impl Into<String>) -> Outcome {
+pub(super) fn unreached(why: impl Into<String>) -> Outcome {
     Outcome::Later { why: why.into(), reached: false }
 }
 
-fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
+pub(super) fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
     Outcome::Failed { why: why.into(), class }
 }
 
@@ -145,76 +142,6 @@ impl Means {
             _ => FailureClass::Other,
         };
         failed(why, class)
-    }
-
-    /// Connects to the best server that answers; two sessions are tried at most.
-    async fn connect(&self, destination: &Destination) -> Result<Client, Outcome> {
-        let found = match destination {
-            Destination::Host { host, port, .. } => self.fixed(host, *port).await,
-            Destination::Domain(domain) => {
-                let private = self.config.delivery.allow_private;
-                servers(&*self.dns, domain, &self.config.hostname, private, &mut SystemRandom).await
-            }
-            Destination::Maildir(_) => Err(NoServer::Unreachable),
-        };
-        let found = found.map_err(|none| match none {
-            NoServer::Dns => unreached(none.as_str()),
-            none => failed(none.as_str(), FailureClass::NoDomain),
-        })?;
-        let implicit = matches!(destination, Destination::Host { tls: true, .. });
-        let mut last = Failure::Network(Stage::Connect);
-        let mut sessions = 0;
-        for server in found {
-            match self.session(&server, implicit).await {
-                Ok(client) => return Ok(client),
-                Err(failure) => last = failure,
-            }
-            sessions +=
-                usize::from(!matches!(last, Failure::Network(Stage::Connect) | Failure::Timeout(Stage::Connect)));
-            if sessions == 2 {
-                break;
-            }
-        }
-        Err(unreached(last.to_string()))
-    }
-
-    /// A session with one server; in the clear, if it offers TLS but cannot do it and nobody asked for more.
-    async fn session(&self, server: &Server, implicit: bool) -> Result<Client, Failure> {
-        let name = server.name.clone().try_into();
-        let security = match name {
-            Ok(name) if implicit => Security::Implicit(Arc::clone(&self.tls.verified), name),
-            Ok(name) => Security::Opportunistic(Arc::clone(&self.tls.opportunistic), name),
-            Err(_) if implicit => return Err(Failure::Protocol(Stage::Tls)),
-            Err(_) => Security::Plain,
-        };
-        match self.open(server, security).await {
-            Err(Failure::Network(Stage::Tls) | Failure::Timeout(Stage::Tls)) if !implicit => {
-                self.open(server, Security::Plain).await
-            }
-            result => result,
-        }
-    }
-
-    async fn open(&self, server: &Server, security: Security) -> Result<Client, Failure> {
-        let times = &self.config.delivery.timeouts;
-        let stream = match timeout(times.connect.0, TcpStream::connect(server.address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return Err(Failure::Network(Stage::Connect)),
-            Err(_) => return Err(Failure::Timeout(Stage::Connect)),
-        };
-        // Small writes are whole commands: nothing is gained by holding them back.
-        let _ = stream.set_nodelay(true);
-        Client::open(stream, &self.config.hostname, security, times.clone()).await
-    }
-
-    async fn fixed(&self, host: &str, port: u16) -> Result<Vec<Server>, NoServer> {
-        let server = |ip| Server { address: SocketAddr::new(ip, port), name: host.to_owned() };
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Ok(vec![server(ip)]);
-        }
-        // The operator named it: an answer of any kind may come later, and any address is meant.
-        let addresses = self.dns.addresses(host).await.map_err(|_| NoServer::Dns)?;
-        Ok(addresses.into_iter().map(server).collect())
     }
 }
 

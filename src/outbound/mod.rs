@@ -1,10 +1,11 @@
 //! Floor 6, outbound: what waits goes out.
 //!
 //! `queue` is the handle and the one loop that owns the schedule; `lane` keeps each destination's jobs and connections apart from
-//! the others'; `delivery` is one attempt, `route` where to, `maildir` the other way out; `settle` writes what attempts came to.
+//! the others'; `delivery` is one attempt, `route` where to, `connect` how, `maildir` the other way out; `settle` writes what attempts came to.
 //!
 //! Not here: what a message looks like, or what its author is told when it cannot be delivered: the [`House`] knows.
 
+mod connect;
 pub mod delivery;
 mod lane;
 mod maildir;

@@ -76,6 +76,12 @@ impl std::str::FromStr for Route {
     }
 }
 
+/// The name of a route's server in the settings: `HOST:PORT`, an IPv6 address in brackets.
+#[must_use]
+pub fn server_key(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// All routes.
 #[derive(Clone, Debug)]
 pub struct Routes {

@@ -100,7 +100,7 @@ pub async fn run(
         store: store.clone(),
         dns: Arc::new(dns),
         routes: Routes::new(&config.delivery).map_err(|error| ServeError::Config(format!("[delivery] {error}")))?,
-        tls: ClientTls::new().map_err(|error| ServeError::Config(error.to_string()))?,
+        tls: ClientTls::with_roots(config.tls.extra_roots.as_deref())?,
         house: Arc::clone(&relay) as _,
         metrics: metrics.clone(),
     })

@@ -4,25 +4,28 @@
 //!
 //! Not here: where to connect (`outbound::route`), or when to try again (`outbound`).
 
+mod auth;
 mod failure;
+#[cfg(test)]
+mod logins;
+mod open;
 #[cfg(test)]
 mod tests;
 
+pub use auth::Login;
 pub use failure::{Code, Failure, Stage};
+pub use open::Security;
 
 use failure::{enhanced, reply_line, wanted};
+use open::Offers;
 
 use crate::config::ClientTimeouts;
 use crate::types::Address;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Longest reply line that is read, and lines of one reply.
 const LINE: usize = 2048;
@@ -39,17 +42,6 @@ const QUIT: Duration = Duration::from_secs(2);
 /// A byte stream of either kind.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// How TLS is used.
-#[derive(Clone)]
-pub enum Security {
-    /// STARTTLS if it is offered; the certificate is not looked at, as nobody vouches for the MX (RFC 7435).
-    Opportunistic(Arc<ClientConfig>, ServerName<'static>),
-    /// TLS from the first octet, certificate verified.
-    Implicit(Arc<ClientConfig>, ServerName<'static>),
-    /// None.
-    Plain,
-}
 
 /// A message to one recipient.
 pub struct Mail<'a> {
@@ -70,114 +62,12 @@ pub struct Client {
     times: ClientTimeouts,
     offers: Offers,
     usable: bool,
+    encrypted: bool,
     /// Messages that were sent on it.
     pub sent: usize,
 }
 
-/// What the server said that it can do.
-#[derive(Clone, Copy, Debug, Default)]
-struct Offers {
-    pipelining: bool,
-    eight_bit: bool,
-    utf8: bool,
-    starttls: bool,
-    /// RFC 1870: the largest message, 0 if it does not say.
-    size: Option<usize>,
-}
-
-impl Offers {
-    /// Reads one line of the reply to EHLO.
-    fn read(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        let mut words = line.split(' ');
-        match words.next().unwrap_or("").to_ascii_uppercase().as_str() {
-            "PIPELINING" => self.pipelining = true,
-            "8BITMIME" => self.eight_bit = true,
-            "SMTPUTF8" => self.utf8 = true,
-            "STARTTLS" => self.starttls = true,
-            "SIZE" => self.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
-            _ => {}
-        }
-    }
-}
-
 impl Client {
-    /// Greets the server on a fresh connection.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn open(
-        stream: impl Stream + 'static,
-        hostname: &str,
-        security: Security,
-        times: ClientTimeouts,
-    ) -> Result<Self, Failure> {
-        let mut client = Self {
-            stream: Box::new(stream),
-            input: Vec::new(),
-            used: 0,
-            times,
-            offers: Offers::default(),
-            usable: true,
-            sent: 0,
-        };
-        if let Security::Implicit(config, name) = &security {
-            client = client.handshake(config, name).await?;
-        }
-        let code = client.reply(Stage::Banner, client.times.command.0).await?;
-        if code.code != 220 {
-            return Err(Failure::Refused(Stage::Banner, code));
-        }
-        client.hello(hostname).await?;
-        if let Security::Opportunistic(config, name) = &security
-            && client.offers.starttls
-        {
-            client.send(b"STARTTLS\r\n", Stage::Tls).await?;
-            let code = client.reply(Stage::Tls, client.times.command.0).await?;
-            if code.code == 220 {
-                // What came in the clear behind the reply was put there by somebody else.
-                if client.has_input() {
-                    return Err(Failure::Protocol(Stage::Tls));
-                }
-                client = client.handshake(config, name).await?;
-                client.hello(hostname).await?;
-            }
-        }
-        Ok(client)
-    }
-
-    async fn handshake(mut self, config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Result<Self, Failure> {
-        let connector = TlsConnector::from(Arc::clone(config));
-        let limit = self.times.command.0;
-        match timeout(limit, connector.connect(name.clone(), self.stream)).await {
-            Ok(Ok(stream)) => {
-                self.stream = Box::new(stream);
-                Ok(self)
-            }
-            Ok(Err(_)) => Err(Failure::Network(Stage::Tls)),
-            Err(_) => Err(Failure::Timeout(Stage::Tls)),
-        }
-    }
-
-    /// EHLO, or HELO where that is all the server knows.
-    async fn hello(&mut self, hostname: &str) -> Result<(), Failure> {
-        // What was offered before STARTTLS counts no more (RFC 3207 4.2).
-        let mut offers = Offers::default();
-        let limit = self.times.command.0;
-        self.send(format!("EHLO {hostname}\r\n").as_bytes(), Stage::Hello).await?;
-        let code = self.reply_lines(Stage::Hello, limit, |line| offers.read(line)).await?;
-        if matches!(code.code, 500..=504) {
-            self.send(format!("HELO {hostname}\r\n").as_bytes(), Stage::Hello).await?;
-            let code = self.reply(Stage::Hello, limit).await?;
-            return if code.code == 250 { Ok(()) } else { Err(Failure::Refused(Stage::Hello, code)) };
-        }
-        if code.code != 250 {
-            return Err(Failure::Refused(Stage::Hello, code));
-        }
-        self.offers = offers;
-        Ok(())
-    }
-
     /// Whether the next message can go the same way.
     #[must_use]
     pub fn is_usable(&self) -> bool {

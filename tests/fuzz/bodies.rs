@@ -48,7 +48,7 @@ pub fn configuration(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(config) = config::parse(text)
     {
-        let _ = config.check(|_| Ok(()));
+        let _ = config.check(|_| Ok(None));
     }
 }
 

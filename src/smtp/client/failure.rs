@@ -30,6 +30,8 @@ pub enum Stage {
     Hello,
     /// STARTTLS and the handshake.
     Tls,
+    /// AUTH.
+    Auth,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -49,6 +51,7 @@ impl Stage {
             Self::Banner => "banner",
             Self::Hello => "hello",
             Self::Tls => "tls",
+            Self::Auth => "auth",
             Self::Mail => "mail",
             Self::Rcpt => "rcpt",
             Self::Data => "data",
@@ -68,6 +71,12 @@ pub enum Failure {
     Timeout(Stage),
     /// It said what no SMTP server says.
     Protocol(Stage),
+    /// TLS is required, and it does not offer it.
+    NoTls,
+    /// Its certificate is not the one that it must have.
+    Certificate,
+    /// A login is set, and it offers no way that we know.
+    NoAuth,
     /// It lacks an extension that this message needs (`8BITMIME`, `SMTPUTF8`).
     Lacks(&'static str),
     /// The message is larger than the server takes (RFC 1870).
@@ -81,12 +90,20 @@ impl Failure {
     #[must_use]
     pub fn is_permanent(self) -> bool {
         match self {
-            // A refused greeting or EHLO is about us or about now, not about the message: it may pass.
-            Self::Refused(Stage::Banner | Stage::Hello | Stage::Tls, _) => false,
+            // A refused greeting or login is about us or about now, not about the message: it may pass.
+            Self::Refused(Stage::Banner | Stage::Hello | Stage::Tls | Stage::Auth, _) => false,
             Self::Refused(_, code) => (500..600).contains(&code.code),
             Self::Lacks(_) | Self::TooLarge | Self::BareNewline => true,
             Self::Network(_) | Self::Timeout(_) | Self::Protocol(_) => false,
+            // The operator, or the receiver's, has something to mend; until then mail waits.
+            Self::NoTls | Self::Certificate | Self::NoAuth => false,
         }
+    }
+
+    /// Whether TLS as such failed, so that one who would do without it may try again in the clear.
+    #[must_use]
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Network(Stage::Tls) | Self::Timeout(Stage::Tls) | Self::Certificate)
     }
 
     /// Whether a connection that was kept can have failed only because it was: closed, or told to go, before a message was sent.
@@ -103,6 +120,10 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Refused(Stage::Auth, code) => write!(f, "auth: the server refuses our login with {code}"),
+            Self::NoTls => f.write_str("tls: required, but the server does not offer it"),
+            Self::Certificate => f.write_str("tls: the server's certificate is not good"),
+            Self::NoAuth => f.write_str("auth: the server offers no way to log in that we know"),
             Self::Refused(stage, code) => write!(f, "{}: refused with {code}", stage.as_str()),
             Self::Network(stage) => write!(f, "{}: connection lost", stage.as_str()),
             Self::Timeout(stage) => write!(f, "{}: no answer in time", stage.as_str()),
