@@ -3,6 +3,9 @@
 
 mod common;
 
+#[path = "e2e/attachments.rs"]
+mod attachments;
+
 use common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, certificate, get, run, swaks};
 use std::net::TcpListener;
 use std::process::Command;

@@ -88,7 +88,8 @@ pub struct Attachments {
     pub max_total: Size,
     /// How many.
     pub max_count: u32,
-    /// Content types that are refused, by what the part says and by what it holds.
+    /// Content types that are refused, by what the part says, and by what it and the files in it are. Two are ours: `application/x-encrypted` and
+    /// `application/x-unlisted-archive`.
     pub forbidden_types: Vec<String>,
     /// File name extensions that are refused.
     pub forbidden_extensions: Vec<String>,
@@ -101,6 +102,14 @@ impl Default for Attachments {
             "application/x-dosexec",
             "application/x-executable",
             "application/x-mach-binary",
+            "application/vnd.microsoft.portable-executable",
+            "application/x-msi",
+            "application/x-ms-shortcut",
+            "application/x-shellscript",
+            "application/vnd.ms-htmlhelp",
+            "application/vnd.ms-cab-compressed",
+            "application/vnd.ms-office.vbaproject",
+            "application/x-encrypted",
         ];
         let extensions = [
             "ade", "adp", "app", "appx", "bat", "cab", "chm", "cmd", "com", "cpl", "dll", "docm", "exe", "hta", "ins",

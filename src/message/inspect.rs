@@ -1,12 +1,15 @@
 //! What policy and relay have to know of a message, found in one bounded pass over it.
 
+use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
 use super::headers::{Field, message_ids};
 use super::mime::{Encoding, Part};
 use super::text::{decode_words, harmless};
+use super::{tnef, uuencode};
 use crate::config::Limits;
 use crate::policy::LOOP_MARK;
 use crate::policy::automatic::{self, Automatic};
+use std::borrow::Cow;
 
 /// Ids of a References field that are looked at.
 pub const REFERENCES: usize = 30;
@@ -33,10 +36,12 @@ pub struct Leaf {
     pub kind: String,
     /// File name, decoded.
     pub name: Option<String>,
-    /// What its first octets say it is.
-    pub sniffed: Option<&'static str>,
+    /// What its octets say that it is and holds: content types.
+    pub sniffed: Vec<&'static str>,
     /// Octets, decoded.
     pub size: u64,
+    /// Names of files in it, if it is an archive.
+    pub listed: Vec<String>,
 }
 
 /// What a message is.
@@ -67,9 +72,6 @@ pub struct Inspection {
     /// A piece of a message, or a pointer to one (RFC 2046 5.2.2, 5.2.3).
     pub incomplete: bool,
 }
-
-/// First octets that tell what a file is.
-const HEAD: usize = 512;
 
 /// Looks at a raw message. `null_sender`: its envelope sender is `<>`.
 ///
@@ -103,62 +105,86 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
         encrypted: None,
         incomplete: false,
     };
-    let mut parts = 0;
-    walk(&top, &mut vec![1], &mut parts, limits, &mut found)?;
+    let mut walk = Walk { parts: 0, limits, search: Search::default() };
+    walk.part(&top, &mut vec![1], &mut found)?;
     Ok(found)
 }
 
-/// Depth is bounded by the limit, so that recursion is, too.
-fn walk(
-    part: &Part<'_>,
-    path: &mut Vec<usize>,
-    parts: &mut usize,
-    limits: &Limits,
-    found: &mut Inspection,
-) -> Result<(), Malformed> {
-    *parts += 1;
-    if *parts > limits.mime_parts {
-        return Err(Malformed::TooManyParts);
-    }
-    if path.len() > limits.mime_depth {
-        return Err(Malformed::TooDeep);
-    }
-    let name = || path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-    let encrypted = match part.kind.value.as_str() {
-        "multipart/encrypted" | "application/pgp-encrypted" => true,
-        "application/pkcs7-mime" | "application/x-pkcs7-mime" => part.kind.get("smime-type") != Some("certs-only"),
-        "text/plain" => memchr::memmem::find(part.body, b"-----BEGIN PGP MESSAGE-----").is_some(),
-        _ => false,
-    };
-    if encrypted && found.encrypted.is_none() {
-        found.encrypted = Some(name());
-    }
-    found.incomplete |= matches!(part.kind.value.as_str(), "message/partial" | "message/external-body");
-    if let Some(children) = part.children() {
-        let digest = part.kind.value == "multipart/digest";
-        for (number, child) in children.into_iter().enumerate() {
-            path.push(number + 1);
-            walk(&Part::read(child, digest), path, parts, limits, found)?;
-            path.pop();
+/// What is left to see of a message.
+struct Walk<'a> {
+    parts: usize,
+    limits: &'a Limits,
+    search: Search,
+}
+
+impl Walk<'_> {
+    /// Depth is bounded by the limit, so that recursion is, too.
+    fn part(&mut self, part: &Part<'_>, path: &mut Vec<usize>, found: &mut Inspection) -> Result<(), Malformed> {
+        self.parts += 1;
+        if self.parts > self.limits.mime_parts {
+            return Err(Malformed::TooManyParts);
         }
-        return Ok(());
+        if path.len() > self.limits.mime_depth {
+            return Err(Malformed::TooDeep);
+        }
+        let name = || path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        let kind = part.kind.value.as_str();
+        let encrypted = match kind {
+            "multipart/encrypted" | "application/pgp-encrypted" => true,
+            "application/pkcs7-mime" | "application/x-pkcs7-mime" => part.kind.get("smime-type") != Some("certs-only"),
+            "text/plain" => memchr::memmem::find(part.body, b"-----BEGIN PGP MESSAGE-----").is_some(),
+            _ => false,
+        };
+        if encrypted && found.encrypted.is_none() {
+            found.encrypted = Some(name());
+        }
+        found.incomplete |= matches!(kind, "message/partial" | "message/external-body");
+        if let Some(children) = part.children() {
+            for (number, child) in children.into_iter().enumerate() {
+                path.push(number + 1);
+                self.part(&Part::read(child, kind == "multipart/digest"), path, found)?;
+                path.pop();
+            }
+            return Ok(());
+        }
+        let inner = match kind {
+            "message/rfc822" | "message/global" => Some(part.decoded()),
+            // What it cannot be opened as is taken out of the message.
+            "application/ms-tnef" | "application/vnd.ms-tnef" => tnef::open(&part.decoded()).map(Cow::Owned),
+            _ => None,
+        };
+        if let Some(inner) = inner {
+            path.push(1);
+            self.part(&Part::read(&inner, false), path, found)?;
+            path.pop();
+            return Ok(());
+        }
+        found.leaves.push(self.leaf(part, name()));
+        Ok(())
     }
-    if matches!(part.kind.value.as_str(), "message/rfc822" | "message/global") {
-        let inner = part.decoded();
-        path.push(1);
-        walk(&Part::read(&inner, false), path, parts, limits, found)?;
-        path.pop();
-        return Ok(());
+
+    fn leaf(&mut self, part: &Part<'_>, path: String) -> Leaf {
+        let (size, head) = size_and_head(part);
+        let name: Option<String> = part.file_name().map(|name| {
+            let name = harmless(name);
+            // The end of a long name is what tells.
+            let skip = name.chars().count().saturating_sub(200);
+            name.chars().skip(skip).collect()
+        });
+        // A text without a name is no file, whatever it begins with.
+        let is_file = name.is_some() || !part.is("text");
+        let mut sniffed: Vec<_> = archive::kind_of(&head).into_iter().filter(|_| is_file).collect();
+        let mut listed = Vec::new();
+        let extension = name.as_deref().and_then(|name| name.rsplit_once('.')).map_or("", |(_, extension)| extension);
+        if archive::holds_files(&head) || archive::is_zip_name(extension) {
+            let found = self.search.look(&part.decoded(), extension);
+            sniffed.extend(found.kinds);
+            listed = found.names;
+        } else if part.is("text") {
+            listed = uuencode::names(&part.decoded());
+        }
+        Leaf { path, kind: part.kind.value.clone(), name, sniffed, size, listed }
     }
-    let (size, head) = size_and_head(part);
-    found.leaves.push(Leaf {
-        path: name(),
-        kind: part.kind.value.clone(),
-        name: part.file_name().map(|name| harmless(name).chars().take(200).collect()),
-        sniffed: infer::get(&head).map(|kind| kind.mime_type()),
-        size,
-    });
-    Ok(())
 }
 
 /// Size and first octets of a part without decoding all of it.
@@ -202,8 +228,8 @@ mod tests {
         assert_eq!(found.automatic, Some(Automatic::Header));
         let [text, pdf] = found.leaves.as_slice() else { panic!() };
         assert_eq!((text.kind.as_str(), text.path.as_str(), text.name.as_deref()), ("text/plain", "1.1", None));
-        let pdf = (pdf.path.as_str(), pdf.name.as_deref(), pdf.size, pdf.sniffed);
-        assert_eq!(pdf, ("1.2", Some("a.pdf"), 9, Some("application/pdf")));
+        let pdf = (pdf.path.as_str(), pdf.name.as_deref(), pdf.size, pdf.sniffed.as_slice());
+        assert_eq!(pdf, ("1.2", Some("a.pdf"), 9, &["application/pdf"][..]));
     }
 
     #[test]

@@ -31,6 +31,21 @@ pub fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Opt
     changed.then_some(out)
 }
 
+/// Names of the files that a text says it holds.
+#[must_use]
+pub fn names(text: &[u8]) -> Vec<String> {
+    /// More than anybody sends, fewer than a text of a hundred thousand such lines.
+    const MOST: usize = 200;
+    let begins = memchr::memmem::find_iter(text, b"begin ").filter_map(|at| {
+        let line = text.get(at..)?.split(|octet| *octet == b'\n').next()?;
+        let line = String::from_utf8_lossy(line.get(..line.len().min(1000))?);
+        let starts_line = at == 0 || text.get(at - 1) == Some(&b'\n');
+        let name = line.trim_end().splitn(3, ' ').nth(2).map(str::to_owned);
+        name.filter(|_| starts_line && is_begin(line.trim_end()))
+    });
+    begins.take(MOST).collect()
+}
+
 /// `begin 644 name`
 fn is_begin(line: &str) -> bool {
     let mut words = line.splitn(3, ' ');

@@ -25,8 +25,8 @@ pub struct Part<'a> {
     pub name: Option<&'a str>,
     /// What its `Content-Type` says, `type/subtype`.
     pub content_type: &'a str,
-    /// What its first octets say, where they say something.
-    pub sniffed: Option<&'a str>,
+    /// What its octets say that it is and holds, where they say something.
+    pub sniffed: &'a [&'a str],
     /// Octets, decoded.
     pub size: u64,
     /// File names listed in it, if it is an archive.
@@ -49,11 +49,11 @@ impl Part<'_> {
                 return Some(entry);
             }
         }
-        let types = [Some(self.content_type), self.sniffed];
+        let types = || [self.content_type].into_iter().chain(self.sniffed.iter().copied());
         let found = rules
             .forbidden_types
             .iter()
-            .find(|entry| types.iter().flatten().any(|kind| kind.trim().eq_ignore_ascii_case(entry.trim())));
+            .find(|entry| types().any(|kind| kind.trim().eq_ignore_ascii_case(entry.trim())));
         found.map(String::as_str)
     }
 }

@@ -112,13 +112,14 @@ fn every_case_of_the_table() {
         let (left, right) = line.split_once('|').unwrap();
         let words: Vec<&str> = left.split_whitespace().collect();
         let (rules, parts, lists, sniffed) = borrowed(&words);
+        let sniffed: Vec<&str> = sniffed.iter().map(String::as_str).collect();
         let parts: Vec<Part<'_>> = parts
             .iter()
             .map(|(name, kind, size)| Part {
                 path: "2",
                 name: Some(name.as_str()).filter(|name| !name.is_empty()),
                 content_type: kind,
-                sniffed: sniffed.as_deref(),
+                sniffed: &sniffed,
                 size: *size,
                 listed: &lists,
             })

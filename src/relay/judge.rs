@@ -214,9 +214,9 @@ impl Relay {
                 path: &leaf.path,
                 name: leaf.name.as_deref(),
                 content_type: &leaf.kind,
-                sniffed: leaf.sniffed,
+                sniffed: &leaf.sniffed,
                 size: leaf.size,
-                listed: &[],
+                listed: &leaf.listed,
             })
             .collect();
         let continued = self.store.read(|view| self.continued(view, &letter, inspection, answers, arrived.at))?;

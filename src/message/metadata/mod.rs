@@ -77,7 +77,7 @@ pub fn clean(bytes: &[u8], options: &Metadata) -> Cleaned {
 
 /// Which end of a number comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     Little,
     Big,
 }
@@ -93,7 +93,7 @@ fn number(bytes: &[u8], at: usize, width: usize, order: Order) -> Option<u64> {
 }
 
 /// [`number`] as a place in the file.
-fn place(bytes: &[u8], at: usize, width: usize, order: Order) -> Option<usize> {
+pub(super) fn place(bytes: &[u8], at: usize, width: usize, order: Order) -> Option<usize> {
     usize::try_from(number(bytes, at, width, order)?).ok()
 }
 

@@ -1,0 +1,84 @@
+//! ZIP (APPNOTE 6.3): every local and central header in the file, wherever it stands, whatever the end record says.
+
+use super::{ENCRYPTED, HEAD, MACROS, Order, Search, UNLISTED, holds_files, place};
+use flate2::{Decompress, FlushDecompress, read::DeflateDecoder};
+
+/// A header, local or central. Positions are those of APPNOTE 4.3.7 and 4.3.12.
+struct Header<'a> {
+    flags: usize,
+    method: usize,
+    name: &'a [u8],
+    /// What follows a local header.
+    data: Option<&'a [u8]>,
+}
+
+pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
+    let mut inflater = Decompress::new(false);
+    for at in memchr::memmem::find_iter(bytes, b"PK") {
+        let Some(header) = header(bytes, at) else { continue };
+        if !search.entry() {
+            return;
+        }
+        search.name(header.name);
+        // Bit 13: even the names in the directory are hidden.
+        if header.flags & 0x2001 != 0 || header.method == 99 {
+            search.kind(ENCRYPTED);
+            continue;
+        }
+        // The second are macros of Excel 4, without any project.
+        if header.name.ends_with(b"vbaProject.bin") || header.name.starts_with(b"xl/macrosheets/") {
+            search.kind(MACROS);
+        }
+        let Some(data) = header.data.filter(|_| !header.name.ends_with(b"/")) else { continue };
+        match header.method {
+            0 => {
+                let head = data.get(..HEAD.min(data.len())).unwrap_or(&[]);
+                search.head(head);
+                // A ZIP that is stored in this one is found by the loop.
+                if holds_files(head) && !head.starts_with(b"PK") {
+                    search.inner(data, depth);
+                }
+            }
+            8 => {
+                let mut head = [0; HEAD];
+                inflater.reset(false);
+                let _ = inflater.decompress(data, &mut head, FlushDecompress::None);
+                let length = usize::try_from(inflater.total_out()).unwrap_or(0).min(HEAD);
+                let head = head.get(..length).unwrap_or(&[]);
+                if !search.spend(length) {
+                    return;
+                }
+                search.head(head);
+                if holds_files(head) {
+                    search.inner(DeflateDecoder::new(data), depth);
+                }
+            }
+            // Packed in a way that is not read here: its name is all that is known.
+            _ => search.kind(UNLISTED),
+        }
+    }
+}
+
+fn header(bytes: &[u8], at: usize) -> Option<Header<'_>> {
+    let read = |offset: usize| place(bytes, at + offset, 2, Order::Little);
+    let (fields, local) = match bytes.get(at + 2..at + 4)? {
+        [3, 4] => (4, true),
+        [1, 2] => (6, false),
+        _ => return None,
+    };
+    let (version, flags, method) = (read(fields)?, read(fields + 2)?, read(fields + 4)?);
+    let name_length = read(if local { 26 } else { 28 })?;
+    let start = at + if local { 30 } else { 46 };
+    // The four octets may stand in packed data by chance.
+    let plausible = version & 0xff <= 63 && (method <= 20 || (93..=99).contains(&method)) && name_length <= 2048;
+    if !plausible || name_length == 0 {
+        return None;
+    }
+    let name = bytes.get(start..start + name_length)?;
+    let data = local.then(|| bytes.get(start + name_length + read(28)?..)).flatten();
+    let data = data.map(|data| {
+        let packed = place(bytes, at + 18, 4, Order::Little).filter(|_| flags & 8 == 0 && method == 0);
+        packed.and_then(|length| data.get(..length)).unwrap_or(data)
+    });
+    Some(Header { flags, method, name, data })
+}

@@ -1,0 +1,31 @@
+"""Packs the files of attachments.rs into the directory that is given."""
+import io, os, subprocess, sys, tarfile, zipfile
+os.chdir(sys.argv[1])
+pe = b"MZ\x90\0" + bytes(56) + b"\x80\0\0\0" + bytes(64) + b"PE\0\0" + bytes(300)
+def zipped(name, files, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(name, "w", method) as z:
+        for file, data in files.items():
+            z.writestr(file, data)
+    return open(name, "rb").read()
+def tarred(name, mode, files, form=tarfile.PAX_FORMAT):
+    with tarfile.open(name, mode, format=form) as t:
+        for file, data in files.items():
+            info = tarfile.TarInfo(file); info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+word = {"[Content_Types].xml": "<Types/>", "word/document.xml": "<w:document/>"}
+inner = zipped("inner.zip", {"a/setup.scr": "x"})
+zipped("named.zip", {"readme.txt": "hello", "pics/setup.EXE ": "x"})
+zipped("renamed.zip", {"holiday.jpg": pe})
+zipped("nested.zip", {"docs/inner.zip": inner})
+zipped("stored.zip", {"docs/inner.zip": inner}, zipfile.ZIP_STORED)
+zipped("macros.docx", word | {"word/vbaProject.bin": "x"})
+tarred("long.tar", "w", {"x/" * 70 + "setup.vbs": b"x"}, tarfile.GNU_FORMAT)
+tarred("pax.tgz", "w:gz", {"\u6ce8\u6587/" * 60 + "setup.vbs": b"x"})
+tarred("renamed.tar", "w", {"photo.jpg": pe})
+open("holiday.jpg", "wb").write(pe)
+open("script.txt", "w").write("#!/bin/sh\nrm -rf ~\n")
+open("locked.txt", "w").write("x" * 100)
+subprocess.run(["zip", "-q", "-P", "secret", "locked.zip", "locked.txt"], check=True)
+zipped("good.zip", {"order.pdf": b"%PDF-1.4", "list.csv": "a,b"})
+zipped("good.docx", word)
+tarred("good.tar.gz", "w:gz", {"order.txt": b"hello"})
