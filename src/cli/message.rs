@@ -1,14 +1,17 @@
 //! `marketrelay message …`: the history.
 
 use super::party::find;
+use super::statistics::period;
 use super::{Context, Failure, Outcome};
 use crate::store::queue::ItemId;
 use crate::store::{Filter, MessageRow, Open, Store};
-use crate::types::{ExternalId, MessageId, Role};
+use crate::types::{ExternalId, MessageId, Role, Time};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct Which {
@@ -54,8 +57,14 @@ impl Command {
         match self {
             Self::List(which) => {
                 let rows = which.messages(&context, &store)?;
-                let cells = rows.iter().map(cells).collect();
-                let head = ["id", "received", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
+                let hours = u64::from(context.config.policy.response.deadline_hours);
+                let deadline = Duration::from_secs(hours * 3600);
+                let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, deadline, Time::now())).collect();
+                let mut head = vec!["id", "received", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
+                if which.needs_response {
+                    head.insert(2, "answer due");
+                }
+                let cells = rows.iter().map(|row| row.cells(which.needs_response)).collect();
                 context.out.table(&rows, &head, cells, "There are no such messages.")
             }
             Self::Show { id } => super::walk::show(context, &store, id),
@@ -78,6 +87,35 @@ impl Which {
             limit: self.limit,
         };
         Ok(store.read(|view| view.messages(&filter))?)
+    }
+}
+
+/// A message with what is left of the time to answer it.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    row: MessageRow,
+    /// Until when the seller has to answer, while the clock runs.
+    response_due: Option<String>,
+    /// Below zero: overdue.
+    response_seconds_left: Option<i64>,
+}
+
+impl Listed {
+    fn of(row: MessageRow, deadline: Duration, now: Time) -> Self {
+        let due = row.needs_response.then(|| row.time.plus(deadline));
+        let left = due.map(|due| (due.0 - now.0).div_euclid(1000));
+        Self { response_due: due.map(Time::rfc3339), response_seconds_left: left, row }
+    }
+
+    fn cells(&self, due: bool) -> Vec<String> {
+        let mut cells = cells(&self.row);
+        if due {
+            let left = self.response_seconds_left.unwrap_or(0);
+            let period = period(Duration::from_secs(left.unsigned_abs()));
+            cells.insert(2, if left < 0 { format!("overdue by {period}") } else { format!("in {period}") });
+        }
+        cells
     }
 }
 

@@ -16,6 +16,7 @@ mod party;
 mod policy;
 mod queue;
 mod quota;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -66,6 +66,8 @@ pub(super) enum Seller {
     Show(Id),
     /// List sellers
     List(Limit),
+    /// How quick the seller answered buyers in the last 7, 30 and 90 days
+    Statistics(Id),
     /// Refuse the seller's mail from now on
     Suspend(Id),
     /// Take the seller's mail again
@@ -134,6 +136,7 @@ impl Seller {
             }
             Self::Show(id) => show(context, Role::Seller, &id.id),
             Self::List(limit) => list(context, Role::Seller, limit.limit),
+            Self::Statistics(id) => super::statistics::show(context, &id.id),
             Self::Suspend(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, true),
             Self::Resume(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, false),
             Self::Remove(id) => remove(context, Role::Seller, &id.id),

@@ -78,6 +78,9 @@ fn statuses_and_words() {
         ("seller suspend s1 --marketplace jp", 0, "suspended", ""),
         ("seller resume s1 --marketplace jp", 0, "active", ""),
         ("seller list --marketplace jp", 0, "Sato Shop", ""),
+        ("seller statistics s1 --marketplace jp", 0, "due within 24 hours", ""),
+        ("seller statistics nobody --marketplace jp", 4, "", "no seller nobody"),
+        ("message list --needs-response", 0, "There are no such messages.", ""),
         ("buyer set b1 --email b@home.test --marketplace jp", 0, "was created", ""),
         ("buyer opt-out b1 --marketplace jp", 0, "opted out", ""),
         ("buyer list", 0, "b@home.test", ""),
@@ -126,6 +129,7 @@ fn documents() {
         ("buyer list", "addresses email id language marketplace name opted_out removed"),
         ("order show o1 --marketplace jp", "buyer category id marketplace placed seller status"),
         ("alias get --buyer b1 --seller s1 --marketplace jp", "buyer buyer_alias marketplace seller seller_alias"),
+        ("seller statistics s1 --marketplace jp", "deadline_hours marketplace seller windows"),
         ("quota show --seller s1 --marketplace jp", "average_orders_per_day limit resets_at used"),
     ];
     for (line, keys) in table {

@@ -236,6 +236,12 @@ impl Config {
             "is not between 1 and 366",
             "30 is usual",
         );
+        problems.unless(
+            (1..=8784).contains(&self.policy.response.deadline_hours),
+            "policy.response.deadline_hours",
+            "is not between 1 and 8784",
+            "24 is usual",
+        );
         for (n, tag) in self.policy.opt_out.critical_tags.iter().enumerate() {
             let place = format!("policy.opt_out.critical_tags[{n}]");
             problems.unless(!tag.trim().is_empty(), &place, "is empty: every subject would hold it", "Take it out");

@@ -14,7 +14,7 @@ mod tests;
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};
 pub use load::{load, parse};
-pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota};
+pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response};
 pub use quantity::{Size, Span};
 
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,8 @@ pub struct Policy {
     pub quota: Quota,
     /// Messages that nobody asked for.
     pub opt_out: OptOut,
+    /// How soon sellers have to answer.
+    pub response: Response,
     /// What may be attached.
     pub attachments: Attachments,
     /// Traces in files that are taken out.
@@ -76,6 +78,20 @@ pub enum OptOutAnswer {
     AutoReply,
     /// 550.
     Reject,
+}
+
+/// `[policy.response]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Response {
+    /// Hours within which a seller has to answer a buyer's message, weekends and holidays included.
+    pub deadline_hours: u32,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self { deadline_hours: 24 }
+    }
 }
 
 /// `[policy.attachments]`

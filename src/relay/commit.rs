@@ -119,7 +119,7 @@ impl Relay {
             written.leased.push((item, bytes.clone()));
         }
         if letter.author == Role::Seller && !letter.automatic {
-            change.answered(letter.pair.id)?;
+            change.answered(letter.pair.id, now)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The history: messages as received, their verdicts, their threads and their walk.
 
 use super::parties::{role_number, role_of};
+use super::responses::Response;
 use super::{Change, Result, StoreError, View};
 use crate::types::{MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params, params_from_iter, types::Value};
@@ -109,6 +110,13 @@ pub struct MessageRow {
     pub automatic: bool,
     /// The seller has not answered yet.
     pub needs_response: bool,
+    /// How it stands to the seller's response clock, if it started one.
+    pub response: Option<Response>,
+    /// When the clock stopped, RFC 3339.
+    pub response_at: Option<String>,
+    /// When it was received.
+    #[serde(skip)]
+    pub time: Time,
     /// `none`, `queued`, `delivered`, `failed`.
     pub fate: String,
     /// The author's own Message-ID.
@@ -146,12 +154,13 @@ pub struct Event {
 }
 
 const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
-                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts FROM message x \
+                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at FROM message x \
                        LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
                        LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace";
 
 fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let number: i64 = row.get(0)?;
+    let (received, response) = (Time(row.get(6)?), Response::of(row.get(13)?));
     Ok(MessageRow {
         id: MessageId(number).to_string(),
         number,
@@ -160,14 +169,17 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         buyer: row.get(3)?,
         seller: row.get(4)?,
         author: role_of(row.get(5)?).as_str(),
-        received: Time(row.get(6)?).rfc3339(),
+        received: received.rfc3339(),
+        time: received,
         size: row.get(7)?,
         verdict: row.get(8)?,
         reason: row.get(9)?,
         thread: MessageId(row.get(10)?).to_string(),
         subject: row.get(11)?,
         automatic: row.get(12)?,
-        needs_response: row.get(13)?,
+        needs_response: response == Some(Response::Waiting),
+        response,
+        response_at: row.get::<_, Option<i64>>(17)?.map(|at| Time(at).rfc3339()),
         fate: row.get(14)?,
         original: row.get(15)?,
         facts: row.get(16)?,
@@ -217,7 +229,7 @@ impl View<'_> {
             values.push(verdict.clone().into());
         }
         if filter.needs_response {
-            sql.push_str(" AND x.needs_response = 1");
+            sql.push_str(" AND x.needs_response = 1 AND x.fate <> 'failed'");
         }
         sql.push_str(" ORDER BY x.id DESC LIMIT ?");
         values.push(i64::try_from(filter.limit).unwrap_or(i64::MAX).into());
@@ -387,16 +399,6 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn set_fate(&self, id: MessageId, fate: &str) -> Result<()> {
         self.0.0.prepare_cached("UPDATE message SET fate = ?2 WHERE id = ?1")?.execute(params![id.0, fate])?;
-        Ok(())
-    }
-
-    /// The seller has answered: his pair's messages need no response any more.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn answered(&self, pair: PairId) -> Result<()> {
-        let sql = "UPDATE message SET needs_response = 0 WHERE pair = ?1 AND needs_response = 1";
-        self.0.0.prepare_cached(sql)?.execute([pair.0])?;
         Ok(())
     }
 

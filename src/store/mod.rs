@@ -6,12 +6,15 @@
 //! Not here: what the rows mean for a verdict (`policy`), or what a message looks like (`message`).
 
 mod error;
+#[cfg(test)]
+mod history_tests;
 mod messages;
 mod open;
 mod orders;
 mod pairs;
 mod parties;
 pub mod queue;
+mod responses;
 mod schema;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -23,6 +26,7 @@ pub use open::{FILE, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
 pub use parties::{NewParty, Party, Switch};
+pub use responses::{Response, Statistics};
 
 use crate::metrics::Metrics;
 use crate::types::Random;

@@ -94,7 +94,8 @@ CREATE TABLE message (
     original TEXT,                             -- the author's own Message-ID
     subject TEXT NOT NULL DEFAULT '',
     automatic INTEGER NOT NULL DEFAULT 0,
-    needs_response INTEGER NOT NULL DEFAULT 0,
+    needs_response INTEGER NOT NULL DEFAULT 0, -- 0 never, 1 waiting, 2 answered, 3 not needed, 4 reported
+    response_at INTEGER,                       -- when it stopped waiting
     fate TEXT NOT NULL,                        -- none, queued, delivered, failed
     facts TEXT NOT NULL DEFAULT ''             -- what it was judged by: name=value words
 ) STRICT;
