@@ -5,7 +5,7 @@ use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
 use super::scrub::{scrub, scrubbed};
 use super::text::encode_name;
-use super::{author, calendar, html, pgp, uuencode, vcard};
+use super::{author, calendar, footer, html, pgp, uuencode, vcard};
 use std::borrow::Cow;
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
@@ -16,8 +16,12 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<S
     if kind.starts_with("message/") {
         return Ok(Some(report(text)));
     }
+    // What the author got from us is the author's own: quoted footers and marks do not go out.
+    let stripped = footer::strip(text, kind == "text/html");
+    let text = stripped.as_deref().unwrap_or(text);
     let cleaned = addresses(text, kind, order)?;
-    Ok(own_name(cleaned.as_deref().unwrap_or(text), order).or(cleaned))
+    let named = own_name(cleaned.as_deref().unwrap_or(text), order);
+    Ok(named.or(cleaned).or(stripped))
 }
 
 /// Fields of a delivery report or receipt that tell nobody's name, host or program (RFC 3464, RFC 8098).
@@ -116,25 +120,6 @@ pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
         }
         None => scrubbed(name, order.replacements).into_owned(),
     }
-}
-
-/// `text` with the footer under it.
-pub(super) fn with_footer(text: &str, html: bool, footer: &str) -> String {
-    if html { html_footer(text, footer) } else { text_footer(text, footer) }
-}
-
-fn text_footer(text: &str, footer: &str) -> String {
-    let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
-    format!("{text}{gap}{}\r\n", footer.trim_end().replace('\n', "\r\n"))
-}
-
-fn html_footer(html: &str, footer: &str) -> String {
-    let lower = html.to_ascii_lowercase();
-    let at = lower.rfind("</body").or_else(|| lower.rfind("</html")).unwrap_or(html.len());
-    let escaped =
-        footer.trim_end().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\n', "<br>\r\n");
-    let (before, after) = html.split_at(at);
-    format!("{before}<div style=\"color:#777;font-size:small\"><br>{escaped}</div>\r\n{after}")
 }
 
 #[cfg(test)]

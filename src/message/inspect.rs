@@ -2,9 +2,10 @@
 
 use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
+use super::footer;
 use super::headers::{Field, message_ids};
 use super::mime::{Encoding, Part};
-use super::text::{decode_words, harmless};
+use super::text::{decode_charset, decode_words, harmless};
 use super::{tnef, uuencode};
 use crate::config::Limits;
 use crate::policy::LOOP_MARK;
@@ -71,6 +72,8 @@ pub struct Inspection {
     pub encrypted: Option<String>,
     /// A piece of a message, or a pointer to one (RFC 2046 5.2.2, 5.2.3).
     pub incomplete: bool,
+    /// What looks like thread marks in its texts, the first ones, in order: see [`footer::marks`].
+    pub marks: Vec<String>,
 }
 
 /// Looks at a raw message. `null_sender`: its envelope sender is `<>`.
@@ -104,6 +107,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
         leaves: Vec::new(),
         encrypted: None,
         incomplete: false,
+        marks: Vec::new(),
     };
     let mut walk = Walk { parts: 0, limits, search: Search::default() };
     walk.part(&top, &mut vec![1], &mut found)?;
@@ -158,6 +162,10 @@ impl Walk<'_> {
             self.part(&Part::read(&inner, false), path, found)?;
             path.pop();
             return Ok(());
+        }
+        if matches!(kind, "text/plain" | "text/html") && part.disposition.value != "attachment" {
+            let (bytes, charset) = (part.decoded(), part.kind.get("charset").unwrap_or(""));
+            footer::marks(&decode_charset(&bytes, charset), kind == "text/html", &mut found.marks);
         }
         found.leaves.push(self.leaf(part, name()));
         Ok(())
@@ -247,6 +255,35 @@ mod tests {
         assert_eq!(look(&flat).unwrap_err(), Malformed::TooManyParts);
         assert_eq!(look(&"X: y\r\n".repeat(100_000)).unwrap_err(), Malformed::HeaderTooLong);
         assert_eq!(look("X: \0\r\n\r\n").unwrap_err(), Malformed::HeaderOctets);
+    }
+
+    #[test]
+    fn marks_in_every_encoding() {
+        let mark = "bbqxerik4m2fdq7opkxa2zzt";
+        let text = format!("はい\r\n> [ref:{mark}]\r\n");
+        let (jis, _, _) = encoding_rs::ISO_2022_JP.encode(&text);
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes).into_bytes();
+        // content type, transfer encoding, body
+        let cases = [
+            ("text/plain; charset=utf-8", "8bit", text.clone().into_bytes()),
+            ("text/plain; charset=iso-2022-jp", "7bit", jis.to_vec()),
+            ("text/plain; charset=utf-16le", "base64", base64(&wide)),
+            ("text/html; charset=utf-8", "base64", base64(text.replace('[', "&#91;").as_bytes())),
+            (
+                "text/plain; format=flowed",
+                "7bit",
+                format!("> [ref:{} \r\n> {}]\r\n", &mark[..8], &mark[8..]).into_bytes(),
+            ),
+            ("text/plain", "quoted-printable", format!("=5Bref:{}=\r\n{}=5D\r\n", &mark[..8], &mark[8..]).into_bytes()),
+        ];
+        for (kind, encoding, body) in cases {
+            let mut raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
+            raw.extend(body);
+            assert_eq!(inspect(&raw, false, &Limits::default()).unwrap().marks, [mark], "{kind} {encoding}");
+            let file = [b"Content-Disposition: attachment\r\n".as_slice(), &raw].concat();
+            assert!(inspect(&file, false, &Limits::default()).unwrap().marks.is_empty(), "{kind} {encoding}");
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
 //!
-//! `headers`, `text` and `mime` read what is on the wire; `author` and `inspect` find the facts that policy needs; `scrub` replaces real addresses;
+//! `headers`, `text` and `mime` read what is on the wire; `author` and `inspect` find the facts that policy needs; `scrub` replaces real addresses, `footer` writes footers and takes them out again;
 //! `rewrite` writes the message that goes out; `guard` looks at it once more, with another reader.
 //!
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
 
 pub mod archive;
 pub mod author;
+mod body;
 pub mod bounce;
 pub mod calendar;
 pub mod content_lines;
 mod contents;
+pub mod footer;
 pub mod guard;
 pub mod headers;
 pub mod html;
@@ -26,6 +28,7 @@ pub mod tnef;
 pub mod uuencode;
 pub mod vcard;
 
+pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};
 pub use rewrite::{Order, Rewritten, Unclean, rewrite};
 pub use scrub::Replacement;

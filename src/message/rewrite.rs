@@ -3,15 +3,16 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
+use super::body;
 use super::contents;
+use super::footer::Footer;
 use super::metadata::Why;
 use super::mime::Part;
 use super::scrub::{Replacement, scrubbed};
-use super::text::{
-    decode_charset, decode_words, encode_base64, encode_name, encode_qp, encode_unstructured, parameter,
-};
+use super::text::{decode_charset, decode_words, encode_base64, encode_name, encode_unstructured, parameter};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
+use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -43,8 +44,8 @@ pub struct Order<'a> {
     pub calendar_key: [u8; 32],
     /// Which traces are taken out of files.
     pub metadata: &'a Metadata,
-    /// Goes under the text.
-    pub footer: Option<String>,
+    /// Goes under the first plain text and the first HTML that are no attachments; a message without any goes without.
+    pub footer: Option<Footer>,
     /// Depth and number of parts.
     pub limits: &'a Limits,
 }
@@ -71,8 +72,6 @@ pub enum Unclean {
 
 /// Values of Importance that pass.
 const IMPORTANCE: &[&str] = &["high", "normal", "low"];
-/// Longest line that is sent as it is, RFC 5322 2.1.1.
-const LINE: usize = 998;
 
 /// Writes the outgoing message.
 ///
@@ -84,15 +83,12 @@ pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
         order,
         out: Vec::with_capacity(raw.len() + 1024),
         parts: 0,
-        footer: order.footer.as_deref(),
+        footed: [false; 2],
+        inside: 0,
         passed: Vec::new(),
     };
     writer.envelope_header(&top);
     writer.part(&top, 0)?;
-    if writer.footer.is_some() {
-        // No text to put it under: it goes without. A picture alone needs no footer to be answered.
-        writer.footer = None;
-    }
     Ok(Rewritten { bytes: writer.out, passed: writer.passed })
 }
 
@@ -100,7 +96,10 @@ struct Writer<'a> {
     order: &'a Order<'a>,
     out: Vec<u8>,
     parts: usize,
-    footer: Option<&'a str>,
+    /// The footer stands under a plain text, and under an HTML.
+    footed: [bool; 2],
+    /// Messages around the part that is being written.
+    inside: usize,
     passed: Vec<Why>,
 }
 
@@ -142,6 +141,10 @@ impl Writer<'_> {
             && IMPORTANCE.contains(&importance.as_str())
         {
             self.line("Importance", &importance);
+        }
+        if let Some(stop) = order.footer.as_ref().and_then(|footer| footer.address(Purpose::Stop)) {
+            // RFC 2369 3.2. One click (RFC 8058) needs a web server under https, which the relay is not: mail alone has to do.
+            self.line("List-Unsubscribe", &format!("<mailto:{stop}?subject=stop>"));
         }
         self.line(LOOP_MARK, order.to.domain());
         self.line("MIME-Version", "1.0");
@@ -235,7 +238,10 @@ impl Writer<'_> {
         }
         self.common_header(&inner);
         self.line("MIME-Version", "1.0");
-        self.part(&inner, depth + 1)
+        self.inside += 1;
+        let done = self.part(&inner, depth + 1);
+        self.inside -= 1;
+        done
     }
 
     fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
@@ -243,24 +249,13 @@ impl Writer<'_> {
         let charset = part.kind.get("charset").unwrap_or("");
         let bytes = part.decoded();
         let text = decode_charset(&bytes, charset);
-        let attached = part.disposition.value == "attachment";
         let mut changed = contents::text(&text, &part.kind.value, self.order)?;
         if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
         }
-        let footer = if attached || !matches!(part.kind.value.as_str(), "text/plain" | "text/html") {
-            None
-        } else {
-            let footer = self.footer;
-            // A text and its HTML twin both carry it; what comes after them does not.
-            if html || part.kind.value == "text/plain" && self.parts == 1 {
-                self.footer = None;
-            }
-            footer
-        };
-        if let Some(footer) = footer {
+        if let Some(footer) = self.footer(part) {
             let whole = changed.as_deref().unwrap_or(&text);
-            changed = Some(contents::with_footer(whole, html, footer));
+            changed = Some(if html { footer.under_html(whole) } else { footer.under_text(whole) });
         }
         let mut kind = safe_kind(&part.kind.value, "text/plain");
         let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
@@ -285,8 +280,22 @@ impl Writer<'_> {
         self.line("Content-Type", &kind);
         self.disposition(part);
         self.content_id_field(part);
-        self.body(body, is_multibyte(&charset));
+        body::write(&mut self.out, body, &charset);
         Ok(())
+    }
+
+    /// The footer, if this is the first text of its kind, and no file.
+    fn footer(&mut self, part: &Part<'_>) -> Option<&Footer> {
+        let [plain, html] = &mut self.footed;
+        let done = match part.kind.value.as_str() {
+            "text/plain" => plain,
+            "text/html" => html,
+            _ => return None,
+        };
+        let is_file = part.disposition.value == "attachment" || part.file_name().is_some();
+        let first = !*done && !is_file && self.inside == 0;
+        *done |= first;
+        self.order.footer.as_ref().filter(|_| first)
     }
 
     /// A file: what it holds is kept, its traces are not.
@@ -311,7 +320,7 @@ impl Writer<'_> {
             "[{what}: this attachment cannot be made anonymous and was taken out. Please send the files one by one.]\r\n"
         );
         self.line("Content-Type", "text/plain; charset=us-ascii");
-        self.body(text.into_bytes(), false);
+        body::write(&mut self.out, text.into_bytes(), "us-ascii");
     }
 
     fn disposition(&mut self, part: &Part<'_>) {
@@ -358,34 +367,6 @@ impl Writer<'_> {
         out.push_str(rest);
         out
     }
-
-    /// The body in the plainest encoding that is safe on the way.
-    fn body(&mut self, body: Vec<u8>, multibyte: bool) {
-        let body = if multibyte { body } else { crlf(body) };
-        let longest = body.split(|b| *b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
-        let plain = body.iter().all(|b| matches!(b, b'\t' | b'\r' | b'\n' | 0x1b | b' '..=b'~'));
-        if plain && longest < LINE {
-            self.line("Content-Transfer-Encoding", "7bit");
-            self.out.extend_from_slice(b"\r\n");
-            self.out.extend_from_slice(&body);
-        } else if multibyte || body.iter().filter(|b| !b.is_ascii()).count() > body.len() / 4 {
-            self.line("Content-Transfer-Encoding", "base64");
-            self.out.extend_from_slice(b"\r\n");
-            self.out.extend_from_slice(&encode_base64(&body));
-        } else {
-            self.line("Content-Transfer-Encoding", "quoted-printable");
-            self.out.extend_from_slice(b"\r\n");
-            self.out.extend_from_slice(&encode_qp(&body));
-        }
-        if !self.out.ends_with(b"\n") {
-            self.out.extend_from_slice(b"\r\n");
-        }
-    }
-}
-
-/// Charsets in which an octet 13 or 10 is no line end: their bodies are not touched line by line.
-fn is_multibyte(charset: &str) -> bool {
-    charset.starts_with("utf-16") || charset.starts_with("utf-32") || charset.starts_with("ucs")
 }
 
 fn is_signature(part: &Part<'_>) -> bool {
@@ -415,27 +396,6 @@ fn digest_hex(text: &str) -> String {
         let _ = write!(out, "{byte:02x}");
         out
     })
-}
-
-/// Every line end is CRLF; text that is base 64 or quoted-printable on the way may hold bare ones.
-fn crlf(body: Vec<u8>) -> Vec<u8> {
-    let bare = |at: usize| match body.get(at) {
-        Some(b'\n') => at == 0 || body.get(at - 1) != Some(&b'\r'),
-        Some(b'\r') => body.get(at + 1) != Some(&b'\n'),
-        _ => false,
-    };
-    if !memchr::memchr2_iter(b'\r', b'\n', &body).any(bare) {
-        return body;
-    }
-    let mut out = Vec::with_capacity(body.len() + body.len() / 32);
-    for (at, byte) in body.iter().enumerate() {
-        if bare(at) {
-            out.extend_from_slice(b"\r\n");
-        } else {
-            out.push(*byte);
-        }
-    }
-    out
 }
 
 /// The moment that a Date field names, if it is a sensible one.

@@ -182,7 +182,7 @@ fn plain(c: char) -> char {
 }
 
 /// The written character at `at`, and where it ends.
-fn forward(text: &str, at: usize, html: bool) -> Option<(char, usize)> {
+pub(super) fn forward(text: &str, at: usize, html: bool) -> Option<(char, usize)> {
     let rest = text.get(at..)?;
     let c = rest.chars().next()?;
     let written = match c {
@@ -195,7 +195,7 @@ fn forward(text: &str, at: usize, html: bool) -> Option<(char, usize)> {
 }
 
 /// The same, after whatever does not show.
-fn forward_over_gap(text: &str, mut at: usize, html: bool) -> Option<(char, usize)> {
+pub(super) fn forward_over_gap(text: &str, mut at: usize, html: bool) -> Option<(char, usize)> {
     let from = at;
     while at - from < GAP {
         let (c, end) = forward(text, at, html)?;
@@ -220,7 +220,7 @@ fn wrap(text: &str, at: usize) -> Option<usize> {
 }
 
 /// The written character that ends at `at`, and where it begins. Nothing before `floor` is read.
-fn backward(text: &str, at: usize, floor: usize, html: bool) -> Option<(char, usize)> {
+pub(super) fn backward(text: &str, at: usize, floor: usize, html: bool) -> Option<(char, usize)> {
     let before = text.get(floor..at)?;
     let c = before.chars().next_back()?;
     if html && c == ';' {

@@ -66,7 +66,7 @@ impl Name {
     }
 
     fn words() -> String {
-        Self::ALL.map(|name| format!("{}.txt", name.as_str())).join(", ") + ", reasons.txt"
+        Self::ALL.map(|name| format!("{}.txt", name.as_str())).join(", ") + ", reasons.txt, footer.txt"
     }
 
     /// The placeholders that are filled in, and those of them that a text must have.

@@ -32,6 +32,7 @@ struct Language {
     plain: BTreeMap<Name, Template>,
     html: BTreeMap<Name, String>,
     reasons: BTreeMap<String, String>,
+    footer: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct Filled {
 const LONGEST_FILE: u64 = 64 * 1024;
 /// Longest value, in characters: nobody's subject needs more.
 const LONGEST_VALUE: usize = 300;
+/// The words of `footer.txt`.
+const FOOTER: [&str; 4] = ["keep", "done", "report", "stop"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 
@@ -71,6 +74,7 @@ macro_rules! built_in {
             ($language, "report-done.txt", include_str!(concat!("../../conf/notices/", $language, "/report-done.txt"))),
             ($language, "no-response-done.txt", include_str!(concat!("../../conf/notices/", $language, "/no-response-done.txt"))),
             ($language, "stop-done.txt", include_str!(concat!("../../conf/notices/", $language, "/stop-done.txt"))),
+            ($language, "footer.txt", include_str!(concat!("../../conf/notices/", $language, "/footer.txt"))),
             ($language, "reasons.txt", include_str!(concat!("../../conf/notices/", $language, "/reasons.txt"))),
         )*]
     };
@@ -137,7 +141,12 @@ impl Texts {
         let language = self.languages.entry(file.language.to_ascii_lowercase()).or_default();
         language.tag.clone_from(&file.language);
         if file.name == "reasons.txt" {
-            language.reasons.extend(read_reasons(&text)?);
+            let keys: Vec<&str> = super::reason_keys().collect();
+            language.reasons.extend(read_words(&text, "reason", &keys)?);
+            return Ok(());
+        }
+        if file.name == "footer.txt" {
+            language.footer.extend(read_words(&text, "word", &FOOTER)?);
             return Ok(());
         }
         let (stem, kind) = file.name.rsplit_once('.').unwrap_or((&file.name, ""));
@@ -192,6 +201,14 @@ impl Texts {
         Filled { language: language.tag.clone(), subject, text, html }
     }
 
+    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: `keep`, or the word of a
+    /// [`crate::types::token::Purpose`] that acts.
+    #[must_use]
+    pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
+        let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
+        tags.find_map(|tag| self.languages.get(&tag)?.footer.get(word)).map_or("", String::as_str)
+    }
+
     fn reason(&self, language: &Language, key: &str) -> String {
         let english = || self.languages.get(LAST_RESORT).and_then(|language| language.reasons.get(key));
         language.reasons.get(key).or_else(english).cloned().unwrap_or_default()
@@ -231,21 +248,21 @@ fn chain(language: &str) -> Vec<String> {
     tags
 }
 
-fn read_reasons(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let mut reasons = BTreeMap::new();
+/// Lines of `word: sentence`, where `what` is what a word is.
+fn read_words(text: &str, what: &str, keys: &[&str]) -> Result<BTreeMap<String, String>, String> {
+    let mut words = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (key, sentence) = line.split_once(':').ok_or("each line must be `word: sentence`")?;
         let (key, sentence) = (key.trim(), sentence.trim());
-        if !super::reason_keys().any(|known| known == key) {
-            let keys: Vec<&str> = super::reason_keys().collect();
-            return Err(format!("there is no reason `{}`; there are: {}", harmless(key), keys.join(", ")));
+        if !keys.contains(&key) {
+            return Err(format!("there is no {what} `{}`; there are: {}", harmless(key), keys.join(", ")));
         }
         if sentence.is_empty() {
-            return Err(format!("the reason `{key}` has no sentence"));
+            return Err(format!("the {what} `{key}` has no sentence"));
         }
-        reasons.insert(key.to_owned(), sentence.to_owned());
+        words.insert(key.to_owned(), harmless(sentence));
     }
-    Ok(reasons)
+    Ok(words)
 }
 
 /// Every placeholder must be one of the notice's, and those without which it says nothing must be there.
@@ -358,119 +375,4 @@ fn read_directory(directory: &Path) -> std::io::Result<Vec<File>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(language: &str, name: &str, text: &str) -> File {
-        File { language: language.to_owned(), name: name.to_owned(), text: text.to_owned() }
-    }
-
-    #[test]
-    fn built_in_texts_are_whole() {
-        let files = BUILT_IN.iter().map(|(language, name, text)| file(language, name, text));
-        let (texts, problems) = Texts::default().with(files);
-        assert_eq!(problems, Vec::<String>::new());
-        for (tag, language) in &texts.languages {
-            for name in Name::ALL {
-                assert!(language.plain.contains_key(&name), "{tag} has no {}", name.as_str());
-            }
-            for key in super::super::reason_keys() {
-                assert!(language.reasons.contains_key(key), "{tag} has no reason {key}");
-            }
-        }
-        // The folder holds nothing that is not built in.
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/notices");
-        let on_disk = read_directory(&folder).unwrap();
-        assert_eq!(on_disk.len(), BUILT_IN.len());
-        for file in on_disk {
-            let known = BUILT_IN.iter().any(|(l, n, t)| (*l, *n, *t) == (&*file.language, &*file.name, &*file.text));
-            assert!(known, "{}/{} is not built in", file.language, file.name);
-        }
-    }
-
-    #[test]
-    fn languages_are_negotiated() {
-        let korean = "Subject: 알림\n\n{received} {receiver} {reason}\n";
-        let (texts, problems) = Texts::built_in().with([file("ko", "failure.txt", korean)]);
-        assert_eq!(problems, Vec::<String>::new());
-        // reader's, marketplace's, chosen
-        let table = [
-            ("ja", "en", "ja"),
-            ("ja-JP", "en", "ja"),
-            ("JA_jp", "en", "ja"),
-            ("", "ja", "ja"),
-            ("nl", "ja", "ja"),
-            ("nl", "sv", "en"),
-            ("ko-KR", "ja", "ko"),
-            ("de-AT", "ja", "de"),
-            ("zh-CN", "en", "zh-Hans"),
-            ("zh-TW", "ja", "ja"),
-            ("../../etc", "../..", "en"),
-            (&"x-".repeat(5000), "ja", "ja"),
-        ];
-        for (language, default, want) in table {
-            assert_eq!(texts.fill(Name::Failure, language, default, &[]).language, want, "{language:.20} {default}");
-        }
-        assert_eq!(texts.fill(Name::StopDone, "ko", "ja", &[]).language, "ja", "a text that Korean does not have");
-        assert_eq!(chain("zh-CN"), ["zh-cn", "zh", "zh-hans"]);
-        assert_eq!(chain("zh-Hant-TW"), ["zh-hant-tw", "zh-hant", "zh"]);
-    }
-
-    #[test]
-    fn an_operators_files_are_checked() {
-        let good = "Subject: x\n\n{received} {receiver} {reason}\n";
-        // file, text, what the problem says
-        let table = [
-            ("failure.txt", good, ""),
-            ("failure.html", "<p>{received} {receiver} {reason}</p>", ""),
-            ("failure.txt", "no subject\n", "Subject:"),
-            ("failure.txt", "Subject: x\nno empty line {receiver} {reason}\n", "second empty"),
-            ("failure.txt", "Subject: x\n\n{receiver}\n", "{reason} is missing"),
-            ("failure.txt", "Subject: x\n\n{receiver} {reason} {tags}\n", "{tags} is not filled in"),
-            ("failure.html", "<p>{receiver}</p>", "{reason} is missing"),
-            ("failure.md", good, ".txt or .html"),
-            ("failures.txt", good, "no notice has this name"),
-            ("failure.txt", "Subject: x\u{0}\n\n{receiver} {reason}\n", "control characters"),
-            ("reasons.txt", "# note\nother: It did not work.\n", ""),
-            ("reasons.txt", "others: It did not work.\n", "no reason `others`"),
-            ("reasons.txt", "other:\n", "no sentence"),
-        ];
-        for (name, text, want) in table {
-            let (_, problems) = Texts::built_in().with([file("nl", name, text)]);
-            match want {
-                "" => assert_eq!(problems, Vec::<String>::new(), "{name} {text}"),
-                want => assert!(problems.len() == 1 && problems[0].contains(want), "{name} {text}: {problems:?}"),
-            }
-        }
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("fr")).unwrap();
-        std::fs::write(directory.path().join("fr/failure.txt"), good).unwrap();
-        std::fs::write(directory.path().join("fr/wrong.txt"), good).unwrap();
-        let (texts, problems) = Texts::load(Some(directory.path()));
-        assert_eq!((texts.fill(Name::Failure, "fr", "en", &[]).language.as_str(), problems.len()), ("fr", 1));
-        let (texts, problems) = Texts::load(Some(&directory.path().join("none")));
-        assert!(problems.len() == 1 && !texts.languages.is_empty());
-    }
-
-    #[test]
-    fn values_cannot_break_out() {
-        let hostile = "a\r\nBcc: b@c.test\u{0}\u{202e}<script>&{receiver}";
-        let texts = Texts::built_in();
-        let values =
-            [("subject", Value::Text(hostile)), ("receiver", Value::Text("R")), ("received", Value::Text("T"))];
-        let filled = texts.fill(Name::OptOut, "en", "en", &values);
-        assert!(!filled.subject.chars().any(char::is_control), "{}", filled.subject);
-        assert_eq!(filled.subject, "Auto: a  Bcc: b@c.test  <script>&{receiver}", "values are not filled in again");
-        let (texts, problems) =
-            texts.with([file("en", "opt-out.html", "<p title=\"{receiver}\">{received} {subject} {tags}</p>")]);
-        assert_eq!(problems, Vec::<String>::new());
-        let values =
-            [("subject", Value::Text(hostile)), ("receiver", Value::Text("\"'x")), ("tags", Value::Text("<b>"))];
-        let filled = texts.fill(Name::OptOut, "en", "en", &values);
-        assert!(!filled.html.contains("<script>") && !filled.html.contains("<b>"), "{}", filled.html);
-        assert!(filled.html.contains("title=\"&quot;&#39;x\""), "{}", filled.html);
-        assert!(
-            texts.fill(Name::Failure, "en", "en", &[("receiver", Value::Text(&"x".repeat(10_000)))]).text.len() < 2000
-        );
-    }
-}
+mod tests;

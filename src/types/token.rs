@@ -1,7 +1,7 @@
 //! Signed addresses and ids: the relay hands them out, and knows its own again. A token says which message it belongs to
 //! and is worth nothing for another purpose, another message or another store.
 
-use super::MessageId;
+use super::{MessageId, PairId, Role};
 use data_encoding::{Encoding, Specification};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -14,7 +14,7 @@ pub enum Purpose {
     Bounce,
     /// Message-ID of relayed mail: `<TOKEN@domain>`.
     MessageId,
-    /// Thread mark in the seller's copy.
+    /// Thread mark in the footer of what a party receives: see [`Secret::mark`].
     Thread,
     /// `report+TOKEN@domain`.
     Report,
@@ -57,6 +57,13 @@ impl std::fmt::Debug for Secret {
 
 /// Bytes of the signature that a token carries: 80 bits, nothing to guess over SMTP.
 const MAC_LENGTH: usize = 10;
+/// The same in a thread mark: 56 bits. Marks are read by people and must not be wrapped, so they are short; and who guesses needs
+/// 2^56 messages of a proved author, each of which may hold a few.
+const MARK_MAC_LENGTH: usize = 7;
+/// Characters of a token.
+pub const TOKEN: usize = 29;
+/// Characters of a thread mark.
+pub const MARK: usize = 24;
 
 /// RFC 4648 base 32 in lower case without padding: addresses are not always kept in their case.
 #[expect(clippy::unwrap_used, reason = "a constant specification; a test builds it")]
@@ -94,11 +101,38 @@ impl Secret {
         Some(MessageId(i64::from_be_bytes(*id)))
     }
 
+    /// The mark of a thread for the party that receives its messages on `side` of `pair`: 24 characters of `a-z2-7`. Another pair, and the
+    /// other side of this one, have other marks.
+    #[must_use]
+    pub fn mark(&self, pair: PairId, side: Role, thread: MessageId) -> String {
+        let id = thread.0.to_be_bytes();
+        let mut bytes = id.to_vec();
+        bytes.extend(self.mark_mac(pair, side, &id).into_bytes().iter().take(MARK_MAC_LENGTH));
+        BASE32.encode(&bytes)
+    }
+
+    /// The thread that a mark belongs to, if this store made it for this side of this pair. Case does not matter. Constant time.
+    #[must_use]
+    pub fn read_mark(&self, pair: PairId, side: Role, mark: &str) -> Option<MessageId> {
+        let bytes = BASE32.decode(mark.to_ascii_lowercase().as_bytes()).ok()?;
+        let (id, mac) = bytes.split_first_chunk::<8>()?;
+        if mac.len() != MARK_MAC_LENGTH {
+            return None;
+        }
+        self.mark_mac(pair, side, id).verify_truncated_left(mac).ok()?;
+        Some(MessageId(i64::from_be_bytes(*id)))
+    }
+
     /// A key for the thing of this kind and row id. Nothing else of the secret can be learned from it.
     #[must_use]
     pub fn key(&self, kind: &str, id: i64) -> [u8; 32] {
         let tag = Tag::start(&self.0).with(b"key").with(kind.as_bytes()).with(&id.to_be_bytes());
         tag.into_bytes().try_into().unwrap_or_default()
+    }
+
+    fn mark_mac(&self, pair: PairId, side: Role, thread: &[u8; 8]) -> Tag {
+        let start = Tag::start(&self.0).with(Purpose::Thread.word().as_bytes());
+        start.with(&pair.0.to_be_bytes()).with(side.as_str().as_bytes()).with(thread)
     }
 
     fn mac(&self, purpose: Purpose, id: &[u8; 8]) -> Tag {
@@ -142,7 +176,7 @@ mod tests {
         let ours = Secret::from_bytes(&[7; 32]).unwrap();
         let other = Secret::from_bytes(&[8; 32]).unwrap();
         let token = ours.token(Purpose::Bounce, MessageId(42));
-        assert_eq!(token.len(), 29);
+        assert_eq!(token.len(), TOKEN);
         assert_eq!(ours.read(Purpose::Bounce, &token.to_uppercase()), Some(MessageId(42)));
         assert_eq!(ours.read(Purpose::Report, &token), None);
         assert_eq!(other.read(Purpose::Bounce, &token), None);
@@ -155,6 +189,41 @@ mod tests {
         assert_ne!(ours.key("a", 1), other.key("a", 1));
         for bad in ["", "a", &token[1..], &format!("{token}aa"), "ä"] {
             assert_eq!(ours.read(Purpose::Bounce, bad), None);
+        }
+    }
+
+    proptest::proptest! {
+        /// No mark works for another pair, side, thread or store; none that was changed or cut works at all.
+        #[test]
+        fn a_mark_is_good_for_one_side_of_one_pair(
+            (pair, other) in (1_i64..1_000_000, 1_i64..1_000_000),
+            thread in 0_i64..i64::MAX,
+            (at, letter) in (0..MARK, 0_usize..32),
+            cut in 0..MARK,
+            seller: bool,
+        ) {
+            let store = Secret::from_bytes(&[7; 32]).unwrap();
+            let (side, pair, other) = (if seller { Role::Seller } else { Role::Buyer }, PairId(pair), PairId(other));
+            let thread = MessageId(thread);
+            let mark = store.mark(pair, side, thread);
+            proptest::prop_assert_eq!(mark.len(), MARK);
+            proptest::prop_assert_eq!(store.read_mark(pair, side, &mark.to_uppercase()), Some(thread));
+            proptest::prop_assert_eq!(store.read_mark(pair, side.other(), &mark), None);
+            if other != pair {
+                proptest::prop_assert_eq!(store.read_mark(other, side, &mark), None);
+            }
+            let foreign = Secret::from_bytes(&[8; 32]).unwrap();
+            proptest::prop_assert_eq!(foreign.read_mark(pair, side, &mark), None);
+            let mut forged = mark.clone().into_bytes();
+            forged[at] = b"abcdefghijklmnopqrstuvwxyz234567"[letter];
+            let forged = String::from_utf8(forged).unwrap();
+            if forged != mark {
+                proptest::prop_assert_eq!(store.read_mark(pair, side, &forged), None);
+            }
+            proptest::prop_assert_eq!(store.read_mark(pair, side, &mark[..cut]), None);
+            // A token is no mark, and a mark no token.
+            proptest::prop_assert_eq!(store.read_mark(pair, side, &store.token(Purpose::Thread, thread)), None);
+            proptest::prop_assert_eq!(store.read(Purpose::Thread, &mark), None);
         }
     }
 }

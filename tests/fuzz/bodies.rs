@@ -4,6 +4,7 @@ use marketrelay::config::{self, Limits};
 use marketrelay::message::{self, author, bounce, guard, headers, rewrite, scrub};
 use marketrelay::smtp::data::{DataReader, Fed};
 use marketrelay::smtp::{command, proxy};
+use marketrelay::types::token::Purpose;
 use marketrelay::types::{Address, Alias, Time};
 
 /// A command line, and the PROXY header before it.
@@ -73,6 +74,16 @@ pub fn scrubber(data: &[u8]) {
     }
 }
 
+fn footer() -> message::Footer {
+    let purpose = Purpose::Stop;
+    let action =
+        message::footer::Action { purpose, label: "Stop & go".to_owned(), address: format!("stop+{TOKEN}@m.test") };
+    message::Footer { mark: "bbqxerik4m2fdq7opkxa2zzt".to_owned(), keep: "Wörter".to_owned(), actions: vec![action] }
+}
+
+/// A token's form.
+const TOKEN: &str = "bbqxerik4m2fdq7opkxa2zztabcde";
+
 /// The whole way of a message: inspected, rewritten, guarded.
 pub fn rewriter(data: &[u8]) {
     let (address, alias) = secret();
@@ -92,7 +103,7 @@ pub fn rewriter(data: &[u8]) {
         replacements: &replacements,
         calendar_key: [7; 32],
         metadata: &marketrelay::config::Metadata::default(),
-        footer: Some("-- \nfooter".to_owned()),
+        footer: Some(footer()),
         limits: &limits,
     };
     let Ok(first) = rewrite::rewrite(data, &order) else { return };

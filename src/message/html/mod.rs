@@ -12,6 +12,7 @@ mod style;
 mod tokens;
 
 use super::scrub::{Replacement, find, scrub};
+use std::ops::Range;
 use tokens::{Token, Tokens};
 
 /// Cleans an HTML document or fragment. `None`: nothing had to change, the original may be sent as it is. What is changed says that it is UTF-8, if it says
@@ -31,33 +32,53 @@ pub fn clean(html: &str, replacements: &[Replacement]) -> Option<String> {
 
 /// Replaces addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags stay.
 fn scrub_across_tags(html: &str, replacements: &[Replacement]) -> Option<String> {
+    let (text, places) = visible(html);
+    let found = find(&text, true, replacements);
+    (!found.is_empty()).then(|| replaced(html, &places, found))
+}
+
+/// `html` without what `find` finds in its visible text, in order. The tags stay. `None`: it found nothing.
+#[must_use]
+pub(super) fn without(html: &str, find: impl FnOnce(&str) -> Vec<Range<usize>>) -> Option<String> {
+    let (text, places) = visible(html);
+    let found = find(&text);
+    (!found.is_empty()).then(|| replaced(html, &places, found.into_iter().map(|range| (range, ""))))
+}
+
+/// A stretch of visible text: where it begins in it, and where it stands in the document.
+pub(super) type Place = (usize, Range<usize>);
+
+/// The text between the tags, entities as they are, NUL where a block begins or ends; and where each stretch of it is.
+#[must_use]
+pub(super) fn visible(html: &str) -> (String, Vec<Place>) {
     let mut text = String::new();
-    // Where each stretch of `text` begins, and where it is in `html`.
     let mut places = Vec::new();
     for token in Tokens::new(html) {
         match token {
             Token::Text(range) => {
-                places.push((text.len(), range.start));
+                places.push((text.len(), range.clone()));
                 text.push_str(html.get(range).unwrap_or(""));
             }
             Token::Open(name) | Token::Close(name) if !plain::is_inline(name) => text.push('\0'),
             _ => {}
         }
     }
-    let found = find(&text, true, replacements);
-    if found.is_empty() {
-        return None;
-    }
+    (text, places)
+}
+
+/// `html` with other text in place of ranges of its visible text.
+fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (Range<usize>, &'a str)>) -> String {
     let mut out = String::with_capacity(html.len());
     let mut done = 0;
-    for (range, alias) in found {
+    for (range, instead) in found {
         let mut at = range.start;
         let mut next = places.partition_point(|(start, _)| *start <= at);
-        let mut instead = alias;
+        let mut instead = instead;
         while at < range.end {
             let Some((start, place)) = next.checked_sub(1).and_then(|n| places.get(n)) else { break };
             let stop = places.get(next).map_or(range.end, |(start, _)| *start).min(range.end);
-            let (from, to) = (place + (at - start), place + (stop - start));
+            // What marks a block's end between two stretches stands for a tag, which stays.
+            let [from, to] = [at, stop].map(|at| (place.start + (at - start)).min(place.end));
             out.push_str(html.get(done..from).unwrap_or(""));
             out.push_str(std::mem::take(&mut instead));
             done = to;
@@ -66,7 +87,7 @@ fn scrub_across_tags(html: &str, replacements: &[Replacement]) -> Option<String>
         }
     }
     out.push_str(html.get(done..).unwrap_or(""));
-    Some(out)
+    out
 }
 
 #[cfg(test)]
