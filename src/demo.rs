@@ -1,6 +1,6 @@
 //! Floor 7: a whole relay on loopback to try out, with a sample seller, buyer and order. It delivers to Maildirs, and shows what arrives.
 
-use crate::config::{AuthenticationMode, Config, Listener, ListenerTls, Log, LogFormat, Marketplace};
+use crate::config::{AuthenticationMode, Config, Listener, ListenerKind, ListenerTls, Log, LogFormat, Marketplace};
 use crate::metrics::Metrics;
 use crate::serve;
 use crate::store::{NewOrder, NewParty, Open, Pair, Store};
@@ -55,6 +55,7 @@ pub fn prepare(dir: Option<PathBuf>, listen: SocketAddr) -> Result<Demo, String>
         }],
         listener: vec![Listener {
             address: listen,
+            kind: ListenerKind::Relay,
             tls: ListenerTls::None,
             trusted_networks: Vec::new(),
             proxy_protocol: false,

@@ -10,7 +10,7 @@
 //! 6 house     relay/     the heart: target, prove, judge, compose, commit; notices and bounces
 //!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt), settle, route, maildir
 //!             janitor.rs retention
-//! 5 wire      smtp/      command, session (no I/O), data, connection, incoming, server; client; proxy.   tls.rs
+//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, server; client; proxy.   tls.rs
 //! 4 facts     store/     all SQL: schema, writer, parties, pairs, orders, messages, queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a front found)   dns.rs (a trait; hickory; zones for tests)
 //! 3 message   message/   bytes in, bytes out: headers, text, mime, author, inspect, scrub, rewrite, guard, bounce, sign; contents and its

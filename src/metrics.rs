@@ -39,6 +39,8 @@ pub struct Metrics {
     pub sessions_cut: Family<Word, Counter>,
     /// Recipients refused at RCPT.
     pub recipients_refused: Counter,
+    /// Logins by outcome: `granted`, `wrong`, `too-many-of-client`, `too-many-of-login`, `trouble`.
+    pub logins: Family<Word, Counter>,
     /// Octets of mail held in memory now.
     pub memory: Gauge,
     /// Decisions about messages.
@@ -69,6 +71,7 @@ impl Default for Metrics {
             connections_total: Family::default(),
             sessions_cut: Family::default(),
             recipients_refused: Counter::default(),
+            logins: Family::default(),
             memory: Gauge::default(),
             decisions: Family::default(),
             guard_stops: Counter::default(),
@@ -84,6 +87,7 @@ impl Default for Metrics {
         registry.register("accepted_connections", "Accepted connections by fate", m.connections_total.clone());
         registry.register("sessions_cut", "Sessions ended by the relay, by reason", m.sessions_cut.clone());
         registry.register("recipients_refused", "Recipients refused at RCPT", m.recipients_refused.clone());
+        registry.register("logins", "Logins on submission listeners by outcome", m.logins.clone());
         registry.register_with_unit("memory", "Mail held in memory", Unit::Bytes, m.memory.clone());
         registry.register("decisions", "Decisions about messages", m.decisions.clone());
         registry.register(

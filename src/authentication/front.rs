@@ -94,6 +94,7 @@ fn judge(said: &[MethodResult], domain: &str) -> Authentication {
         spf: results.spf.map_or(Outcome::None, |found| found.outcome),
         dkim: results.dkim.iter().map(|found| found.outcome).collect(),
         dmarc: results.dmarc,
+        login: false,
     }
 }
 

@@ -6,6 +6,8 @@
 //! nothing here: it says who forwarded a message, not who wrote it.
 
 pub mod front;
+pub mod guessing;
+pub mod password;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod verify;
@@ -59,18 +61,29 @@ pub struct Authentication {
     pub dkim: Vec<Outcome>,
     /// DMARC of the author's domain; none if it has no record.
     pub dmarc: Outcome,
+    /// The author logged in; nothing else was asked.
+    pub login: bool,
 }
 
 impl Authentication {
     /// This is known, and no check says more: nobody looked, or there was nothing to look at.
     #[must_use]
     pub fn only(proof: Proof) -> Self {
-        Self { proof, spf: Outcome::None, dkim: Vec::new(), dmarc: Outcome::None }
+        Self { proof, spf: Outcome::None, dkim: Vec::new(), dmarc: Outcome::None, login: false }
     }
 
-    /// For the history: `spf=pass dkim=pass,fail dmarc=none`. Words only.
+    /// The author logged in (RFC 4954), and writes as himself.
+    #[must_use]
+    pub fn login() -> Self {
+        Self { login: true, ..Self::only(Proof::Proved) }
+    }
+
+    /// For the history: `spf=pass dkim=pass,fail dmarc=none`, or `auth=pass` for who logged in (RFC 8601 2.7.4). Words only.
     #[must_use]
     pub fn summary(&self) -> String {
+        if self.login {
+            return "auth=pass".to_owned();
+        }
         let dkim: Vec<&str> = self.dkim.iter().map(|outcome| outcome.as_str()).collect();
         let dkim = if dkim.is_empty() { "none".to_owned() } else { dkim.join(",") };
         format!("spf={} dkim={dkim} dmarc={}", self.spf.as_str(), self.dmarc.as_str())

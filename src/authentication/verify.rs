@@ -102,6 +102,7 @@ impl Verifier {
             spf: of_spf(&spf),
             dkim: results.dkim.iter().map(|found| found.outcome).collect(),
             dmarc: results.dmarc,
+            login: false,
         }
     }
 

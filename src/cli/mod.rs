@@ -13,6 +13,7 @@ mod message;
 mod order;
 mod output;
 mod party;
+mod password;
 mod policy;
 mod queue;
 mod quota;

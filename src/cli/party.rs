@@ -23,7 +23,7 @@ pub(super) enum AllowRefuse {
 #[derive(Debug, Args)]
 pub(super) struct Id {
     /// The platform's id
-    id: ExternalId,
+    pub(super) id: ExternalId,
 }
 
 /// How many.
@@ -72,6 +72,9 @@ pub(super) enum Seller {
     Suspend(Id),
     /// Take the seller's mail again
     Resume(Id),
+    /// The password of a seller who logs in to send
+    #[command(subcommand)]
+    Password(super::password::Command),
     /// Remove a seller for ever: its aliases answer 550, the history stays
     Remove(Id),
 }
@@ -138,6 +141,7 @@ impl Seller {
             Self::List(limit) => list(context, Role::Seller, limit.limit),
             Self::Statistics(id) => super::statistics::show(context, &id.id),
             Self::Suspend(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, true),
+            Self::Password(command) => command.run(context),
             Self::Resume(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, false),
             Self::Remove(id) => remove(context, Role::Seller, &id.id),
         }
@@ -195,8 +199,12 @@ pub(super) fn find(
 fn show(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
     let store = context.store(Open::Existing)?;
     let party = find(&store, &context.marketplace()?.id, role, id)?;
-    let rows = document(&party);
-    let rows = rows.as_object().into_iter().flatten().map(|(key, value)| {
+    let mut shown = document(&party);
+    if role == Role::Seller {
+        let password = store.read(|view| view.has_password(party.id))?;
+        shown = merged(shown, json!({ "password": password }));
+    }
+    let rows = shown.as_object().into_iter().flatten().map(|(key, value)| {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
@@ -206,7 +214,7 @@ fn show(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
         vec![key.replace('_', " "), text]
     });
     let text = table(&["", ""], rows.collect());
-    context.out.done(&document(&party), text.trim_start_matches('\n'))
+    context.out.done(&shown, text.trim_start_matches('\n'))
 }
 
 fn list(context: Context<'_>, role: Role, limit: usize) -> Outcome {

@@ -123,7 +123,7 @@ fn documents() {
     let table = [
         (
             "seller show s1 --marketplace jp",
-            "addresses auto_replies email id language marketplace name removed suspended unauthenticated",
+            "addresses auto_replies email id language marketplace name password removed suspended unauthenticated",
         ),
         ("buyer show b1 --marketplace jp", "addresses email id language marketplace name opted_out removed"),
         ("buyer list", "addresses email id language marketplace name opted_out removed"),

@@ -2,7 +2,7 @@
 //!
 //! Not here: whether a port is free or DNS answers: that shows when the daemon starts.
 
-use super::{AuthenticationMode, Config, ListenerTls};
+use super::{AuthenticationMode, Config, ListenerKind, ListenerTls};
 use crate::types::address::ascii_domain;
 use crate::types::network::Network;
 use crate::types::{Address, ExternalId, alias};
@@ -159,6 +159,11 @@ impl Config {
             if listener.address.port() != 0 && !addresses.insert(listener.address) {
                 problems.add(place("address"), "stands twice", "Give each listener an address or port of its own");
             }
+            let submission = listener.kind == ListenerKind::Submission;
+            if submission && listener.tls == ListenerTls::None {
+                let remedy = "Set tls = \"starttls\" or \"implicit\" here: passwords are taken under TLS only";
+                problems.add(place("tls"), "is \"none\", so that nobody could log in", remedy);
+            }
             if listener.tls != ListenerTls::None && (self.tls.certificate.is_none() || self.tls.key.is_none()) {
                 let remedy = "Set certificate and key in [tls], or tls = \"none\" here";
                 problems.add(place("tls"), "needs a certificate, and there is none", remedy);
@@ -174,7 +179,10 @@ impl Config {
                 let remedy = "Name the balancer's network in trusted_networks, or turn proxy_protocol off";
                 problems.add(place("proxy_protocol"), "is believed from nobody", remedy);
             }
-            if self.authentication.mode == AuthenticationMode::None && !listener.address.ip().is_loopback() {
+            if self.authentication.mode == AuthenticationMode::None
+                && !submission
+                && !listener.address.ip().is_loopback()
+            {
                 let remedy = "Listen on 127.0.0.1 or ::1, or set mode = \"verify\" or \"front\"";
                 problems.add(place("address"), "is open to others while authentication.mode is \"none\"", remedy);
             }

@@ -120,6 +120,9 @@ fn utc() -> String {
 pub struct Listener {
     /// IP address and port. Port 0 lets the system choose; the log and `serve`'s READY status tell which.
     pub address: SocketAddr,
+    /// Who comes here.
+    #[serde(default)]
+    pub kind: ListenerKind,
     /// TLS on this listener.
     #[serde(default)]
     pub tls: ListenerTls,
@@ -129,6 +132,17 @@ pub struct Listener {
     /// Whether each connection from a trusted network begins with a PROXY header (v1 or v2).
     #[serde(default)]
     pub proxy_protocol: bool,
+}
+
+/// Who comes to a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerKind {
+    /// Mail servers, and the marketplace's front.
+    #[default]
+    Relay,
+    /// Sellers who log in (RFC 6409), because nothing authenticates their domain. Nobody else may send here.
+    Submission,
 }
 
 /// TLS of a listener.

@@ -24,6 +24,10 @@ fn uncommented() -> String {
         "directory",
         "address = \"127.0.0.1:9125\"",
         "[[dkim]]",
+        "[[listener]]",
+        "address = \"0.0.0.0:465\"",
+        "kind = \"submission\"",
+        "tls = \"implicit\"",
         "marketplace = ",
         "selector",
         "extra_roots",
@@ -154,6 +158,17 @@ fn every_problem_at_once_with_its_remedy() {
                 c.listener[0].address = "0.0.0.0:25".parse().unwrap();
             },
             "listener[0].address",
+        ),
+        (|c| c.listener[0].kind = ListenerKind::Submission, "listener[0].tls"),
+        (
+            |c| {
+                c.authentication.mode = AuthenticationMode::None;
+                c.listener[0].address = "0.0.0.0:465".parse().unwrap();
+                c.listener[0].kind = ListenerKind::Submission;
+                c.listener[0].tls = ListenerTls::Implicit;
+                c.tls = Tls { certificate: Some("/dev/null".into()), key: Some("/dev/null".into()), ..Tls::default() };
+            },
+            "",
         ),
         (|c| c.authentication.mode = AuthenticationMode::Front, "authentication.authserv_id listener.trusted_networks"),
         (|c| c.tls.key = Some("/nowhere/key.pem".into()), "tls tls.key"),

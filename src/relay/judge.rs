@@ -253,7 +253,10 @@ impl Relay {
         let (who, other) = match &inspection.author {
             Ok(found) => {
                 let sender = arrived.envelope.sender.as_ref();
-                let who = if writes_as(author, &found.address) { Author::Party } else { Author::Stranger };
+                // Who logged in writes as himself, though another party may have the same address.
+                let own = arrived.client.login.is_none_or(|login| login == author.id);
+                let party = own && writes_as(author, &found.address);
+                let who = if party { Author::Party } else { Author::Stranger };
                 (who, other_mailbox(sender, &found.address, &author.addresses))
             }
             Err(AuthorFault::Missing) => (Author::Missing, false),

@@ -1,6 +1,6 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
-//! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says; `judge` gathers the facts of each once, and asks the policy;
+//! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
 //! `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
 //! gets the finished bytes in memory. `notices` is what authors are told later.
 //!
@@ -11,6 +11,7 @@ mod commit;
 mod compose;
 pub mod explain;
 mod judge;
+mod login;
 mod notices;
 mod prove;
 mod target;
@@ -24,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::notice::Texts;
 use crate::outbound::Outbound;
 use crate::smtp::Handler;
+use crate::smtp::auth::{Answer, Attempt};
 use crate::store::{Store, StoreError};
 use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time};
 use bytes::Bytes;
@@ -49,6 +51,7 @@ pub struct Relay {
     /// By alias domain, lower case.
     signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
+    logins: login::Logins,
 }
 
 /// A marketplace, ready for use.
@@ -96,6 +99,7 @@ impl Relay {
             verifier: OnceLock::new(),
             signers: OnceLock::new(),
             last,
+            logins: login::Logins::default(),
         }))
     }
 
@@ -131,12 +135,16 @@ impl Relay {
 }
 
 impl Handler for Relay {
-    fn recipient(&self, _client: &Client, _sender: Option<&Address>, recipient: &Address) -> Result<(), Reply> {
-        let found = self.target(recipient).map(|_| ());
+    fn recipient(&self, client: &Client, sender: Option<&Address>, recipient: &Address) -> Result<(), Reply> {
+        let found = self.may_send(client, sender).and_then(|()| self.target(recipient).map(|_| ()));
         if found.is_err() {
             self.metrics.recipients_refused.inc();
         }
         found
+    }
+
+    async fn login(self: Arc<Self>, client: Client, attempt: Attempt) -> Answer {
+        self.answer_login(&client, attempt).await
     }
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {

@@ -7,11 +7,15 @@ use crate::authentication::{Authentication, Check, front};
 use crate::config::AuthenticationMode;
 use crate::message::{author, headers};
 use crate::policy::author::Proof;
-use crate::types::{Address, Client, Envelope};
+use crate::store::StoreError;
+use crate::types::{Address, Client, Envelope, PartyId, Reply};
 
 impl Relay {
     /// What is known of the author. A stranger is not worth a look-up: nobody can have us ask DNS about the domain of his choice.
     pub(super) async fn authenticate(&self, client: &Client, envelope: &Envelope, raw: &[u8]) -> Authentication {
+        if let Some(seller) = client.login {
+            return self.logged_in(seller, raw);
+        }
         let settings = &self.config.authentication;
         if settings.mode == AuthenticationMode::None {
             return Authentication::only(Proof::NotChecked);
@@ -32,6 +36,29 @@ impl Relay {
             // Mail that came past the front has no proof; and without a verifier nothing can be checked for now.
             (AuthenticationMode::Verify, ..) => Authentication::only(Proof::Trouble),
             _ => Authentication::only(Proof::Absent),
+        }
+    }
+
+    /// A login proves the addresses of the seller whose it is, and no others. DNS has nothing to add.
+    fn logged_in(&self, seller: PartyId, raw: &[u8]) -> Authentication {
+        let (fields, _) = headers::split(raw);
+        let author = author::read(&fields).map(|author| author.address);
+        match (self.store.read(|view| view.party(seller)), author) {
+            (Ok(seller), Ok(author)) if writes_as(&seller, &author) => Authentication::login(),
+            (Err(error), _) if !matches!(error, StoreError::NotFound(_)) => Authentication::only(Proof::Trouble),
+            _ => Authentication::only(Proof::Absent),
+        }
+    }
+
+    /// Whether this may be the envelope sender: on a submission listener one of the seller's addresses, or none (RFC 3834 4: vacation programs).
+    pub(super) fn may_send(&self, client: &Client, sender: Option<&Address>) -> Result<(), Reply> {
+        let (Some(seller), Some(sender)) = (client.login, sender) else { return Ok(()) };
+        match self.store.read(|view| view.party(seller)) {
+            Ok(seller) if writes_as(&seller, sender) => Ok(()),
+            Ok(_) | Err(StoreError::NotFound(_)) => {
+                Err(Reply::new(550, 7, 1, "You may send only as an address that the marketplace knows you by"))
+            }
+            Err(error) => Err(error.reply()),
         }
     }
 

@@ -11,6 +11,8 @@ use crate::tls::ClientTls;
 use crate::types::{Role, SystemRandom};
 use std::path::Path;
 
+mod logins;
+
 const SELLER: &str = "s-real-7f3@sellerco.example";
 const BUYER: &str = "b-real-9c1@home.example";
 

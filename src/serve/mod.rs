@@ -6,7 +6,7 @@
 pub mod http;
 
 use crate::authentication::Verifier;
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, ListenerKind};
 use crate::dns::Hickory;
 use crate::message::sign::Signer;
 use crate::metrics::Metrics;
@@ -115,6 +115,7 @@ pub async fn run(
         limits: config.limits.clone(),
         max_message: config.policy.attachments.max_message_size.0,
         starttls: false,
+        submission: false,
     };
     let server = Server::new(relay, settings, certificate.clone(), config.data_dir.clone(), metrics.clone());
     let server = tokio::spawn(server.run(sockets, watch));
@@ -203,6 +204,7 @@ fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError
             tls: settings.tls,
             trusted: trusted.map_err(|error| ServeError::Config(format!("trusted_networks: {error}")))?,
             proxy: settings.proxy_protocol,
+            submission: settings.kind == ListenerKind::Submission,
         });
     }
     if let Some(left) = handed.first() {

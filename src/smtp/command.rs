@@ -30,6 +30,8 @@ pub enum Command {
     Quit,
     /// STARTTLS.
     StartTls,
+    /// AUTH with its mechanism, and the initial response if there is one (RFC 4954 4).
+    Auth(String, Option<String>),
     /// XCLIENT with what it says of the client.
     Xclient(Xclient),
     /// A web browser, or somebody who makes one talk to us.
@@ -47,6 +49,8 @@ pub struct Mail {
     pub eight_bit: bool,
     /// `SMTPUTF8`, RFC 6531.
     pub utf8: bool,
+    /// `AUTH=`, RFC 4954 5. What it says is believed by nobody.
+    pub auth: bool,
 }
 
 /// RCPT TO.
@@ -101,7 +105,8 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "VRFY" if rest.is_empty() => Err(syntax("VRFY needs an address")),
         "VRFY" => Ok(Command::Vrfy),
         "XCLIENT" => xclient(rest).map(Command::Xclient),
-        "EXPN" | "BDAT" | "AUTH" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => {
+        "AUTH" => auth(rest),
+        "EXPN" | "BDAT" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => {
             Err(Reply::new(502, 5, 1, "Command not implemented"))
         }
         "GET" | "POST" | "PUT" | "CONNECT" | "OPTIONS" | "HEAD" => Ok(Command::Http),
@@ -111,6 +116,19 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
 
 fn bare(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(syntax("This command takes no argument")) }
+}
+
+/// `AUTH mechanism [initial-response]`, RFC 4954 4.
+fn auth(rest: &str) -> Result<Command, Reply> {
+    let mut words = rest.split_ascii_whitespace();
+    let (mechanism, initial, more) = (words.next(), words.next(), words.next());
+    match (mechanism, more) {
+        (Some(mechanism), None) if mechanism.len() <= 20 => {
+            Ok(Command::Auth(mechanism.to_owned(), initial.map(str::to_owned)))
+        }
+        (Some(_), None) => Err(Reply::new(504, 5, 4, "Authentication mechanism not offered")),
+        _ => Err(syntax("Syntax: AUTH mechanism [initial-response]")),
+    }
 }
 
 /// The argument of EHLO: any one word, kept short. What it says is believed by nobody.
@@ -128,7 +146,7 @@ fn mail(rest: &str) -> Result<Command, Reply> {
     let rest = strip_keyword(rest, "FROM:").ok_or_else(|| syntax("Syntax: MAIL FROM:<address> [parameters]"))?;
     let (path, parameters) = split_path(rest).ok_or_else(|| syntax("Syntax: MAIL FROM:<address> [parameters]"))?;
     let sender = if path.is_empty() { None } else { Some(mailbox(path, 7)?) };
-    let mut mail = Mail { sender, size: None, eight_bit: false, utf8: false };
+    let mut mail = Mail { sender, size: None, eight_bit: false, utf8: false, auth: false };
     for parameter in parameters.split_ascii_whitespace() {
         let (name, value) = parameter.split_once('=').map_or((parameter, None), |(n, v)| (n, Some(v)));
         match (name.to_ascii_uppercase().as_str(), value) {
@@ -138,7 +156,8 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => mail.eight_bit = true,
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => mail.eight_bit = false,
             ("SMTPUTF8", None) => mail.utf8 = true,
-            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(syntax("Bad value of a MAIL parameter")),
+            ("AUTH", Some(value)) if !value.is_empty() => mail.auth = true,
+            ("SIZE" | "BODY" | "SMTPUTF8" | "AUTH", _) => return Err(syntax("Bad value of a MAIL parameter")),
             _ => return Err(Reply::new(555, 5, 4, "MAIL parameter not recognised")),
         }
     }
@@ -234,7 +253,7 @@ mod tests {
     fn accepts() {
         let address = |text: &str| Address::parse(text).unwrap();
         let mail = |sender: Option<&str>, size, eight_bit, utf8| {
-            Command::Mail(Mail { sender: sender.map(address), size, eight_bit, utf8 })
+            Command::Mail(Mail { sender: sender.map(address), size, eight_bit, utf8, auth: false })
         };
         let rcpt = |text| Command::Rcpt(Recipient::Address(address(text)));
         let cases = [
@@ -249,6 +268,8 @@ mod tests {
             ("RCPT TO:<user%other.test@b.test>", rcpt("user%other.test@b.test")),
             ("RCPT TO:<PostMaster>", Command::Rcpt(Recipient::Postmaster)),
             ("NOOP anything", Command::Noop),
+            ("auth PLAIN", Command::Auth("PLAIN".into(), None)),
+            ("AUTH Login =", Command::Auth("Login".into(), Some("=".into()))),
             ("GET / HTTP/1.1", Command::Http),
             (
                 "XCLIENT ADDR=IPV6:2001:db8::1 NAME=[UNAVAILABLE] HELO=a+2Db",
@@ -284,6 +305,11 @@ mod tests {
             (b"RCPT TO:<host!user>", "553 5.1.3"),
             (b"RCPT TO:<@x.test>", "553 5.1.3"),
             (b"BDAT 10", "502 5.5.1"),
+            (b"AUTH", "501 5.5.4"),
+            (b"AUTH a b c", "501 5.5.4"),
+            (b"AUTH xxxxxxxxxxxxxxxxxxxxx", "504 5.5.4"),
+            (b"MAIL FROM:<a@b.test> AUTH=", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> AUTH", "501 5.5.4"),
             (b"XCLIENT ADDR=1.2.3", "501 5.5.4"),
             (b"XCLIENT FOO=1", "501 5.5.4"),
         ];

@@ -4,6 +4,7 @@
 //! budget of all connections allows it, else it waits in an unlinked file, so that slow clients cost no memory.
 
 use super::Handler;
+use super::auth::Answer;
 use super::data::Fed;
 use super::incoming::Incoming;
 use super::server::{Shared, is_stopping, stopped};
@@ -161,10 +162,13 @@ where
         }
         self.say(&self.session.greeting());
         let last = loop {
-            let step = self.command().await?;
+            let mut step = self.command().await?;
+            if step.next == Next::Login {
+                step = self.login(step).await?;
+            }
             self.answer(&step).await?;
             let step = match step.next {
-                Next::Line => continue,
+                Next::Line | Next::Login => continue,
                 Next::Close => break step,
                 Next::Tls => {
                     self.flush().await?;
@@ -308,6 +312,21 @@ where
                 _ => return Err(End::BareNewline),
             }
         }
+    }
+
+    /// Has a login checked. `unasked` is said if nobody can.
+    async fn login(&mut self, unasked: Step) -> Result<Step, End> {
+        self.flush().await?;
+        let Some(attempt) = self.session.attempt() else { return Ok(unasked) };
+        let (handler, client) = (Arc::clone(&self.shared.handler), self.session.client().clone());
+        // A task of its own: who hangs up does not stop it half way.
+        let asked = tokio::spawn(handler.login(client, attempt));
+        let answer = tokio::select! {
+            biased;
+            answer = asked => answer.unwrap_or(Answer::Refused(unasked.reply)),
+            () = patience(&mut self.stopping, JUDGING) => Answer::Refused(unasked.reply),
+        };
+        Ok(self.session.login_answer(answer))
     }
 
     /// Reads a message and has it judged.

@@ -2,8 +2,10 @@
 //! a model of it.
 //!
 //! A dialog's lines: `C: text` sends a line, `C< text` sends octets without CRLF (`\r`, `\n`, `\0`, `\xNN` are read), `S: text` is the one reply line
-//! expected, `X:` expects the end of the connection, `T: 90` lets so many seconds pass, `# why`. The first line may set `trusted`.
-//! The handler accepts `ok@m.test`, and answers a message with its size; `panic@m.test` panics.
+//! expected, `X:` expects the end of the connection, `T: 90` lets so many seconds pass, `# why`. The first line may set `trusted`, `submission`
+//! and `encrypted`.
+//! The handler accepts `ok@m.test`, and answers a message with its size; `panic@m.test` panics. It knows the login of RFC 7677: `user`,
+//! `pencil`; `panic` panics there too.
 
 use super::connection::Connection;
 use super::incoming::Budget;
@@ -36,7 +38,26 @@ impl Handler for Echo {
             return Reply::new(451, 3, 0, "Later");
         }
         let (bytes, recipients) = (raw.len(), envelope.recipients.len());
-        Reply::new(250, 6, 0, format!("{bytes} octets for {recipients} from {} {}", client.ip, client.helo))
+        let login = client.login.map_or(String::new(), |login| format!(" as {}", login.0));
+        Reply::new(250, 6, 0, format!("{bytes} octets for {recipients} from {} {}{login}", client.ip, client.helo))
+    }
+
+    async fn login(self: Arc<Self>, _: Client, attempt: Attempt) -> Answer {
+        let salt = b"[m\x99h\x9d\x125\x8e\xec\xa0K\x14\x126\xfa\x81".to_vec();
+        let (party, iterations) = (crate::types::PartyId(5), 4096);
+        match attempt {
+            Attempt::Password { login, .. } if login == "panic" => panic!("a bug in the handler"),
+            Attempt::Password { login, password } if login == "user" && password == "pencil" => {
+                Answer::Granted { party, signature: [0; 32] }
+            }
+            Attempt::Salt { .. } => Answer::Salt { salt, iterations, nonce: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".into() },
+            Attempt::Proof { login, message, proof } if login == "user" => {
+                let keys = crate::authentication::password::scram_keys("pencil", salt, iterations);
+                let signature = crate::authentication::password::scram_signature(&keys, &message, &proof);
+                signature.map_or(Answer::Refused(auth::wrong()), |signature| Answer::Granted { party, signature })
+            }
+            _ => Answer::Refused(auth::wrong()),
+        }
     }
 }
 
@@ -49,7 +70,7 @@ pub(super) fn settings() -> Settings {
         errors_hard: 6,
         ..Limits::default()
     };
-    Settings { hostname: "mx.test".into(), limits, max_message: 2000, starttls: false }
+    Settings { hostname: "mx.test".into(), limits, max_message: 2000, starttls: false, submission: false }
 }
 
 fn shared(settings: Settings, memory: u64, stopping: watch::Receiver<bool>) -> Arc<Shared<Echo>> {
@@ -90,8 +111,12 @@ async fn run(path: &Path) {
     let script = std::fs::read_to_string(path).unwrap();
     let (stop, stopping) = watch::channel(false);
     let (ours, theirs) = tokio::io::duplex(1 << 20);
-    let trusted = script.lines().next().unwrap().contains("trusted");
-    let connection = Connection::new(theirs, client(trusted), shared(settings(), 1 << 16, stopping), None);
+    let first = script.lines().next().unwrap();
+    let client = Client { tls: first.contains("encrypted"), ..client(first.contains("trusted")) };
+    let mut settings = settings();
+    settings.submission = first.contains("submission");
+    settings.limits.command_line += if settings.submission { 128 } else { 0 };
+    let connection = Connection::new(theirs, client, shared(settings, 1 << 16, stopping), None);
     tokio::spawn(connection.run(false));
     let (read, mut write) = tokio::io::split(ours);
     let mut read = BufReader::new(read);

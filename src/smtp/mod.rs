@@ -5,6 +5,7 @@
 //!
 //! Not here: anything about marketplaces. What a recipient is, and what becomes of a message, is the [`Handler`]'s.
 
+pub mod auth;
 pub mod client;
 pub mod command;
 mod connection;
@@ -20,6 +21,7 @@ mod sockets;
 mod stream;
 
 use crate::types::{Address, Client, Envelope, Reply};
+use auth::{Answer, Attempt};
 use bytes::Bytes;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,4 +36,7 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Takes a whole message: CRLF lines, dots unstuffed. A positive reply means that it is safe on disk.
     fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> impl Future<Output = Reply> + Send;
+
+    /// Checks a login, or says what a client needs to prove one. Whether a login exists is told by neither the answer nor the time that it takes.
+    fn login(self: Arc<Self>, client: Client, attempt: Attempt) -> impl Future<Output = Answer> + Send;
 }

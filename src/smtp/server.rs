@@ -40,6 +40,8 @@ pub struct Socket {
     pub trusted: Vec<Network>,
     /// Whether those begin with a PROXY header.
     pub proxy: bool,
+    /// Whether sellers log in here, and nobody else writes.
+    pub submission: bool,
 }
 
 impl Socket {
@@ -123,7 +125,7 @@ impl Drop for Place {
 }
 
 impl<H: Handler> Server<H> {
-    /// `settings.starttls` is set for each listener by its own TLS mode. `spool` holds unlinked files of large messages.
+    /// `settings.starttls` and `settings.submission` are set for each listener by its own TLS mode and kind. `spool` holds unlinked files of large messages.
     #[must_use]
     pub fn new(
         handler: Arc<H>,
@@ -145,7 +147,7 @@ impl<H: Handler> Server<H> {
             let starttls = socket.tls == ListenerTls::Starttls && self.certificate.is_some();
             let shared = Arc::new(Shared {
                 handler: Arc::clone(&self.handler),
-                settings: Arc::new(Settings { starttls, ..self.settings.clone() }),
+                settings: Arc::new(Settings { starttls, submission: socket.submission, ..self.settings.clone() }),
                 metrics: self.metrics.clone(),
                 memory: memory.clone(),
                 spool: self.spool.clone(),

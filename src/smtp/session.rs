@@ -2,6 +2,7 @@
 //!
 //! Not here: sockets, timeouts, memory (`connection`), syntax (`command`), or what a recipient is (the [`Handler`](super::Handler)).
 
+use super::auth::{self, Answer, Attempt, Exchange, Turn};
 use super::command::{self, Command, Mail, Recipient, Xclient};
 use crate::config::Limits;
 use crate::types::{Address, Client, Envelope, Reply};
@@ -9,6 +10,8 @@ use std::sync::Arc;
 
 /// Recipients over the limit that a client may name before they count as errors.
 const OVERSHOOT: usize = 1000;
+/// Logins that may fail on one connection.
+const LOGINS: usize = 5;
 
 /// What every session of a listener shares.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Settings {
     pub max_message: u64,
     /// Whether STARTTLS is offered on this listener.
     pub starttls: bool,
+    /// Whether this is a submission listener: who does not log in may not send.
+    pub submission: bool,
 }
 
 /// Where a transaction stands. A state holds what exists then.
@@ -36,6 +41,8 @@ enum State {
     Recipients { envelope: Envelope },
     /// The message comes in, or is being judged.
     Data { envelope: Envelope },
+    /// AUTH is under way: lines are no commands.
+    Login { exchange: Exchange },
 }
 
 /// What the connection does next.
@@ -47,6 +54,8 @@ pub enum Next {
     Data,
     /// Begin TLS, then call [`Session::tls_started`].
     Tls,
+    /// Ask the handler what [`Session::attempt`] holds, and give its answer to [`Session::login_answer`]. The step's reply is for the case that it has none.
+    Login,
     /// Close.
     Close,
 }
@@ -76,6 +85,8 @@ pub struct Session {
     messages: usize,
     /// Recipients over the limit: each has its 452, as RFC 5321 4.5.3.1.10 wants, and is no error of the client.
     overshoot: usize,
+    failed_logins: usize,
+    attempt: Option<Attempt>,
 }
 
 fn sequence(text: &'static str) -> Reply {
@@ -86,7 +97,9 @@ impl Session {
     /// A new connection.
     #[must_use]
     pub fn new(settings: Arc<Settings>, client: Client) -> Self {
-        Self { settings, client, state: State::Connected, errors: 0, junk: 0, messages: 0, overshoot: 0 }
+        let state = State::Connected;
+        let (errors, junk, messages, overshoot, failed_logins) = (0, 0, 0, 0, 0);
+        Self { settings, client, state, errors, junk, messages, overshoot, failed_logins, attempt: None }
     }
 
     /// The first words. They name no program.
@@ -104,7 +117,7 @@ impl Session {
     /// Whether a transaction is open: a stop waits for it.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
-        !matches!(self.state, State::Connected | State::Ready)
+        !matches!(self.state, State::Connected | State::Ready | State::Login { .. })
     }
 
     /// TLS stands: everything that was said before is forgotten (RFC 3207 4.2).
@@ -117,11 +130,19 @@ impl Session {
 
     /// A line longer than `limits.command_line` went by.
     pub fn long_line(&mut self) -> Step {
+        if let State::Login { .. } = self.state {
+            self.state = State::Ready;
+            return self.refused_login(Reply::new(500, 5, 6, "Line too long for this exchange"));
+        }
         self.error(Reply::new(500, 5, 2, "Line too long"))
     }
 
-    /// Answers a command line, its CRLF taken off.
+    /// Answers a command line, or one of an exchange, its CRLF taken off.
     pub fn line(&mut self, line: &[u8], lookup: Lookup<'_>) -> Step {
+        if let State::Login { exchange } = &mut self.state {
+            let exchange = exchange.clone();
+            return self.turn(exchange.line(line));
+        }
         match command::parse(line) {
             Ok(command) => self.command(command, lookup),
             Err(reply) => self.error(reply),
@@ -166,6 +187,16 @@ impl Session {
                 self.keep(state, |s| s.error(Reply::new(550, 7, 0, "Not allowed")))
             }
             (Command::Xclient(_), state) => self.keep(state, |s| s.error(sequence("Transaction in progress"))),
+            (Command::Auth(..), state) if !self.settings.submission => {
+                self.keep(state, |s| s.error(Reply::new(502, 5, 1, "Command not implemented")))
+            }
+            (Command::Auth(..), state) if !self.client.tls => {
+                self.keep(state, |s| s.error(Reply::new(538, 7, 11, "Encryption required: STARTTLS first")))
+            }
+            (Command::Auth(mechanism, initial), State::Ready) if self.client.login.is_none() => {
+                self.turn(Exchange::begin(&mechanism, initial.as_deref()))
+            }
+            (Command::Auth(..), state) => self.keep(state, |s| s.error(sequence("Not now"))),
             (Command::Mail(mail), State::Ready) => self.mail(mail),
             (Command::Mail(_), State::Connected) => {
                 self.keep(State::Connected, |s| s.error(sequence("Say EHLO or HELO first")))
@@ -174,9 +205,10 @@ impl Session {
             (Command::Rcpt(recipient), State::Mail { envelope, .. } | State::Recipients { envelope }) => {
                 self.rcpt(envelope, recipient, lookup)
             }
-            (Command::Rcpt(_) | Command::Data, state @ (State::Connected | State::Ready | State::Data { .. })) => {
-                self.keep(state, |s| s.error(sequence("MAIL first")))
-            }
+            (
+                Command::Rcpt(_) | Command::Data,
+                state @ (State::Connected | State::Ready | State::Data { .. } | State::Login { .. }),
+            ) => self.keep(state, |s| s.error(sequence("MAIL first"))),
             (Command::Data, State::Recipients { envelope }) => {
                 let reply = Reply::plain(354, "End with a line that holds only a dot");
                 self.state = State::Data { envelope };
@@ -198,6 +230,51 @@ impl Session {
                 None
             }
         }
+    }
+
+    /// What the handler is to be asked, once.
+    pub fn attempt(&mut self) -> Option<Attempt> {
+        self.attempt.take()
+    }
+
+    /// The handler's answer to [`attempt`](Self::attempt).
+    pub fn login_answer(&mut self, answer: Answer) -> Step {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Login { exchange } => self.turn(exchange.answer(answer)),
+            state => self.keep(state, |s| s.error(sequence("Nothing was asked"))),
+        }
+    }
+
+    /// What an exchange came to.
+    fn turn(&mut self, turn: Turn) -> Step {
+        self.state = State::Ready;
+        match turn {
+            Turn::Challenge(exchange, reply) => {
+                self.state = State::Login { exchange };
+                self.accepted(reply)
+            }
+            Turn::Ask(exchange, attempt) => {
+                self.state = State::Login { exchange };
+                self.attempt = Some(attempt);
+                Step { reply: auth::trouble(), next: Next::Login, delay: false }
+            }
+            Turn::Granted(party) => {
+                self.client.login = Some(party);
+                self.accepted(Reply::new(235, 7, 0, "Authentication successful"))
+            }
+            Turn::Refused(reply) => self.refused_login(reply),
+        }
+    }
+
+    /// Each failure waits a second; a few end the connection.
+    fn refused_login(&mut self, reply: Reply) -> Step {
+        self.failed_logins += 1;
+        if self.failed_logins >= LOGINS {
+            return Step { reply: bye("Too many failed logins"), next: Next::Close, delay: true };
+        }
+        let delay = reply.code() == 535;
+        let step = self.error(reply);
+        Step { delay: delay || step.delay, ..step }
     }
 
     /// The reply to a message. The envelope is gone, whatever it says.
@@ -250,6 +327,9 @@ impl Session {
         if self.settings.starttls && !self.client.tls {
             reply = reply.line("STARTTLS");
         }
+        if self.settings.submission && self.client.tls && self.client.login.is_none() {
+            reply = reply.line(auth::MECHANISMS);
+        }
         if self.client.trusted {
             reply = reply.line("XCLIENT NAME ADDR PORT PROTO HELO");
         }
@@ -263,11 +343,19 @@ impl Session {
         if let Some(helo) = found.helo {
             self.client.helo = helo;
         }
+        self.client.login = None;
         self.state = State::Connected;
         self.accepted(self.greeting())
     }
 
     fn mail(&mut self, mail: Mail) -> Step {
+        if self.settings.submission && self.client.login.is_none() {
+            let text = if self.client.tls { "Authentication required" } else { "STARTTLS first, then authenticate" };
+            return self.error(Reply::new(530, 7, 0, text));
+        }
+        if mail.auth && !self.settings.submission {
+            return self.error(Reply::new(555, 5, 4, "MAIL parameter not recognised"));
+        }
         if self.messages >= self.settings.limits.messages_per_connection {
             return Step { reply: bye("Too many messages on one connection"), next: Next::Close, delay: false };
         }

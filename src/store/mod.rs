@@ -13,6 +13,7 @@ mod open;
 mod orders;
 mod pairs;
 mod parties;
+mod passwords;
 pub mod queue;
 mod responses;
 mod schema;

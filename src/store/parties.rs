@@ -256,6 +256,7 @@ impl Change<'_> {
     pub fn remove_party(&self, party: PartyId) -> Result<bool> {
         let sql = "UPDATE party_address SET kind = ?2 WHERE party = ?1";
         self.0.0.prepare_cached(sql)?.execute(params![party.0, FORMER])?;
+        self.0.0.prepare_cached("DELETE FROM password WHERE party = ?1")?.execute([party.0])?;
         let sql = "UPDATE party SET removed = 1 WHERE id = ?1 AND removed = 0";
         Ok(self.0.0.prepare_cached(sql)?.execute([party.0])? > 0)
     }

@@ -42,6 +42,17 @@ CREATE TABLE party_address (
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX party_address_key ON party_address (key);
 
+-- Of sellers who log in. Nothing here opens a door by itself: see authentication::password.
+CREATE TABLE password (
+    party INTEGER PRIMARY KEY REFERENCES party,
+    phc TEXT NOT NULL,                         -- argon2id
+    salt BLOB NOT NULL,                        -- SCRAM-SHA-256, RFC 5802: this and the next three
+    iterations INTEGER NOT NULL,
+    stored_key BLOB NOT NULL,
+    server_key BLOB NOT NULL,
+    made INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE pair (
     id INTEGER PRIMARY KEY,
     buyer INTEGER NOT NULL REFERENCES party,

@@ -1,6 +1,6 @@
 //! What SMTP says about a message beside the message itself.
 
-use super::Address;
+use super::{Address, PartyId};
 use std::net::IpAddr;
 
 /// Who is connected, as far as the session knows. After XCLIENT or PROXY from a trusted network: the client behind it.
@@ -15,8 +15,8 @@ pub struct Client {
     /// Whether the *connection* comes from one of the listener's `trusted_networks`, XCLIENT or not; behind a balancer's PROXY header, whether the client that it
     /// names does.
     pub trusted: bool,
-    /// The login of a submission session (issue 3 of 4), if it authenticated.
-    pub login: Option<String>,
+    /// Who logged in, on a submission listener: the seller.
+    pub login: Option<PartyId>,
 }
 
 /// One SMTP transaction, RFC 5321 3.3.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod alias;
+pub mod credential;
 pub mod envelope;
 pub mod ids;
 pub mod network;
@@ -20,6 +21,7 @@ pub use ids::{ExternalId, MessageId, PairId, PartyId};
 pub use random::{Random, SystemRandom};
 pub use reply::Reply;
 pub use time::Time;
+pub use token::Secret;
 
 /// Which side of a pair a party is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
