@@ -176,11 +176,9 @@ async fn a_login_proves_one_seller() {
         relayed += usize::from(reply.starts_with("250"));
     }
     assert_eq!(world.arrived(BUYER).await.len(), relayed);
-    let newest =
-        world.store.read(|v| v.messages(&Filter { verdict: Some("relay".into()), limit: 1, ..Filter::default() }));
-    let id = newest.unwrap().remove(0).number;
-    let walk = world.store.read(|v| v.events(MessageId(id))).unwrap();
-    assert!(format!("{walk:?}").contains("auth=pass"), "{walk:?}");
+    let relayed = Filter { verdict: Some("relay".into()), limit: 1, ..Filter::default() };
+    let newest = world.store.read(|v| v.messages(&relayed)).unwrap().remove(0);
+    assert!(newest.facts.contains(" auth=pass "), "{}", newest.facts);
     // Suspended while the session stands.
     let seller = world.pair.seller.id;
     world.store.write(move |c| c.set_switch(seller, crate::store::Switch::Suspended, true)).await.unwrap();
