@@ -39,7 +39,7 @@ pub(super) async fn run(lanes: Arc<Lanes>, mut reports: mpsc::UnboundedReceiver<
 async fn write(means: &Arc<Means>, outcomes: &Arc<[Report]>) -> Result<()> {
     match batch(means, outcomes, 0..outcomes.len()).await {
         Ok(()) => Ok(()),
-        Err(error @ (StoreError::Closed | StoreError::Poisoned)) => Err(error),
+        Err(error @ (StoreError::Closed | StoreError::Flush(_) | StoreError::Poisoned)) => Err(error),
         Err(_) => {
             // One of them cannot be written as it is: the others must not suffer for it.
             for at in 0..outcomes.len() {

@@ -30,6 +30,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// Sessions and deliveries have this long to end when the store is of no use any more.
+const BROKEN: Duration = Duration::from_secs(3);
+
 /// Why the daemon does not start. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -79,7 +82,7 @@ pub async fn run(
     let config = Arc::new(config);
     let metrics = Metrics::default();
     // The store comes first: without it nothing else makes sense.
-    let store = Store::open(&config.data_dir, Open::Create, &mut SystemRandom, metrics.clone())?;
+    let store = Store::open(&config.data_dir, Open::Serve, &mut SystemRandom, metrics.clone())?;
     let _lock = Store::lock(&config.data_dir)?;
     let certificate = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Some(Certificate::load(certificate, key)?),
@@ -131,17 +134,18 @@ pub async fn run(
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(store.clone()));
 
-    until_stopped(stop, certificate.as_ref()).await?;
+    let ended = until_stopped(stop, certificate.as_ref(), &store).await;
     tracing::info!("stopping");
     notify(&[NotifyState::Stopping]);
     let _ = stopping.send(true);
+    let limit = if ended.is_ok() { Duration::MAX } else { BROKEN };
     // A panic in it has been reported by the hook; the stop goes on.
-    let _ = server.await;
-    outbound.drain(crate::outbound::DRAIN).await;
+    let _ = tokio::time::timeout(limit, server).await;
+    outbound.drain(limit.min(crate::outbound::DRAIN)).await;
     watchdog.abort();
     janitor.abort();
     tracing::info!("stopped");
-    Ok(())
+    ended
 }
 
 /// The keys of `[[dkim]]`, by alias domain.
@@ -159,14 +163,22 @@ fn signers(config: &Config) -> Result<HashMap<String, Vec<Signer>>, ServeError> 
     Ok(signers)
 }
 
-/// Waits for a signal to stop; SIGHUP reads the certificate again meanwhile.
-async fn until_stopped(stop: impl Future<Output = ()>, certificate: Option<&Certificate>) -> std::io::Result<()> {
+/// Waits for a signal to stop, or for a store that takes no more writes; SIGHUP reads the certificate again meanwhile.
+async fn until_stopped(
+    stop: impl Future<Output = ()>,
+    certificate: Option<&Certificate>,
+    store: &Store,
+) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt, mut hangup) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => return Ok(()),
+            () = store.broken() => {
+                tracing::error!("nothing more can be written after a failed flush: the daemon ends, and has to be started again");
+                return Err(StoreError::Poisoned.into());
+            }
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => match certificate.map(Certificate::reload) {

@@ -14,7 +14,10 @@ pub enum StoreError {
     /// Reading, writing or flushing failed.
     #[error("input/output error on the store: {0}")]
     Io(String),
-    /// A flush failed earlier: what is on disk is not known any more, so nothing is written until the process has started anew.
+    /// A flush failed: what is on disk is not known any more.
+    #[error("a flush of the store failed: {0}")]
+    Flush(String),
+    /// A flush failed earlier: nothing is written until the process has started anew.
     #[error("a flush failed; the daemon has to start again")]
     Poisoned,
     /// The database is damaged.
@@ -47,7 +50,11 @@ impl StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ffi::ErrorCode as Code;
+        use rusqlite::ffi::{self, ErrorCode as Code};
+        let extended = error.sqlite_error().map(|e| e.extended_code);
+        if matches!(extended, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)) {
+            return Self::Flush(error.to_string());
+        }
         match error.sqlite_error_code() {
             Some(Code::DiskFull) => Self::Full,
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy,

@@ -127,6 +127,13 @@ impl Store {
         self.0.writer.healthy()
     }
 
+    /// Waits until no more can be written, for ever in a healthy process.
+    pub async fn broken(&self) {
+        let mut poisoned = self.0.writer.poisoned();
+        // An error means that the writer has gone, which is as bad.
+        let _ = poisoned.wait_for(|poisoned| *poisoned).await;
+    }
+
     /// Reads from one consistent snapshot. Point lookups take microseconds; long reads belong on a blocking thread.
     ///
     /// # Errors
@@ -218,9 +225,13 @@ where
     T: Send,
     F: FnOnce(&Change<'_>) -> Result<T> + Send,
 {
-    fn run(&mut self, change: &Change<'_>) -> bool {
+    fn run(&mut self, change: &Change<'_>) -> writer::Ran {
         self.result = self.f.take().map(|f| f(change));
-        matches!(self.result, Some(Ok(_)))
+        match self.result {
+            Some(Ok(_)) => writer::Ran::Well,
+            Some(Err(StoreError::Flush(_))) => writer::Ran::FlushFailed,
+            _ => writer::Ran::Badly,
+        }
     }
 
     fn is_patient(&self) -> bool {

@@ -25,6 +25,9 @@ const BUSY: Duration = Duration::from_secs(5);
 pub enum Open {
     /// Make it if the directory has never held one.
     Create,
+    /// The same for the daemon: what lies in the log is first of all moved into the database. A process that died of a failed flush may have left
+    /// pages there that are in memory only, and that no later flush would write.
+    Serve,
     /// It has to be there.
     Existing,
 }
@@ -127,6 +130,9 @@ pub(super) fn writer(directory: &Path, how: Open, random: &mut dyn Random) -> Re
     }
     settings(&connection).map_err(sql)?;
     schema::migrate(&mut connection).map_err(sql)?;
+    if how == Open::Serve {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)?;
+    }
     Ok(connection)
 }
 
@@ -182,7 +188,6 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(128);

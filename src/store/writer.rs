@@ -4,12 +4,14 @@
 use super::{Change, Result, StoreError};
 use crate::metrics::Metrics;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Jobs that wait at most; more block their sessions.
 const WAITING: usize = 4096;
@@ -17,10 +19,23 @@ const WAITING: usize = 4096;
 const BATCH: usize = 512;
 /// How long a job that can wait does so.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Pages in the log at which they are moved into the database.
+const LOG: usize = 1000;
 
-/// Work for the writer: `run` does it inside the open transaction and returns whether its changes stand; `end` hears of the commit.
+/// What a job came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// Its changes stand.
+    Well,
+    /// It undoes what it did.
+    Badly,
+    /// A flush failed in it: nothing of the transaction can be trusted.
+    FlushFailed,
+}
+
+/// Work for the writer: `run` does it inside the open transaction; `end` hears of the commit.
 pub(super) trait Job: Send {
-    fn run(&mut self, change: &Change<'_>) -> bool;
+    fn run(&mut self, change: &Change<'_>) -> Ran;
     fn end(self: Box<Self>, commit: std::result::Result<(), StoreError>);
     /// Whether it can wait a little for others to share its commit with.
     fn is_patient(&self) -> bool;
@@ -30,15 +45,22 @@ pub(super) trait Job: Send {
 pub(super) struct Writer {
     sender: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
-    poisoned: Arc<AtomicBool>,
+    poisoned: watch::Receiver<bool>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, metrics: Metrics) -> std::io::Result<Self> {
+    pub(super) fn start(mut connection: Connection, metrics: Metrics) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
-        let poisoned = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&poisoned);
-        let body = move || Loop { connection, metrics, poisoned: flag }.run(&receiver);
+        let (poison, poisoned) = watch::channel(false);
+        let log = Arc::new(AtomicUsize::new(0));
+        let pages = Arc::clone(&log);
+        // In place of SQLite's own checkpoints, whose failed flushes nobody hears of.
+        let counts = connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, now: std::ffi::c_int| {
+            pages.store(usize::try_from(now).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }));
+        counts.map_err(std::io::Error::other)?;
+        let body = move || Loop { connection, metrics, poison, log }.run(&receiver);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(body)?;
         Ok(Self { sender: Some(sender), thread: Some(thread), poisoned })
     }
@@ -54,7 +76,12 @@ impl Writer {
     }
 
     pub(super) fn healthy(&self) -> bool {
-        !self.poisoned.load(Ordering::Relaxed)
+        !*self.poisoned.borrow()
+    }
+
+    /// Turns true, or ends with the writer, when no more can be written.
+    pub(super) fn poisoned(&self) -> watch::Receiver<bool> {
+        self.poisoned.clone()
     }
 }
 
@@ -84,7 +111,9 @@ fn wait_for_others(receiver: &Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Jo
 struct Loop {
     connection: Connection,
     metrics: Metrics,
-    poisoned: Arc<AtomicBool>,
+    poison: watch::Sender<bool>,
+    /// Pages in the log after the last commit.
+    log: Arc<AtomicUsize>,
 }
 
 impl Loop {
@@ -98,9 +127,35 @@ impl Loop {
             let room = BATCH.saturating_sub(batch.len());
             batch.extend(receiver.try_iter().take(room));
             self.batch(batch);
+            if self.log.load(Ordering::Relaxed) >= LOG {
+                self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+            }
         }
         // Leave one tidy file behind.
-        let _ = self.connection.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()));
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+        if *self.poison.borrow() {
+            // Closing would flush once more, and seem to succeed.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+
+    /// Moves the log's pages into the database. One that other processes' readers hold up, or a full disk, comes again with a later commit.
+    fn checkpoint(&mut self, pragma: &str) {
+        if *self.poison.borrow() {
+            return;
+        }
+        if let Err(error) = self.connection.query_row(pragma, [], |_| Ok(())) {
+            let error = StoreError::from(error);
+            tracing::warn!(%error, "checkpoint failed");
+            self.heed(&error);
+        }
+    }
+
+    /// After a failed flush the kernel may have dropped the pages: a second try would only seem to succeed. So there is none.
+    fn heed(&self, error: &StoreError) {
+        if matches!(error, StoreError::Flush(_)) {
+            self.poison.send_replace(true);
+        }
     }
 
     fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
@@ -113,6 +168,7 @@ impl Loop {
             Ok(()) => jobs.into_iter().for_each(|job| job.end(Ok(()))),
             Err(error) => {
                 tracing::error!(%error, jobs = count, "commit failed");
+                self.heed(&error);
                 let _ = self.connection.execute_batch("ROLLBACK");
                 jobs.into_iter().for_each(|job| job.end(Err(error.clone())));
             }
@@ -120,26 +176,20 @@ impl Loop {
     }
 
     fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
-        if self.poisoned.load(Ordering::Relaxed) {
+        if *self.poison.borrow() {
             return Err(StoreError::Poisoned);
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
             let change = Change::new(&self.connection);
-            let stands = catch_unwind(AssertUnwindSafe(|| job.run(&change))).unwrap_or(false);
-            if !stands {
-                self.connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+            match catch_unwind(AssertUnwindSafe(|| job.run(&change))).unwrap_or(Ran::Badly) {
+                Ran::Well => {}
+                Ran::Badly => drop(self.connection.prepare_cached("ROLLBACK TO job")?.execute([])?),
+                Ran::FlushFailed => return Err(StoreError::Flush("within a transaction".to_owned())),
             }
             self.connection.prepare_cached("RELEASE job")?.execute([])?;
         }
-        match self.connection.execute_batch("COMMIT").map_err(StoreError::from) {
-            Err(error @ StoreError::Io(_)) => {
-                // After a failed flush the kernel may have dropped the pages: a second try would only seem to succeed.
-                self.poisoned.store(true, Ordering::Relaxed);
-                Err(error)
-            }
-            other => other,
-        }
+        Ok(self.connection.execute_batch("COMMIT")?)
     }
 }
