@@ -5,6 +5,8 @@ mod common;
 
 #[path = "e2e/attachments.rs"]
 mod attachments;
+#[path = "e2e/notices.rs"]
+mod notices;
 
 use common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, certificate, get, run, swaks};
 use std::net::TcpListener;

@@ -84,10 +84,19 @@ impl Relay {
         Ok(written)
     }
 
-    /// The decision, with the quota counted in this transaction, so that parallel sessions cannot overrun it.
+    /// The decision, with what is counted looked at again in this transaction, so that parallel sessions cannot overrun it.
     fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Decision> {
-        if letter.author != Role::Seller || !letter.decision.counts() {
-            return Ok(letter.decision.clone());
+        let mut decision = letter.decision.clone();
+        let starts = || Day::at(now, &letter.shop.zone).starts;
+        if letter.automatic
+            && decision.verdict == Verdict::Relay
+            && change.automatic_since(letter.pair.id, letter.author, starts())?
+        {
+            decision = Decision { verdict: Verdict::Block, reason: Reason::AutomaticRepeated, answer: false };
+        }
+        decision.answer = decision.answer && !change.event_since(letter.thread, "opt-out-reply", starts())?;
+        if letter.author != Role::Seller || !decision.counts() {
+            return Ok(decision);
         }
         let quota = self.quota(change, letter, now)?;
         if quota.used >= quota.limit {
@@ -98,8 +107,8 @@ impl Relay {
             let reason = Reason::OverQuota { limit: quota.limit, opens: quota.opens };
             return Ok(Decision { verdict, reason, answer: false });
         }
-        change.count_quota(letter.pair.seller.id, Day::at(now, &letter.shop.zone).starts)?;
-        Ok(letter.decision.clone())
+        change.count_quota(letter.pair.seller.id, starts())?;
+        Ok(decision)
     }
 
     fn queue_letter(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<()> {
@@ -171,8 +180,8 @@ fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>)
         verdict: decision.verdict.as_str(),
         reason: decision.reason.as_str(),
         thread: letter.thread,
-        // Only what was relayed can be answered.
-        original: letter.original.clone().filter(|_| relayed),
+        // What was refused is no part of a thread. What was blocked is: its author may go on in it.
+        original: letter.original.clone().filter(|_| matches!(decision.verdict, Verdict::Relay | Verdict::Block)),
         subject: if body.is_some() { letter.subject.clone() } else { String::new() },
         automatic: letter.automatic,
         needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,

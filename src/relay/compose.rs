@@ -116,7 +116,8 @@ impl Relay {
     /// An id in the author's mail, as the receiver knows it. `None` for what this pair does not know: it could tell of others.
     fn mapped(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<String>> {
         let Some(message) = self.known_id(view, letter, id)? else { return Ok(None) };
-        let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else {
+        let entry = view.thread_entry(message)?;
+        let Some(entry) = entry.filter(|entry| entry.pair == Some(letter.pair.id) && entry.relayed) else {
             return Ok(None);
         };
         Ok(if entry.author == letter.author {

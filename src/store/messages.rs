@@ -268,7 +268,7 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn thread_entry(&self, id: MessageId) -> Result<Option<ThreadEntry>> {
-        let sql = "SELECT pair, author, thread, original, received FROM message WHERE id = ?1";
+        let sql = "SELECT pair, author, thread, original, received, verdict = 'relay' FROM message WHERE id = ?1";
         let entry = self.0.prepare_cached(sql)?.query_row([id.0], |row| {
             Ok(ThreadEntry {
                 pair: row.get::<_, Option<i64>>(0)?.map(PairId),
@@ -276,6 +276,7 @@ impl View<'_> {
                 thread: MessageId(row.get(2)?),
                 original: row.get(3)?,
                 received: Time(row.get(4)?),
+                relayed: row.get(5)?,
             })
         });
         Ok(entry.optional()?)
@@ -337,6 +338,8 @@ pub struct ThreadEntry {
     pub original: Option<String>,
     /// When it was received.
     pub received: Time,
+    /// It went to the other party.
+    pub relayed: bool,
 }
 
 impl Change<'_> {
