@@ -2,19 +2,31 @@
 //!
 //! A file begins with `# why` and `# keep: words that must arrive`. `{me}` is the author's address, `{you}` the receiver's, in capitals as `{ME}`, percent-encoded as `{me%}`;
 //! `{b64:…}` is base 64 of what stands there, `{b64/CHARSET:…}` in that charset. What arrives is decoded by mail-parser and by Python's `email`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+#[path = "leaks/corpus.rs"]
+mod corpus;
+#[path = "leaks/house.rs"]
+mod house;
+#[path = "leaks/plant.rs"]
+mod plant;
 
 use data_encoding::BASE64;
+use house::{BUYER, House, SELLER};
 use mail_parser::{MessageParser, MimeHeaders as _, PartType};
-use marketrelay::config::{Limits, Metadata};
-use marketrelay::message::{Order, Replacement, guard, inspect, rewrite};
-use marketrelay::types::{Address, Alias, Time};
+use marketrelay::config::Limits;
+use marketrelay::message::inspect;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-const SELLER: &str = "s-real-7f3@sellerco.example";
-const BUYER: &str = "b-real-9c1@home.example";
 /// What the other side must not see, in any decoded form and any letter case.
 const SECRETS: &[&str] = &[
     "s-real",
@@ -125,33 +137,12 @@ fn no_trace_of_the_other_side() {
             notes.iter().filter_map(|note| note.strip_prefix("# keep: ")).map(str::trim_end).collect();
         for (me, you, from) in [(SELLER, BUYER, "Sato Shop"), (BUYER, SELLER, "Hana")] {
             let raw = filled(&template.concat(), me, you);
-            let (mine, yours) =
-                (Alias::from_text("hqz9authoralias2bcdfgh@m.test"), Alias::from_text("k7bzn4wq3xv9hdtm2xyzwq@m.test"));
-            let keys = [me, you].map(|address| Address::parse(address).unwrap().key());
-            let replacements = [Replacement::new(&keys[0], Some(&mine)), Replacement::new(&keys[1], Some(&yours))];
-            let limits = Limits::default();
-            let metadata = Metadata::default();
-            let found = inspect(&raw, false, &limits).unwrap();
+            let house = House::new(me, you, from);
+            let found = inspect(&raw, false, &Limits::default()).unwrap();
             assert_eq!(found.author.unwrap().address.expose(), me, "{name}");
-            let order = Order {
-                hostname: "mx.m.test",
-                received: Time(1_800_000_000_000),
-                id: "0s9wk4v7qf3fz".to_owned(),
-                from: (from, &mine),
-                author_name: Some("Real Name"),
-                to: &yours,
-                message_id: "bstznnv66sm2fwcsyghqusndxgffy@m.test".to_owned(),
-                in_reply_to: Vec::new(),
-                references: Vec::new(),
-                replacements: &replacements,
-                footer: None,
-                limits: &limits,
-                calendar_key: [7; 32],
-                metadata: &metadata,
-            };
-            let bytes = rewrite(&raw, &order).unwrap_or_else(|fault| panic!("{name}: {fault:?}")).bytes;
+            let bytes = house.rewrite(&raw).unwrap_or_else(|fault| panic!("{name}: {fault:?}")).bytes;
             let place = format!("{name}, {from} writes");
-            if let Err(found) = guard::check(&bytes, &keys) {
+            if let Err(found) = house.guard(&bytes) {
                 wrong.push(format!("{place}: the guard finds an address in {found:?}"));
             }
             let seen = decoded(&bytes);

@@ -27,7 +27,7 @@ pub(super) fn write(out: &mut Vec<u8>, body: Vec<u8>, charset: &str) {
 }
 
 /// Charsets in which an octet 13 or 10 is no line end: their bodies are not touched line by line.
-fn is_multibyte(charset: &str) -> bool {
+pub(super) fn is_multibyte(charset: &str) -> bool {
     charset.starts_with("utf-16") || charset.starts_with("utf-32") || charset.starts_with("ucs")
 }
 

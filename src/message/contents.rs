@@ -3,9 +3,9 @@
 use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
-use super::scrub::{scrub, scrubbed};
+use super::scrub::{scrub, scrub_name};
 use super::text::encode_name;
-use super::{author, calendar, footer, html, pgp, uuencode, vcard};
+use super::{author, calendar, charset, footer, html, pgp, uuencode, vcard};
 use std::borrow::Cow;
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
@@ -89,6 +89,9 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, passed: &mut Vec
         return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
     match metadata::clean(&bytes, order.metadata) {
+        Cleaned::Unchanged if charset::is_text(&bytes) => {
+            charset::scrub_untold(&bytes, false, order.replacements).map_or(bytes, Cow::Owned)
+        }
         Cleaned::Unchanged => bytes,
         Cleaned::Changed(cleaned) => Cow::Owned(cleaned),
         Cleaned::CannotClean(why) => {
@@ -112,13 +115,11 @@ pub(super) fn nested_from(text: &str, order: &Order<'_>) -> Option<String> {
 
 /// A file's name. Before its ending an address may stand that the ending would hide.
 pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
+    let scrubbed = |text: &str| scrub_name(text, order.replacements).unwrap_or_else(|| text.to_owned());
     let ending = |(_, ending): &(&str, &str)| ending.len() <= 5 && ending.chars().all(char::is_alphanumeric);
     match name.rsplit_once('.').filter(ending) {
-        Some((stem, ending)) => {
-            let whole = format!("{}.{ending}", scrubbed(stem, order.replacements));
-            scrubbed(&whole, order.replacements).into_owned()
-        }
-        None => scrubbed(name, order.replacements).into_owned(),
+        Some((stem, ending)) => scrubbed(&format!("{}.{ending}", scrubbed(stem))),
+        None => scrubbed(name),
     }
 }
 

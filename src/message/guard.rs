@@ -1,6 +1,7 @@
 //! The last look before a message goes out: does a real address still stand in it? Another reader (mail-parser) and another search than the
 //! rewriter's, so that one mistake is not made twice.
 
+use super::scrub::is_ending;
 use crate::types::AddressKey;
 use mail_parser::{Message, MessageParser, PartType};
 use std::borrow::Cow;
@@ -56,9 +57,10 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
             let decoded = super::text::decode_words(&String::from_utf8_lossy(raw).replace(['\r', '\n'], ""));
             let parameters = super::mime::parametrised(&decoded);
             // The ending of a file's name would hide an address before it.
-            let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found(stem.as_bytes(), secrets));
+            let stem =
+                |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), secrets, true));
             let mut values = parameters.parameters.iter().map(|(_, value)| value.as_str());
-            if found(decoded.as_bytes(), secrets) || values.any(|v| found(v.as_bytes(), secrets) || stem(v)) {
+            if found(decoded.as_bytes(), secrets) || values.any(|v| found_in(v.as_bytes(), secrets, true) || stem(v)) {
                 return Err(Place::Header);
             }
         }
@@ -98,13 +100,17 @@ impl Secret {
 
 /// Whether a secret stands in `bytes`, read as text in each of the ways a receiver's program might.
 fn found(bytes: &[u8], secrets: &[Secret]) -> bool {
+    found_in(bytes, secrets, false)
+}
+
+fn found_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
     let plain = lower(bytes);
     let unescaped = unescape(&plain);
     secrets.iter().any(|secret| {
         let domains = std::iter::once(&secret.domain).chain(&secret.unicode);
         domains.into_iter().any(|domain| {
-            stands(&plain, &secret.local, domain)
-                || unescaped.as_ref().is_some_and(|text| stands(text, &secret.local, domain))
+            stands(&plain, &secret.local, domain, loose)
+                || unescaped.as_ref().is_some_and(|text| stands(text, &secret.local, domain, loose))
         })
     })
 }
@@ -152,23 +158,31 @@ fn every_second(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| *byte != 0).collect()
 }
 
-fn stands(text: &[u8], local: &[u8], domain: &[u8]) -> bool {
+/// `loose`: in a file's name, other signs than spaces part words.
+fn stands(text: &[u8], local: &[u8], domain: &[u8], loose: bool) -> bool {
     memchr::memmem::find_iter(text, domain).any(|at| {
-        let next = text.get(at + domain.len()).copied().unwrap_or(b' ');
-        let after = text.get(at + domain.len() + 1).copied().unwrap_or(b' ');
-        let goes_on = next.is_ascii_alphanumeric() || next == b'-' || next == b'.' && after.is_ascii_alphanumeric();
-        !goes_on && ends_with_local(text.get(at.saturating_sub(160)..at).unwrap_or(&[]), local)
+        let before = text.get(at.saturating_sub(160)..at).unwrap_or(&[]);
+        !goes_on(text.get(at + domain.len()..).unwrap_or(&[])) && ends_with_local(before, local, loose)
     })
 }
 
-fn ends_with_local(before: &[u8], local: &[u8]) -> bool {
-    let name = |b: u8| b.is_ascii_alphanumeric() || b"._-+".contains(&b) || b >= 0x80;
+/// Whether what comes after a domain makes it another domain.
+fn goes_on(after: &[u8]) -> bool {
+    let run = after.iter().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')).count();
+    let run = std::str::from_utf8(after.get(..run).unwrap_or(&[])).unwrap_or("").trim_end_matches(['-', '.']);
+    let last = run.rsplit_once('.').map(|(_, last)| last);
+    run.starts_with(|c: char| c.is_ascii_alphanumeric()) || last.is_some_and(is_ending)
+}
+
+fn ends_with_local(before: &[u8], local: &[u8], loose: bool) -> bool {
+    let joins = |b: u8| b.is_ascii_alphanumeric() || !loose && b"._-+".contains(&b);
+    let name = |b: u8| joins(b) || b"._-+".contains(&b) || b >= 0x80;
     let untagged = std::iter::once(before.len()).chain(memchr::memchr_iter(b'+', before));
     untagged.into_iter().any(|end| {
         // A tag is made of characters that a name is made of.
         let tag_ok = before.get(end..).is_some_and(|tag| tag.iter().copied().all(name));
         let rest = before.get(..end).and_then(|text| text.strip_suffix(local));
-        tag_ok && rest.is_some_and(|rest| !rest.last().copied().is_some_and(name))
+        tag_ok && rest.is_some_and(|rest| !rest.last().copied().is_some_and(joins))
     })
 }
 
@@ -222,6 +236,9 @@ mod tests {
                 ),
                 Err(Place::Header),
             ),
+            ("X: メールはb-real-9c1@home.exampleまで\r\n\r\n".into(), Err(Place::Wire)),
+            ("X: b-real-9c1@home.example.Please\r\n\r\n".into(), Err(Place::Wire)),
+            ("Content-Disposition: x; filename=\"for_b-real-9c1@home.example.pdf\"\r\n\r\n".into(), Err(Place::Header)),
             // other people
             ("X: jimb-real-9c1@home.example\r\n\r\n".into(), Ok(())),
             ("X: b-real-9c1@home.example.org\r\n\r\n".into(), Ok(())),

@@ -206,7 +206,7 @@ fn size_and_head(part: &Part<'_>) -> (u64, Vec<u8>) {
             let data = part.body.iter().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
             data / 4 * 3 + (data % 4).saturating_sub(1)
         }
-        Encoding::QuotedPrintable => part.decoded().len(),
+        Encoding::QuotedPrintable | Encoding::Uuencode => part.decoded().len(),
     };
     (size as u64, head)
 }

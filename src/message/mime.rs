@@ -6,6 +6,7 @@ use super::headers::{self, Field};
 use std::borrow::Cow;
 
 use super::text::{decode_base64, decode_charset, decode_q, decode_words};
+use super::uuencode;
 
 /// How a body is encoded for transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Encoding {
     Base64,
     /// Quoted-printable.
     QuotedPrintable,
+    /// What mail had before MIME; some programs still name it.
+    Uuencode,
 }
 
 /// A value with parameters: Content-Type, Content-Disposition.
@@ -50,6 +53,8 @@ pub struct Part<'a> {
     pub encoding: Encoding,
 }
 
+/// RFC 2046 5.1.1 allows 70 octets.
+const LONGEST_BOUNDARY: usize = 16 << 10;
 /// Parameters of one field that are looked at.
 const PARAMETERS: usize = 64;
 
@@ -68,6 +73,7 @@ impl<'a> Part<'a> {
         let encoding = match encoding.split([';', ' ', '(']).next().unwrap_or("") {
             "base64" => Encoding::Base64,
             "quoted-printable" => Encoding::QuotedPrintable,
+            "x-uuencode" | "uuencode" | "x-uue" | "uue" => Encoding::Uuencode,
             _ => Encoding::Identity,
         };
         Self { fields, body, kind, disposition, encoding }
@@ -92,6 +98,7 @@ impl<'a> Part<'a> {
             Encoding::Identity => Cow::Borrowed(self.body),
             Encoding::Base64 => Cow::Owned(decode_base64(self.body)),
             Encoding::QuotedPrintable => Cow::Owned(decode_q(self.body, false)),
+            Encoding::Uuencode => uuencode::decode(self.body).map_or(Cow::Borrowed(self.body), Cow::Owned),
         }
     }
 
@@ -108,7 +115,7 @@ impl<'a> Part<'a> {
         if !self.is("multipart") {
             return None;
         }
-        let boundary = self.kind.get("boundary").filter(|b| !b.is_empty() && b.len() <= 1000)?;
+        let boundary = self.kind.get("boundary").filter(|b| !b.is_empty() && b.len() <= LONGEST_BOUNDARY)?;
         Some(split_multipart(self.body, boundary.trim_end()))
     }
 }

@@ -10,6 +10,7 @@ pub mod author;
 mod body;
 pub mod bounce;
 pub mod calendar;
+mod charset;
 pub mod content_lines;
 mod contents;
 pub mod footer;

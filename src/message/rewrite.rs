@@ -4,12 +4,12 @@
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
 use super::body;
-use super::contents;
 use super::footer::Footer;
 use super::metadata::Why;
-use super::mime::Part;
+use super::mime::{Parametrised, Part};
 use super::scrub::{Replacement, scrubbed};
-use super::text::{decode_charset, decode_words, encode_base64, encode_name, encode_unstructured, parameter};
+use super::text::{decode_words, encode_base64, encode_name, encode_unstructured, parameter};
+use super::{charset, contents};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -192,6 +192,11 @@ impl Writer<'_> {
         let subtype = part.kind.value.strip_prefix("multipart/").unwrap_or("mixed");
         let digest = subtype == "digest";
         let children = part.children().unwrap_or_default();
+        if children.is_empty() {
+            // No part to be found: programs show it as it is.
+            let plain = Parametrised { value: "text/plain".to_owned(), parameters: Vec::new() };
+            return self.text(&Part { kind: plain, ..part.clone() });
+        }
         let mut children: Vec<Part<'_>> =
             children.into_iter().map(|raw| Part::read(raw, digest)).filter(|child| !is_signature(child)).collect();
         if subtype == "signed" {
@@ -210,7 +215,9 @@ impl Writer<'_> {
         // The id of this message is nobody's to guess beforehand, so no text can hold the boundary.
         let boundary = format!("=_{}_{}", digest_hex(&self.order.message_id), self.parts);
         let mut kind = format!("multipart/{subtype}");
-        if let Some(root) = part.kind.get("type").filter(|t| subtype == "related" && t.is_ascii() && t.len() < 60) {
+        if let Some(root) =
+            part.kind.get("type").filter(|t| subtype == "related" && !t.contains('@') && t.is_ascii() && t.len() < 60)
+        {
             parameter(&mut kind, "type", root);
         }
         if let Some(start) = part.kind.get("start").filter(|_| subtype == "related") {
@@ -246,9 +253,14 @@ impl Writer<'_> {
 
     fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
         let html = part.kind.value == "text/html";
-        let charset = part.kind.get("charset").unwrap_or("");
-        let bytes = part.decoded();
-        let text = decode_charset(&bytes, charset);
+        let mut bytes = part.decoded();
+        let charset = charset::told(&bytes, part.kind.get("charset").unwrap_or(""), html).into_owned();
+        if charset.is_empty()
+            && let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements)
+        {
+            bytes = clean.into();
+        }
+        let text = charset::read(&bytes, &charset, self.order.replacements);
         let mut changed = contents::text(&text, &part.kind.value, self.order)?;
         if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
@@ -259,15 +271,11 @@ impl Writer<'_> {
         }
         let mut kind = safe_kind(&part.kind.value, "text/plain");
         let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
-        let (charset, body) = match &changed {
-            Some(text) => ("utf-8".to_owned(), text.clone().into_bytes()),
-            None if !charset.is_empty() && charset.is_ascii() && charset.len() < 40 => {
-                (charset.to_ascii_lowercase(), bytes.into_owned())
-            }
-            None if bytes.is_ascii() => ("us-ascii".to_owned(), bytes.into_owned()),
-            None => ("utf-8".to_owned(), text.into_owned().into_bytes()),
-        };
-        parameter(&mut kind, "charset", &charset);
+        drop(text);
+        let (charset, body) = charset::written(changed, bytes, &charset);
+        if let Some(charset) = &charset {
+            parameter(&mut kind, "charset", charset);
+        }
         if flowed {
             parameter(&mut kind, "format", "flowed");
             if part.kind.get("delsp").is_some_and(|d| d.eq_ignore_ascii_case("yes")) {
@@ -280,7 +288,7 @@ impl Writer<'_> {
         self.line("Content-Type", &kind);
         self.disposition(part);
         self.content_id_field(part);
-        body::write(&mut self.out, body, &charset);
+        body::write(&mut self.out, body, charset.as_deref().unwrap_or(""));
         Ok(())
     }
 

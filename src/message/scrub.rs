@@ -38,13 +38,27 @@ impl Replacement {
 
 /// Characters of a local part with its tag that are read at most.
 const LOCAL: usize = 160;
+/// Characters behind a domain that are read to see whether it goes on.
+const DOMAIN: usize = 64;
+/// Endings of domains, of more than three letters, that mail has.
+const LONG_ENDINGS: &[&str] =
+    &["info", "name", "mobi", "asia", "shop", "store", "online", "email", "tech", "example", "test"];
 /// Octets of one written character at most, with what is skipped before it.
 const GAP: usize = 80;
 
 /// Replaces every address in `text`; `html`: entities are read. `None`: there was none.
 #[must_use]
 pub fn scrub(text: &str, html: bool, replacements: &[Replacement]) -> Option<String> {
-    let found = find(text, html, replacements);
+    replaced(text, &find(text, html, replacements))
+}
+
+/// [`scrub`] for the name of a file.
+#[must_use]
+pub fn scrub_name(name: &str, replacements: &[Replacement]) -> Option<String> {
+    replaced(name, &find_in(name, Kind::Name, replacements))
+}
+
+fn replaced(text: &str, found: &[(Range<usize>, &str)]) -> Option<String> {
     if found.is_empty() {
         return None;
     }
@@ -62,6 +76,20 @@ pub fn scrub(text: &str, html: bool, replacements: &[Replacement]) -> Option<Str
 /// Where in `text` the addresses stand, in order, and what belongs in their place.
 #[must_use]
 pub fn find<'r>(text: &str, html: bool, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
+    find_in(text, if html { Kind::Html } else { Kind::Text }, replacements)
+}
+
+/// What an address stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Html,
+    /// A file's name, where other signs than spaces part words: `invoice_for_bob@home.example`.
+    Name,
+}
+
+fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
+    let html = kind == Kind::Html;
     let bytes = text.as_bytes();
     let mut out = Vec::new();
     let mut done = 0;
@@ -72,7 +100,7 @@ pub fn find<'r>(text: &str, html: bool, replacements: &'r [Replacement]) -> Vec<
         if c != '@' || found < done {
             continue;
         }
-        if let Some((start, stop, alias)) = replacements.iter().find_map(|r| matches(text, found, end, done, html, r)) {
+        if let Some((start, stop, alias)) = replacements.iter().find_map(|r| matches(text, found, end, done, kind, r)) {
             out.push((start..stop, alias));
             done = stop;
             at = stop;
@@ -100,11 +128,14 @@ fn matches<'r>(
     at: usize,
     after: usize,
     floor: usize,
-    html: bool,
+    kind: Kind,
     replacement: &'r Replacement,
 ) -> Option<(usize, usize, &'r str)> {
+    let html = kind == Kind::Html;
     let stop = replacement.domains.iter().find_map(|domain| domain_after(text, after, html, domain))?;
-    let start = local_before(text, at, floor, html, &replacement.local)?;
+    // `_name@home.example_` is emphasis.
+    let kind = if kind == Kind::Text && text.get(stop..)?.starts_with('_') { Kind::Name } else { kind };
+    let start = local_before(text, at, floor, kind, &replacement.local)?;
     Some((start, stop, &replacement.alias))
 }
 
@@ -117,17 +148,43 @@ fn domain_after(text: &str, mut at: usize, html: bool, domain: &[char]) -> Optio
         }
         at = end;
     }
-    // `home.example` is not written in `home.example.org` or `home.examples`.
-    let goes_on = match forward(text, at, html) {
-        Some((c, _)) if c.is_alphanumeric() || matches!(c, '-' | '_') => true,
-        Some(('.', end)) => forward(text, end, html).is_some_and(|(c, _)| c.is_alphanumeric()),
-        _ => false,
-    };
+    let goes_on = goes_on(text, at, html, domain.last().is_some_and(char::is_ascii));
     (!goes_on).then_some(at)
 }
 
+/// Whether the domain that ends before `at` is the beginning of another one: `home.example` in `home.examples` and `home.example.org`. A sentence that follows
+/// without a space is none (`home.example.Please`), and where no spaces part words, as in Japanese, a letter of another alphabet follows at once: it belongs to
+/// no domain that ends in ASCII.
+fn goes_on(text: &str, mut at: usize, html: bool, ascii: bool) -> bool {
+    let (mut run, mut word) = (String::new(), at);
+    while run.len() < DOMAIN
+        && let Some((c, end)) = forward(text, at, html)
+        && (matches!(c, '-' | '.') || if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() })
+    {
+        if run.ends_with('.') && c != '.' {
+            word = at;
+        }
+        run.push(c);
+        at = end;
+    }
+    if !run.is_empty() && !run.starts_with(['-', '.']) {
+        return true;
+    }
+    let Some((_, last)) = run.trim_end_matches(['-', '.']).rsplit_once('.') else { return false };
+    let mut letters = text.get(word..).unwrap_or("").chars();
+    let sentence = letters.next().is_some_and(char::is_uppercase) && letters.next().is_some_and(char::is_lowercase);
+    !sentence && is_ending(last)
+}
+
+/// Whether a domain may end in this label.
+pub(super) fn is_ending(label: &str) -> bool {
+    let known = matches!(label.len(), 2 | 3) || !label.is_ascii() || LONG_ENDINGS.contains(&label);
+    known && label.chars().all(char::is_alphabetic)
+}
+
 /// The start of `local`, with its tag, if it is written before `at`. Not before `floor`.
-fn local_before(text: &str, at: usize, floor: usize, html: bool, local: &[char]) -> Option<usize> {
+fn local_before(text: &str, at: usize, floor: usize, kind: Kind, local: &[char]) -> Option<usize> {
+    let html = kind == Kind::Html;
     // Character, where it begins, whether something was skipped between it and the one after it; last first.
     let mut read: Vec<(char, usize, bool)> = Vec::new();
     let mut position = at;
@@ -149,7 +206,7 @@ fn local_before(text: &str, at: usize, floor: usize, html: bool, local: &[char])
             continue;
         }
         // `bob` is not written in `jimbob`, unless a gap parts them.
-        let bounded = read.get(end + local.len()).is_none_or(|(c, _, gap)| *gap || !is_name(*c));
+        let bounded = read.get(end + local.len()).is_none_or(|(c, _, gap)| *gap || !joins(*c, local, kind));
         if bounded {
             return candidate.last().map(|r| r.1);
         }
@@ -157,8 +214,11 @@ fn local_before(text: &str, at: usize, floor: usize, html: bool, local: &[char])
     None
 }
 
-fn is_name(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '+')
+/// Whether `c` before `local` makes it the end of another local part. A letter of another alphabet does not; nor, in a file's name, does what parts words there.
+fn joins(c: char, local: &[char], kind: Kind) -> bool {
+    let ascii = local.first().is_some_and(char::is_ascii);
+    let letter = if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
+    letter || kind != Kind::Name && matches!(c, '.' | '-' | '_' | '+')
 }
 
 fn is_local(c: char) -> bool {
@@ -344,7 +404,17 @@ mod tests {
             ("'b-real-9c1@home.example'", false, Some("'alias@m.test'")),
             ("=b-real-9c1@home.example", false, Some("=alias@m.test")),
             ("b-real-9c1@home.example b-real-9c1@home.example", false, Some("alias@m.test alias@m.test")),
+            // no space between the address and what is around it
+            ("メールはb-real-9c1@home.exampleまで", false, Some("メールはalias@m.testまで")),
+            ("b-real-9c1@home.example。よろしく", false, Some("alias@m.test。よろしく")),
+            ("b-real-9c1@home.example.Please", false, Some("alias@m.test.Please")),
+            ("b-real-9c1@home.example-Hana", false, Some("alias@m.test-Hana")),
+            ("b-real-9c1@home.example.My name", false, Some("alias@m.test.My name")),
+            ("b-real-9c1@home.example.My.", false, Some("alias@m.test.My.")),
+            ("*_b-real-9c1@home.example_*", false, Some("*_alias@m.test_*")),
+            ("*b-real-9c1@home.example*_", false, Some("*alias@m.test*_")),
             // other people
+            ("b-real-9c1@home.example-shop.de", false, None),
             ("jimb-real-9c1@home.example", false, None),
             ("x.b-real-9c1@home.example", false, None),
             ("b-real-9c1@home.example.org", false, None),

@@ -14,7 +14,7 @@ pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
         return match std::str::from_utf8(bytes) {
             Ok(text) => Cow::Borrowed(text),
             // 8-bit octets that are not what they say: Windows' Latin-1 reads everything.
-            Err(_) if label != "utf-8" => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
+            Err(_) if !label.starts_with("utf") => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
             Err(_) => String::from_utf8_lossy(bytes),
         };
     }
@@ -25,7 +25,7 @@ pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
     }
     match mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()) {
         Some(decoder) => Cow::Owned(decoder(bytes)),
-        None => String::from_utf8_lossy(bytes),
+        None => decode_charset(bytes, ""),
     }
 }
 
@@ -85,8 +85,8 @@ pub fn decode_base64(data: &[u8]) -> Vec<u8> {
             b'A'..=b'Z' => byte - b'A',
             b'a'..=b'z' => byte - b'a' + 26,
             b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
+            b'+' => 62,
+            b'/' => 63,
             // Padding ends a group; some programs glue two encodings together.
             b'=' => {
                 count = 0;

@@ -46,6 +46,19 @@ pub fn names(text: &[u8]) -> Vec<String> {
     begins.take(MOST).collect()
 }
 
+/// The file that a body encodes; `None` if it is none. What stands before it and after it is dropped, a missing end forgiven.
+#[must_use]
+pub fn decode(body: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(body);
+    let mut lines = text.lines().skip_while(|line| !is_begin(line));
+    lines.next()?;
+    let mut out = Vec::with_capacity(body.len() / 4 * 3);
+    for line in lines.take_while(|line| *line != "end") {
+        decode_line(line.trim_end_matches('\r'), &mut out)?;
+    }
+    Some(out)
+}
+
 /// `begin 644 name`
 fn is_begin(line: &str) -> bool {
     let mut words = line.splitn(3, ' ');
@@ -98,6 +111,9 @@ mod tests {
             "Hello\r\nbegin 644 cat.txt\r\n#1&]G\r\n`\r\nend\r\nbye\r\n"
         );
         assert_eq!(clean(text, |_| None), None);
+        assert_eq!(decode(text.as_bytes()).as_deref(), Some(&b"Cat"[..]));
+        assert_eq!(decode(b"begin 644 cat.txt\n#0V%T\n").as_deref(), Some(&b"Cat"[..]));
+        assert_eq!(decode(b"Cat"), None);
         // words, not a file
         for text in [
             "begin 644 x\r\nDear {customer}, we begin\r\nend\r\n",
