@@ -259,6 +259,8 @@ pub struct Limits {
     pub memory: Size,
     /// A message larger than this waits on disk while it arrives.
     pub spool_above: Size,
+    /// New mail is refused (452) while the data directory's file system has less than this left; 0: it is not looked at.
+    pub free_space: Size,
     /// Header block of a message.
     pub header_size: Size,
     /// Nested multiparts and messages.
@@ -285,6 +287,7 @@ impl Default for Limits {
             min_data_rate: 500,
             memory: Size::mib(64),
             spool_above: Size::mib(1),
+            free_space: Size::mib(100),
             header_size: Size::kib(256),
             mime_depth: 50,
             mime_parts: 1000,

@@ -289,7 +289,10 @@ where
                         handler.recipient(client, sender, recipient)
                     };
                     let step = match self.input.get(..end) {
-                        Some(line) if !too_long && end + 2 <= longest => self.session.line(line, &mut lookup),
+                        Some(line) if !too_long && end + 2 <= longest => {
+                            self.session.set_space(self.shared.space.is_enough());
+                            self.session.line(line, &mut lookup)
+                        }
                         _ => self.session.long_line(),
                     };
                     self.input.drain(..end + 2);

@@ -3,7 +3,7 @@
 //!
 //! A dialog's lines: `C: text` sends a line, `C< text` sends octets without CRLF (`\r`, `\n`, `\0`, `\xNN` are read), `S: text` is the one reply line
 //! expected, `X:` expects the end of the connection, `T: 90` lets so many seconds pass, `# why`. The first line may set `trusted`, `submission`
-//! and `encrypted`.
+//! and `encrypted`; `# full` as its beginning means a disk without space.
 //! The handler accepts `ok@m.test`, and answers a message with its size; `panic@m.test` panics. It knows the login of RFC 7677: `user`,
 //! `pencil`; `panic` panics there too.
 
@@ -11,8 +11,9 @@ use super::connection::Connection;
 use super::incoming::Budget;
 use super::server::Shared;
 use super::session::{Next, Session, Settings};
+use super::space::Space;
 use super::*;
-use crate::config::Limits;
+use crate::config::{Limits, Size};
 use crate::metrics::Metrics;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -68,18 +69,21 @@ pub(super) fn settings() -> Settings {
         junk_commands: 13,
         errors_soft: 4,
         errors_hard: 6,
+        free_space: Size(0),
         ..Limits::default()
     };
     Settings { hostname: "mx.test".into(), limits, max_message: 2000, starttls: false, submission: false }
 }
 
 fn shared(settings: Settings, memory: u64, stopping: watch::Receiver<bool>) -> Arc<Shared<Echo>> {
+    let floor = settings.limits.free_space.0;
     Arc::new(Shared {
         handler: Arc::new(Echo),
         settings: Arc::new(settings),
         metrics: Metrics::default(),
         memory: Budget::new(memory),
         spool: std::env::temp_dir(),
+        space: Arc::new(Space::new(std::env::temp_dir(), floor)),
         stopping,
     })
 }
@@ -115,6 +119,7 @@ async fn run(path: &Path) {
     let client = Client { tls: first.contains("encrypted"), ..client(first.contains("trusted")) };
     let mut settings = settings();
     settings.submission = first.contains("submission");
+    settings.limits.free_space = Size(if first.starts_with("# full") { u64::MAX } else { 0 });
     settings.limits.command_line += if settings.submission { 128 } else { 0 };
     let connection = Connection::new(theirs, client, shared(settings, 1 << 16, stopping), None);
     tokio::spawn(connection.run(false));

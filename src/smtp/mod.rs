@@ -18,6 +18,7 @@ pub mod server;
 pub mod session;
 #[cfg(test)]
 mod sockets;
+mod space;
 mod stream;
 
 use crate::types::{Address, Client, Envelope, Reply};

@@ -4,6 +4,7 @@ use super::Handler;
 use super::connection::Connection;
 use super::incoming::Budget;
 use super::session::Settings;
+use super::space::Space;
 use super::stream::proxy_header;
 use crate::config::ListenerTls;
 use crate::metrics::{Metrics, count};
@@ -27,6 +28,7 @@ pub(super) struct Shared<H> {
     pub(super) metrics: Metrics,
     pub(super) memory: Budget,
     pub(super) spool: PathBuf,
+    pub(super) space: Arc<Space>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -142,6 +144,7 @@ impl<H: Handler> Server<H> {
     /// Serves until `stopping` says so and the last connection has ended. New connections are told 421 then.
     pub async fn run(self, sockets: Vec<Socket>, stopping: watch::Receiver<bool>) {
         let memory = Budget::new(self.settings.limits.memory.0);
+        let space = Arc::new(Space::new(self.spool.clone(), self.settings.limits.free_space.0));
         let mut listeners = JoinSet::new();
         for socket in sockets {
             let starttls = socket.tls == ListenerTls::Starttls && self.certificate.is_some();
@@ -151,6 +154,7 @@ impl<H: Handler> Server<H> {
                 metrics: self.metrics.clone(),
                 memory: memory.clone(),
                 spool: self.spool.clone(),
+                space: Arc::clone(&space),
                 stopping: stopping.clone(),
             });
             listeners.spawn(listen(socket, shared, self.certificate.clone(), Arc::clone(&self.places)));

@@ -87,6 +87,8 @@ pub struct Session {
     overshoot: usize,
     failed_logins: usize,
     attempt: Option<Attempt>,
+    /// There is room for new mail.
+    space: bool,
 }
 
 fn sequence(text: &'static str) -> Reply {
@@ -99,7 +101,7 @@ impl Session {
     pub fn new(settings: Arc<Settings>, client: Client) -> Self {
         let state = State::Connected;
         let (errors, junk, messages, overshoot, failed_logins) = (0, 0, 0, 0, 0);
-        Self { settings, client, state, errors, junk, messages, overshoot, failed_logins, attempt: None }
+        Self { settings, client, state, errors, junk, messages, overshoot, failed_logins, attempt: None, space: true }
     }
 
     /// The first words. They name no program.
@@ -118,6 +120,11 @@ impl Session {
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         !matches!(self.state, State::Connected | State::Ready | State::Login { .. })
+    }
+
+    /// Whether there is room for new mail; without it MAIL is refused for now.
+    pub fn set_space(&mut self, space: bool) {
+        self.space = space;
     }
 
     /// TLS stands: everything that was said before is forgotten (RFC 3207 4.2).
@@ -361,6 +368,10 @@ impl Session {
         }
         if mail.size.is_some_and(|size| size > self.settings.max_message) {
             return self.error(too_large());
+        }
+        if !self.space {
+            // No fault of the client, so no error either.
+            return self.accepted(Reply::new(452, 3, 1, "Insufficient system storage, try again later"));
         }
         let Mail { sender, eight_bit, utf8, .. } = mail;
         let envelope = Envelope { sender, recipients: Vec::new(), eight_bit, utf8 };
