@@ -11,12 +11,16 @@
     reason = "tests"
 )]
 
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod common;
 #[path = "leaks/corpus.rs"]
 mod corpus;
 #[path = "leaks/house.rs"]
 mod house;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/wire.rs"]
+mod wire;
 
 use data_encoding::BASE64;
 use house::{BUYER, House, SELLER};

@@ -71,17 +71,17 @@ fn collect(folder: &Path, name: &str, out: &mut Vec<Sample>) {
 
 /// What became of the messages, and what is wrong.
 #[derive(Default)]
-struct Tally {
+pub struct Tally {
     count: BTreeMap<String, usize>,
-    wrong: Vec<String>,
+    pub wrong: Vec<String>,
 }
 
 impl Tally {
-    fn count(&mut self, what: impl Into<String>) {
+    pub fn count(&mut self, what: impl Into<String>) {
         *self.count.entry(what.into()).or_default() += 1;
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         println!("{:?}", self.count);
         let shown: Vec<_> = self.wrong.iter().take(60).map(String::as_str).collect();
         assert!(shown.is_empty(), "{} faults\n{}", self.wrong.len(), shown.join("\n"));
@@ -175,7 +175,7 @@ fn originals_arrive_as_they_were() {
             tally.count(format!("different, for {why}"));
             continue;
         }
-        for difference in differences(&sent["leaves"], &arrived["leaves"]) {
+        for difference in differences(sent, arrived) {
             tally.wrong.push(format!("{name} {place}: {difference}"));
         }
     }
@@ -207,14 +207,24 @@ const GONE: [&str; 4] = [
     "application/x-pkcs7-signature",
 ];
 
+/// Type, digest and text of each leaf part that the receiver is to see.
+fn leaves(seen: &serde_json::Value) -> Vec<(String, String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let leaves = seen["leaves"].as_array().unwrap().iter().map(|leaf| (text(&leaf[0]), text(&leaf[1]), text(&leaf[2])));
+    // Two delimiters in a row are an empty part to some, and none to others.
+    let empty = |(kind, _, text): &(String, String, String)| kind == "text/plain" && text.is_empty();
+    leaves.filter(|leaf| !GONE.contains(&leaf.0.as_str()) && !empty(leaf)).collect()
+}
+
+/// The types of a message's leaf parts; none of a message that Python reads otherwise than we do.
+pub fn kinds(sample: &str, seen: &serde_json::Value) -> Vec<String> {
+    if DIFFERENT.iter().any(|(file, _)| sample.ends_with(file)) {
+        return Vec::new();
+    }
+    leaves(seen).into_iter().map(|(kind, ..)| kind).collect()
+}
+
 fn differences(sent: &serde_json::Value, arrived: &serde_json::Value) -> Vec<String> {
-    let leaves = |value: &serde_json::Value| -> Vec<(String, String, String)> {
-        let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let leaves = value.as_array().unwrap().iter().map(|leaf| (text(&leaf[0]), text(&leaf[1]), text(&leaf[2])));
-        // Two delimiters in a row are an empty part to some, and none to others.
-        let empty = |(kind, _, text): &(String, String, String)| kind == "text/plain" && text.is_empty();
-        leaves.filter(|leaf| !GONE.contains(&leaf.0.as_str()) && !empty(leaf)).collect()
-    };
     let (sent, arrived) = (leaves(sent), leaves(arrived));
     let kinds = |leaves: &[(String, String, String)]| leaves.iter().map(|(kind, ..)| kind.clone()).collect::<Vec<_>>();
     if sent.len() != arrived.len() {

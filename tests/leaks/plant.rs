@@ -22,10 +22,14 @@ pub fn planted(raw: &[u8], canary: Canary<'_>, form: usize) -> Vec<u8> {
     let mut more = format!(
         "From: \"Real Name\" <{me}>\r\nTo: {you}\r\nCc: \"{you}\" <{you}>, {me}\r\nReply-To: {me}\r\nReturn-Path: <{me}>\r\nX-Real: {me}\r\nX-{}: 1\r\n\
          Message-ID: <1.{me}>\r\nReferences: <{}@mail.home.example> <{me}>\r\nReceived: from home.example ([192.0.2.9]) by mx for <{you}>\r\n\
-         X-Originating-Email: [{me}]\r\nList-Unsubscribe: <mailto:{me}?subject=x>\r\nDisposition-Notification-To: {me}\r\nThread-Topic: {me}\r\n",
+         X-Originating-Email: [{me}]\r\nDisposition-Notification-To: {me}\r\nThread-Topic: {me}\r\n",
         me.replace('@', "-at-"),
         me.replace('@', "=")
     );
+    if form % 5 == 4 {
+        // Makes a machine of its author.
+        let _ = write!(more, "List-Unsubscribe: <mailto:{me}?subject=x>\r\n");
+    }
     let subject = Part::read(raw, false).field("Subject").map(|field| field.text()).unwrap_or_default();
     let subject = if subject.is_ascii() && !subject.contains('\0') { subject } else { String::new() };
     let _ = write!(more, "Subject: {}\r\n {}\r\n", &subject[..subject.len().min(700)], word(me, form));

@@ -1,0 +1,122 @@
+//! The collections once more, through the real binary: over SMTP to one daemon, and what arrives at the server behind it.
+
+use super::common::{Place, Relay, Sink};
+use super::corpus::{Tally, kinds, samples};
+use super::house::{BUYER, SELLER, form, keep, python};
+use super::plant::{Canary, from_party, planted};
+use marketrelay::config::Limits;
+use marketrelay::message::inspect;
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+
+/// Sends one message; the last reply.
+fn send(relay: &Relay, from: &str, to: &str, message: &[u8]) -> String {
+    let stream = TcpStream::connect(("127.0.0.1", relay.port)).unwrap();
+    let mut write = stream.try_clone().unwrap();
+    let mut read = BufReader::new(stream);
+    let mut reply = || {
+        let mut line = String::new();
+        while line.as_bytes().get(3) != Some(&b' ') {
+            line.clear();
+            assert!(read.read_line(&mut line).unwrap() > 0, "the relay hangs up");
+        }
+        line
+    };
+    reply();
+    let mut stuffed = Vec::with_capacity(message.len() + 64);
+    for line in message.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b".") {
+            stuffed.push(b'.');
+        }
+        stuffed.extend_from_slice(line);
+    }
+    stuffed.extend_from_slice(b".\r\n");
+    let commands = [
+        format!("EHLO laptop.{from}\r\n"),
+        format!("MAIL FROM:<{from}>\r\n"),
+        format!("RCPT TO:<{to}>\r\n"),
+        "DATA\r\n".to_owned(),
+    ];
+    for command in &commands {
+        write.write_all(command.as_bytes()).unwrap();
+        let answer = reply();
+        assert!(answer.starts_with(['2', '3']), "{command}: {answer}");
+    }
+    write.write_all(&stuffed).unwrap();
+    reply()
+}
+
+#[test]
+fn the_collections_through_the_daemon() {
+    let mut sink = Sink::start();
+    let place = Place::new(sink.port, "[policy.quota]\nbase = 100000\n");
+    let relay = place.serve();
+    let (buyer_alias, seller_alias) = place.register();
+    let folder = tempfile::tempdir().unwrap();
+    let mut tally = Tally::default();
+    // By the relay's id: what was sent, and whence.
+    let mut sent: HashMap<String, (String, Vec<u8>)> = HashMap::new();
+    let mut waiting = [(BUYER, 0), (SELLER, 0)];
+    for (n, sample) in samples().into_iter().enumerate() {
+        let (me, you, to) = if n % 2 == 0 { (BUYER, SELLER, &seller_alias) } else { (SELLER, BUYER, &buyer_alias) };
+        for input in [from_party(&sample.raw, me), planted(&sample.raw, Canary { me, you }, n)] {
+            if inspect(&input, false, &Limits::default()).is_ok_and(|found| found.automatic.is_some()) {
+                // Goes through once a day and pair; the rewriter saw it without the daemon.
+                tally.count("written by a machine");
+                continue;
+            }
+            let reply = send(&relay, me, to, &input);
+            let Some((_, id)) = reply.trim_end().split_once("250 2.6.0 Accepted as ") else {
+                assert!(!reply.contains("real"), "{reply}");
+                tally.count(reply.trim_end());
+                continue;
+            };
+            tally.count("relayed");
+            sent.insert(id.to_owned(), (sample.name.clone(), input));
+            waiting.iter_mut().filter(|(address, _)| *address == you).for_each(|(_, count)| *count += 1);
+        }
+    }
+    let arrivals = waiting.into_iter().flat_map(|(address, count)| std::iter::repeat_n(address, count));
+    let mut names = Vec::new();
+    for (n, address) in arrivals.enumerate() {
+        let wire = sink.next(address);
+        let message = wire.message.strip_prefix('.').unwrap_or(&wire.message).replace("\r\n.", "\r\n");
+        let header = message.split("\r\n\r\n").next().unwrap();
+        let id = header.split_once(" with ESMTP id ").and_then(|(_, rest)| rest.split_once(';')).unwrap().0;
+        let (sample, input) = sent.remove(id).unwrap();
+        let name = format!("{n:04}");
+        tally.wrong.extend(form(message.as_bytes()).into_iter().map(|fault| format!("{sample}: {fault}")));
+        for trace in ["127.0.0.1", "laptop", "192.0.2.9"] {
+            if header.contains(trace) {
+                tally.wrong.push(format!("{name} {sample}: {trace}"));
+            }
+        }
+        keep(&format!("wire-{name}"), &input, message.as_bytes());
+        std::fs::write(folder.path().join(format!("{name}.in")), &input).unwrap();
+        std::fs::write(folder.path().join(format!("{name}.out")), &message).unwrap();
+        names.push(sample);
+    }
+    assert!(sent.is_empty());
+    let answers = python(folder.path());
+    for (pair, place) in answers.chunks(2).zip(&names) {
+        let [before, after] = pair else { panic!("{pair:?}") };
+        for key in ["found", "faults"] {
+            let what = after[key].as_array().unwrap();
+            if !what.is_empty() {
+                tally.wrong.push(format!("{} {place}: {key} {what:?}", after["name"]));
+            }
+        }
+        if kinds(place, before) != kinds(place, after) {
+            tally.wrong.push(format!(
+                "{} {place}: parts {:?} became {:?}",
+                after["name"],
+                kinds(place, before),
+                kinds(place, after)
+            ));
+        }
+    }
+    assert!(sink.others().is_empty(), "nothing else arrives");
+    relay.stop();
+    tally.end();
+}
