@@ -18,7 +18,6 @@ pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy,
 pub use quantity::{Size, Span};
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
