@@ -49,6 +49,9 @@ pub struct Metrics {
     pub guard_stops: Counter,
     /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
     pub deliveries: Family<Word, Counter>,
+    /// Sessions with other servers, by what vouched for their TLS: `none` (clear text), `unverified`, `verified`, `sts`, `dane`; `failed`: the
+    /// TLS that was demanded was not to be had.
+    pub delivery_tls: Family<Word, Counter>,
     /// Notices written, by kind.
     pub notices: Family<Word, Counter>,
     /// Messages waiting in the queue.
@@ -76,6 +79,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             guard_stops: Counter::default(),
             deliveries: Family::default(),
+            delivery_tls: Family::default(),
             notices: Family::default(),
             queue: Gauge::default(),
             commit_jobs: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
@@ -96,6 +100,7 @@ impl Default for Metrics {
             m.guard_stops.clone(),
         );
         registry.register("deliveries", "Delivery attempts by outcome", m.deliveries.clone());
+        registry.register("delivery_tls", "Sessions with other servers, by their TLS", m.delivery_tls.clone());
         registry.register("notices", "Notices written, by kind", m.notices.clone());
         registry.register("queue", "Messages waiting to go out", m.queue.clone());
         registry.register("commit_jobs", "Jobs that shared one commit", m.commit_jobs.clone());

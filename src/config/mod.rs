@@ -221,11 +221,19 @@ impl Default for ClientTimeouts {
 }
 
 /// `[dns]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dns {
     /// Name servers; empty: the system's.
     pub servers: Vec<SocketAddr>,
+    /// Whether signatures are validated where mail goes; DANE needs it.
+    pub dnssec: bool,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { servers: Vec::new(), dnssec: true }
+    }
 }
 
 /// `[limits]`: what one client, or all together, may cost.

@@ -145,7 +145,7 @@ impl Means {
     }
 }
 
-fn trouble(error: &StoreError) -> Outcome {
+pub(super) fn trouble(error: &StoreError) -> Outcome {
     tracing::error!(%error, "store trouble while delivering");
     later("trouble with the store")
 }

@@ -1,17 +1,19 @@
 //! Floor 6, outbound: what waits goes out.
 //!
 //! `queue` is the handle and the one loop that owns the schedule; `lane` keeps each destination's jobs and connections apart from
-//! the others'; `delivery` is one attempt, `route` where to, `connect` how, `maildir` the other way out; `settle` writes what attempts came to.
+//! the others'; `delivery` is one attempt, `route` where to, `connect` how (with `sts` and `dane` for what the receivers demand), `maildir` the other way out; `settle` writes what attempts came to.
 //!
 //! Not here: what a message looks like, or what its author is told when it cannot be delivered: the [`House`] knows.
 
 mod connect;
+mod dane;
 pub mod delivery;
 mod lane;
 mod maildir;
 mod queue;
 pub mod route;
 mod settle;
+mod sts;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +56,21 @@ pub trait House: Send + Sync + 'static {
     fn delayed(&self, change: &Change<'_>, item: &Item, now: Time) -> Result<()>;
 }
 
+/// Where other servers listen. A test has its own; the settings do not, as a policy that comes from elsewhere is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// SMTP of an MX.
+    pub smtp: u16,
+    /// HTTPS of an MTA-STS policy.
+    pub https: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { smtp: 25, https: 443 }
+    }
+}
+
 /// What all parts of the queue share.
 struct Means {
     config: Arc<Config>,
@@ -61,6 +78,8 @@ struct Means {
     dns: Arc<dyn Dns>,
     routes: route::Routes,
     tls: ClientTls,
+    ports: Ports,
+    sts: sts::Sts,
     house: Arc<dyn House>,
     metrics: Metrics,
     /// The clock.

@@ -3,7 +3,8 @@
 
 use super::lane::{Lanes, Room};
 use super::route::Routes;
-use super::{House, Means, settle};
+use super::sts::Sts;
+use super::{House, Means, Ports, settle};
 use crate::config::Config;
 use crate::dns::Dns;
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub struct Start {
     pub routes: Routes,
     /// TLS.
     pub tls: ClientTls,
+    /// [`Ports::default`], but in tests.
+    pub ports: Ports,
     /// The house.
     pub house: Arc<dyn House>,
     /// Metrics.
@@ -74,10 +77,11 @@ impl Outbound {
     /// # Errors
     /// The store's trouble.
     pub async fn start(start: Start) -> Result<Self> {
-        let Start { config, store, dns, routes, tls, house, metrics, now } = start;
+        let Start { config, store, dns, routes, tls, ports, house, metrics, now } = start;
         store.write(move |change| change.release_leases(now())).await?;
         let kick = Notify::new();
-        let means = Arc::new(Means { config, store, dns, routes, tls, house, metrics, now, kick });
+        let means =
+            Arc::new(Means { config, store, dns, routes, tls, ports, sts: Sts::new(), house, metrics, now, kick });
         let (sender, reports) = mpsc::unbounded_channel();
         let lanes = Arc::new(Lanes::new(means, sender));
         let settler = tokio::spawn(settle::run(Arc::clone(&lanes), reports));

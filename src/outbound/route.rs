@@ -118,6 +118,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its name.
     pub name: String,
+    /// Whether DNSSEC vouches for the way here: the MX records and the address. DANE builds on nothing less (RFC 7672 2.2).
+    pub secure: bool,
 }
 
 /// Why there is no server.
@@ -158,12 +160,14 @@ pub async fn servers(
     dns: &dyn Dns,
     domain: &str,
     hostname: &str,
+    port: u16,
     allow_private: bool,
     random: &mut (dyn Random + Send),
 ) -> Result<Vec<Server>, NoServer> {
-    let mut mx = match dns.mx(domain).await {
-        Ok(mx) => mx,
-        Err(DnsError::NoRecords) => vec![(0, domain.to_owned())],
+    let (mut mx, secure) = match dns.mx(domain).await {
+        Ok(mx) => (mx.records, mx.secure),
+        // Whether that is so, the domain's own address records will say.
+        Err(DnsError::NoRecords) => (vec![(0, domain.to_owned())], true),
         Err(DnsError::NoName) => return Err(NoServer::NoDomain),
         Err(DnsError::Temporary) => return Err(NoServer::Dns),
     };
@@ -182,8 +186,10 @@ pub async fn servers(
     for (_, _, host) in hosts.by_ref().take(HOSTS) {
         match dns.addresses(&host).await {
             Ok(addresses) => {
-                let allowed = addresses.into_iter().filter(|ip| allow_private || !is_internal(*ip));
-                found.extend(allowed.map(|ip| Server { address: SocketAddr::new(ip, 25), name: host.clone() }));
+                let secure = secure && addresses.secure;
+                let allowed = addresses.records.into_iter().filter(|ip| allow_private || !is_internal(*ip));
+                let server = |ip| Server { address: SocketAddr::new(ip, port), name: host.clone(), secure };
+                found.extend(allowed.map(server));
             }
             Err(DnsError::Temporary) => trouble = true,
             Err(DnsError::NoName | DnsError::NoRecords) => {}
@@ -283,7 +289,7 @@ mod tests {
             ("many.test", false, Ok(&["8.8.0.1", "8.8.0.2", "8.8.0.3", "8.8.0.4", "8.8.0.5"])),
         ];
         for (domain, private, want) in cases {
-            let got = servers(&zones, domain, "mx.test", *private, &mut Seeded::new(1)).await;
+            let got = servers(&zones, domain, "mx.test", 25, *private, &mut Seeded::new(1)).await;
             let got = got.map(|s| s.into_iter().map(|s| s.address.ip()).collect::<Vec<_>>());
             assert_eq!(got, want.map(|w| w.iter().map(|t| ip(t)).collect()), "{domain}");
         }
@@ -298,7 +304,7 @@ mod tests {
         }
         let mut first = std::collections::HashMap::new();
         for seed in 0..200 {
-            let found = servers(&zones, "d.test", "mx.test", false, &mut Seeded::new(seed)).await.unwrap();
+            let found = servers(&zones, "d.test", "mx.test", 25, false, &mut Seeded::new(seed)).await.unwrap();
             assert_eq!(found[2].name, "c.test");
             *first.entry(found[0].name.clone()).or_insert(0) += 1;
         }

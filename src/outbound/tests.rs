@@ -25,14 +25,14 @@ fn now() -> Time {
 
 /// What the house was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Load(ItemId),
     GivenUp(ItemId, FailureClass),
     Delayed(ItemId),
 }
 
-struct FakeHouse {
-    asked: mpsc::UnboundedSender<Asked>,
+pub(super) struct FakeHouse {
+    pub(super) asked: mpsc::UnboundedSender<Asked>,
 }
 
 impl House for FakeHouse {
@@ -136,25 +136,37 @@ fn write<T: Send + 'static>(store: &Store, f: impl FnOnce(&Change<'_>) -> Result
     aside(|| store.write_blocking(f))
 }
 
-struct World {
-    store: Store,
+pub(super) struct World {
+    pub(super) store: Store,
     buyer: PartyId,
     pair: Pair,
-    config: Config,
-    zones: Zones,
-    now: fn() -> Time,
+    pub(super) config: Config,
+    pub(super) zones: Zones,
+    pub(super) tls: ClientTls,
+    pub(super) ports: Ports,
+    pub(super) now: fn() -> Time,
     _dir: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), Open::Create).unwrap();
         let (buyer, _, pair) = aside(|| pair(&store));
         let mut config = Config { hostname: "mx.test".into(), ..Config::default() };
         config.delivery.allow_private = true;
         config.queue.retry_first = Span::seconds(300);
-        Self { store, buyer, pair, config, zones: Zones::default(), now, _dir: dir }
+        Self {
+            store,
+            buyer,
+            pair,
+            config,
+            zones: Zones::default(),
+            tls: ClientTls::new().unwrap(),
+            ports: Ports::default(),
+            now,
+            _dir: dir,
+        }
     }
 
     fn route(&mut self, domain: &str, to: SocketAddr) {
@@ -199,12 +211,30 @@ impl World {
             store: self.store.clone(),
             dns: Arc::new(self.zones.clone()),
             routes: route::Routes::new(&self.config.delivery).unwrap(),
-            tls: ClientTls::new().unwrap(),
+            tls: self.tls.clone(),
+            ports: self.ports,
             house: Arc::new(FakeHouse { asked }),
             metrics: Metrics::default(),
             now: self.now,
         };
         (Outbound::start(start).await.unwrap(), heard)
+    }
+
+    /// The parts without the queue that moves them.
+    pub(super) fn means(&self, house: Arc<dyn House>) -> Arc<Means> {
+        Arc::new(Means {
+            config: Arc::new(self.config.clone()),
+            store: self.store.clone(),
+            dns: Arc::new(self.zones.clone()),
+            routes: route::Routes::new(&self.config.delivery).unwrap(),
+            tls: self.tls.clone(),
+            ports: self.ports,
+            sts: sts::Sts::new(),
+            house,
+            metrics: Metrics::default(),
+            now: self.now,
+            kick: Notify::new(),
+        })
     }
 
     fn left(&self) -> Vec<Item> {
@@ -551,17 +581,7 @@ fn old_items_behind_a_dead_destination() {
     world.config.queue.delay_notice = Span::seconds(4 * 3600);
     let items = world.items("dead.test", 3, false);
     let (asked, mut heard) = mpsc::unbounded_channel();
-    let means = Arc::new(Means {
-        config: Arc::new(world.config.clone()),
-        store: world.store.clone(),
-        dns: Arc::new(Zones::default()),
-        routes: route::Routes::new(&world.config.delivery).unwrap(),
-        tls: ClientTls::new().unwrap(),
-        house: Arc::new(FakeHouse { asked }),
-        metrics: Metrics::default(),
-        now,
-        kick: Notify::new(),
-    });
+    let means = world.means(Arc::new(FakeHouse { asked }));
     // hours later, failures of the destination, and what the three authors hear
     let rows = [
         (1, 100, ""),

@@ -70,6 +70,7 @@ async fn world_with(change: impl FnOnce(&mut Config)) -> World {
         dns: Arc::new(Zones::default()),
         routes: Routes::new(&config.delivery).unwrap(),
         tls: ClientTls::new().unwrap(),
+        ports: crate::outbound::Ports::default(),
         house: Arc::clone(&relay) as _,
         metrics,
         config,

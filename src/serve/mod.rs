@@ -104,6 +104,7 @@ pub async fn run(
         dns: Arc::new(dns),
         routes: Routes::new(&config.delivery).map_err(|error| ServeError::Config(format!("[delivery] {error}")))?,
         tls: ClientTls::with_roots(config.tls.extra_roots.as_deref())?,
+        ports: crate::outbound::Ports::default(),
         house: Arc::clone(&relay) as _,
         metrics: metrics.clone(),
     })

@@ -14,6 +14,7 @@ mod orders;
 mod pairs;
 mod parties;
 mod passwords;
+mod policies;
 pub mod queue;
 mod responses;
 mod schema;
@@ -27,6 +28,7 @@ pub use open::{FILE, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
 pub use parties::{NewParty, Party, Switch};
+pub use policies::{StsMode, StsPolicy};
 pub use responses::{Response, Statistics};
 
 use crate::metrics::Metrics;

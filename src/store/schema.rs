@@ -168,6 +168,17 @@ CREATE TABLE destination (
     forced INTEGER NOT NULL DEFAULT 0          -- the operator wants it tried
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX destination_due ON destination (due);
+
+-- RFC 8461: what receivers' domains demand.
+CREATE TABLE sts_policy (
+    domain TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    mode INTEGER NOT NULL,                     -- 0 enforce, 1 testing, 2 none
+    mx TEXT NOT NULL,                          -- lines
+    fetched INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE INDEX sts_policy_expires ON sts_policy (expires);
 ";
 
 /// Brings an older schema to [`CURRENT`], one transaction a step.

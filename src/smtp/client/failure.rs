@@ -77,6 +77,8 @@ pub enum Failure {
     Certificate,
     /// A login is set, and it offers no way that we know.
     NoAuth,
+    /// What the receivers' domain demands forbids to use this server now; our words.
+    Policy(&'static str),
     /// It lacks an extension that this message needs (`8BITMIME`, `SMTPUTF8`).
     Lacks(&'static str),
     /// The message is larger than the server takes (RFC 1870).
@@ -96,7 +98,7 @@ impl Failure {
             Self::Lacks(_) | Self::TooLarge | Self::BareNewline => true,
             Self::Network(_) | Self::Timeout(_) | Self::Protocol(_) => false,
             // The operator, or the receiver's, has something to mend; until then mail waits.
-            Self::NoTls | Self::Certificate | Self::NoAuth => false,
+            Self::NoTls | Self::Certificate | Self::NoAuth | Self::Policy(_) => false,
         }
     }
 
@@ -128,6 +130,7 @@ impl std::fmt::Display for Failure {
             Self::Network(stage) => write!(f, "{}: connection lost", stage.as_str()),
             Self::Timeout(stage) => write!(f, "{}: no answer in time", stage.as_str()),
             Self::Protocol(stage) => write!(f, "{}: not SMTP", stage.as_str()),
+            Self::Policy(what) => f.write_str(what),
             Self::Lacks(what) => write!(f, "the server lacks {what}"),
             Self::TooLarge => f.write_str("larger than the server takes"),
             Self::BareNewline => f.write_str("a bare newline in the message"),
