@@ -4,9 +4,11 @@ use super::Size;
 use serde::{Deserialize, Serialize};
 
 /// `[policy]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
+    /// Whether what is relayed carries a footer.
+    pub footers: bool,
     /// How much a seller may send.
     pub quota: Quota,
     /// Messages that nobody asked for.
@@ -17,6 +19,19 @@ pub struct Policy {
     pub attachments: Attachments,
     /// Traces in files that are taken out.
     pub metadata: Metadata,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            footers: true,
+            quota: Quota::default(),
+            opt_out: OptOut::default(),
+            response: Response::default(),
+            attachments: Attachments::default(),
+            metadata: Metadata::default(),
+        }
+    }
 }
 
 /// `[policy.quota]`

@@ -43,8 +43,8 @@ pub struct Action {
 pub const MARKS: usize = 16;
 /// Octets from the beginning of a footer to its end at most, with quote marks, and whatever a mail program puts around links.
 const LONGEST: usize = 6000;
-/// A line that has an acting address and no more characters than this says nothing else.
-const LONGEST_LINE: usize = 200;
+/// Octets before an acting address on its line at most, if they are a label.
+const LONGEST_LABEL: usize = 200;
 
 impl Footer {
     /// The address for `purpose`, if there is one.
@@ -173,24 +173,22 @@ fn footers(text: &str, is_html: bool, lines: bool) -> Vec<Range<usize>> {
     merged
 }
 
-/// The line that an address stands in, without its quote marks and its end, unless the line is long.
+/// The line that an address stands in, without its quote marks and its end, if it is short and says nothing behind the address: it is a label's.
 fn whole_line(text: &str, address: Range<usize>) -> Range<usize> {
-    let before = text.get(..address.start).unwrap_or("");
-    let tail = before.len().saturating_sub(LONGEST_LINE);
-    let line = before.as_bytes().get(tail..).unwrap_or(&[]);
-    let Some(start) = memchr::memrchr(b'\n', line).map(|n| tail + n + 1).or((tail == 0).then_some(0)) else {
+    let bytes = text.as_bytes();
+    let floor = address.start.saturating_sub(LONGEST_LABEL);
+    let before = bytes.get(floor..address.start).unwrap_or(&[]);
+    let Some(start) = memchr::memrchr(b'\n', before).map(|n| floor + n + 1).or((floor == 0).then_some(0)) else {
         return address;
     };
-    let after = text.as_bytes().get(address.end..).unwrap_or(&[]);
-    let after = after.get(..after.len().min(LONGEST_LINE)).unwrap_or(&[]);
-    let Some(stop) = memchr::memchr2(b'\r', b'\n', after).or((after.len() < LONGEST_LINE).then_some(after.len()))
-    else {
+    let after = bytes.get(address.end..).unwrap_or(&[]);
+    let rest = after.iter().take_while(|b| b.is_ascii_punctuation() || **b == b' ').count();
+    if !matches!(after.get(rest), None | Some(b'\r' | b'\n')) {
         return address;
-    };
-    let quote = text
-        .get(start..address.start)
-        .map_or(0, |line| line.len() - line.trim_start_matches(['>', '|', ' ', '\t']).len());
-    start + quote..address.end + stop
+    }
+    let line = text.get(start..address.start).unwrap_or("");
+    let quote = line.len() - line.trim_start_matches(['>', '|', ' ', '\t']).len();
+    start + quote..address.end + rest
 }
 
 /// One end of a footer.

@@ -3,6 +3,7 @@
 
 use super::judge::Letter;
 use super::{Arrived, Relay};
+use crate::message::footer::{Action, Footer};
 use crate::message::{Inspection, Order, Replacement, Unclean, guard, inspect, rewrite};
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
@@ -44,7 +45,11 @@ impl Relay {
             mapped.dedup();
             Ok(mapped)
         };
-        let (in_reply_to, references) = (map(&inspection.in_reply_to)?, map(&inspection.references)?);
+        let (in_reply_to, mut references) = (map(&inspection.in_reply_to)?, map(&inspection.references)?);
+        if in_reply_to.is_empty() && references.is_empty() && letter.thread != letter.id {
+            // Known by its mark alone: the receiver's program knows threads by ids.
+            references.extend(self.as_receiver_knows(view, letter, letter.thread)?);
+        }
         let pair = &letter.pair;
         let (secrets, replacements) = secrets(pair);
         let (from, to) = (letter.author, letter.author.other());
@@ -61,7 +66,7 @@ impl Relay {
             replacements: &replacements,
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
-            footer: None,
+            footer: self.footer(letter),
             limits: &self.config.limits,
         };
         Ok(match rewrite(raw, &order) {
@@ -77,6 +82,27 @@ impl Relay {
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),
             Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
         })
+    }
+
+    /// What goes under the text of the receiver's copy. Follows from what the store keeps of the message, so that it is the same after a restart.
+    fn footer(&self, letter: &Letter) -> Option<Footer> {
+        if !self.config.policy.footers {
+            return None;
+        }
+        let (secret, side, shop) = (self.store.secret(), letter.author.other(), &letter.shop);
+        let (language, default) = (letter.pair.party(side).language.as_str(), shop.settings.language.as_str());
+        let purposes = match side {
+            Role::Seller => [Purpose::NoResponse, Purpose::Report],
+            Role::Buyer => [Purpose::Report, Purpose::Stop],
+        };
+        let action = |purpose: Purpose| Action {
+            purpose,
+            label: self.texts.footer(purpose.word(), language, default).to_owned(),
+            address: format!("{}+{}@{}", purpose.word(), secret.token(purpose, letter.id), shop.domain),
+        };
+        let keep = self.texts.footer("keep", language, default).to_owned();
+        let mark = secret.mark(letter.pair.id, side, letter.thread);
+        Some(Footer { mark, keep, actions: purposes.map(action).to_vec() })
     }
 
     /// The message with a DKIM signature by each of the domain's keys before it. `at` is the message's own time, so that a retry sends the same bytes.
@@ -95,36 +121,6 @@ impl Relay {
         }
         out.extend_from_slice(&message);
         out.into()
-    }
-
-    /// Our Message-ID of a message: a signed token, so that it is known again without a table, and nobody can probe for others.
-    pub(super) fn message_id(&self, message: MessageId, domain: &str) -> String {
-        format!("{}@{domain}", self.store.secret().token(Purpose::MessageId, message))
-    }
-
-    /// The message of this pair that an id names, as its author knows it: one that the author received from us, or one of the author's own.
-    pub(super) fn known_id(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<MessageId>> {
-        let ours = id.split_once('@').filter(|(_, domain)| domain.eq_ignore_ascii_case(&letter.shop.domain));
-        if let Some((token, _)) = ours
-            && let Some(message) = self.store.secret().read(Purpose::MessageId, token)
-        {
-            return Ok(Some(message));
-        }
-        view.message_by_original(letter.pair.id, letter.author, id)
-    }
-
-    /// An id in the author's mail, as the receiver knows it. `None` for what this pair does not know: it could tell of others.
-    fn mapped(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<String>> {
-        let Some(message) = self.known_id(view, letter, id)? else { return Ok(None) };
-        let entry = view.thread_entry(message)?;
-        let Some(entry) = entry.filter(|entry| entry.pair == Some(letter.pair.id) && entry.relayed) else {
-            return Ok(None);
-        };
-        Ok(if entry.author == letter.author {
-            Some(self.message_id(message, &letter.shop.domain))
-        } else {
-            entry.original
-        })
     }
 
     /// The finished bytes of a queued item, made again from what the store keeps.
@@ -149,7 +145,8 @@ impl Relay {
             return Err(StoreError::Refused("the message's marketplace is not in the configuration".to_owned()));
         };
         let Ok(inspection) = inspect(&raw, false, &self.config.limits) else { return Ok(None) };
-        let letter = Letter::new(id, shop, pair, entry.author);
+        let mut letter = Letter::new(id, shop, pair, entry.author);
+        letter.thread = entry.thread;
         Ok(self.written(view, &raw, &inspection, &letter, entry.received)?.ok())
     }
 }

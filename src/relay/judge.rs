@@ -6,7 +6,7 @@ use crate::message::author::AuthorFault;
 use crate::message::{Inspection, Malformed, inspect};
 use crate::policy::author::{Author, other_mailbox};
 use crate::policy::content::{Content, Part};
-use crate::policy::opt_out::{KnownBy, MayAnswer, Thread, is_critical};
+use crate::policy::opt_out::{MayAnswer, Thread, is_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
 use crate::policy::{Answer, Decision, Facts, Hops, Reason, Verdict, decide_by, every_answer};
 use crate::store::{Body, Pair, Party, StoreError, View};
@@ -94,12 +94,6 @@ pub(super) struct Report {
 
 /// Where a message goes: marketplace, pair, and the side that wrote it.
 pub(super) type Way = (Arc<Shop>, Pair, Role);
-
-/// The thread that a message continues.
-pub(super) struct Continued {
-    pub(super) first: MessageId,
-    pub(super) known: Option<Thread>,
-}
 
 /// Whether this is one of the addresses under which a party may write.
 pub(super) fn writes_as(party: &Party, address: &Address) -> bool {
@@ -304,31 +298,5 @@ impl Relay {
         let day = Day::at(now, &letter.shop.zone);
         let orders = view.count_orders(seller, window_start(now, &letter.shop.zone, rules), now)?;
         Ok(Use { used: view.quota_used(seller, day.starts)?, limit: limit(orders, rules), opens: day.opens })
-    }
-
-    /// The thread that a message continues: the newest id of it that this pair knows, by whichever side.
-    fn continued(
-        &self,
-        view: &View<'_>,
-        letter: &Letter,
-        inspection: &Inspection,
-        answers: Option<MessageId>,
-        now: Time,
-    ) -> Result<Option<Continued>, StoreError> {
-        let ids = inspection.in_reply_to.iter().chain(inspection.references.iter().rev());
-        let named = ids.map(|id| self.known_id(view, letter, id)).chain([Ok(answers)]);
-        for message in named {
-            let Some(message) = message? else { continue };
-            let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else { continue };
-            let begun = view.thread_entry(entry.thread)?;
-            let known = begun.map(|begun| {
-                // A seller who answers himself does not make the buyer's thread any younger.
-                let newest =
-                    if entry.author == Role::Buyer { entry.received.max(begun.received) } else { begun.received };
-                Thread { begun_by: begun.author, known_by: KnownBy::Headers, age: now.since(newest) }
-            });
-            return Ok(Some(Continued { first: entry.thread, known }));
-        }
-        Ok(None)
     }
 }

@@ -1,7 +1,7 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
-//! `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
+//! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
 //! gets the finished bytes in memory. `notices` is what authors are told later.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
@@ -17,6 +17,7 @@ mod prove;
 mod target;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 use crate::authentication::{Authentication, Verifier};
 use crate::config::{Config, Marketplace};

@@ -1,5 +1,7 @@
 //! The relay as a whole but for the wire: messages go in through the [`Handler`], and come out in Maildirs.
 
+mod marks;
+
 use super::*;
 use crate::config::{AuthenticationMode, Config};
 use crate::dns::Zones;

@@ -282,6 +282,18 @@ impl View<'_> {
         Ok(entry.optional()?)
     }
 
+    /// When the newest relayed message of `author` in a thread of `pair` was received.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn last_in_thread(&self, pair: PairId, thread: MessageId, author: Role) -> Result<Option<Time>> {
+        let sql = "SELECT received FROM message WHERE pair = ?1 AND id >= ?2 AND thread = ?2 AND author = ?3 AND verdict = 'relay' \
+                   ORDER BY id DESC LIMIT 1";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let received = statement.query_row([pair.0, thread.0, role_number(author)], |row| row.get(0)).optional()?;
+        Ok(received.map(Time))
+    }
+
     /// Whether an automatic message of `author` in `pair` was relayed since `since`.
     ///
     /// # Errors

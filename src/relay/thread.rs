@@ -1,0 +1,94 @@
+//! Threads: ids as each side knows them, and the thread that a message continues, by its ids or by the mark that it quotes.
+
+use super::Relay;
+use super::judge::Letter;
+use crate::message::Inspection;
+use crate::policy::opt_out::{KnownBy, Thread};
+use crate::store::{Result, View};
+use crate::types::token::Purpose;
+use crate::types::{MessageId, Role, Time};
+
+/// The thread that a message continues.
+pub(super) struct Continued {
+    pub(super) first: MessageId,
+    pub(super) known: Option<Thread>,
+}
+
+impl Relay {
+    /// The thread that a message continues: the newest id of it that this pair knows, by whichever side; or, where a mail program
+    /// dropped the ids, the first mark in it that was made for its author's side of this pair.
+    pub(super) fn continued(
+        &self,
+        view: &View<'_>,
+        letter: &Letter,
+        inspection: &Inspection,
+        answers: Option<MessageId>,
+        now: Time,
+    ) -> Result<Option<Continued>> {
+        let ids = inspection.in_reply_to.iter().chain(inspection.references.iter().rev());
+        let named = ids.map(|id| self.known_id(view, letter, id)).chain([Ok(answers)]);
+        for message in named {
+            let Some(message) = message? else { continue };
+            let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else { continue };
+            let begun = view.thread_entry(entry.thread)?;
+            let known = begun.map(|begun| {
+                // A seller who answers himself does not make the buyer's thread any younger.
+                let newest =
+                    if entry.author == Role::Buyer { entry.received.max(begun.received) } else { begun.received };
+                Thread { begun_by: begun.author, known_by: KnownBy::Headers, age: now.since(newest) }
+            });
+            return Ok(Some(Continued { first: entry.thread, known }));
+        }
+        for mark in &inspection.marks {
+            let pair = letter.pair.id;
+            let Some(first) = self.store.secret().read_mark(pair, letter.author, mark) else { continue };
+            let Some(begun) = view.thread_entry(first)?.filter(|e| e.pair == Some(pair)) else { continue };
+            let newest = view.last_in_thread(pair, first, Role::Buyer)?.unwrap_or(begun.received);
+            let known = Thread { begun_by: begun.author, known_by: KnownBy::Mark, age: now.since(newest) };
+            return Ok(Some(Continued { first, known: Some(known) }));
+        }
+        Ok(None)
+    }
+
+    /// Our Message-ID of a message: a signed token, so that it is known again without a table, and nobody can probe for others.
+    pub(super) fn message_id(&self, message: MessageId, domain: &str) -> String {
+        format!("{}@{domain}", self.store.secret().token(Purpose::MessageId, message))
+    }
+
+    /// The message of this pair that an id names, as its author knows it: one that the author received from us, or one of the author's own.
+    pub(super) fn known_id(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<MessageId>> {
+        let ours = id.split_once('@').filter(|(_, domain)| domain.eq_ignore_ascii_case(&letter.shop.domain));
+        if let Some((token, _)) = ours
+            && let Some(message) = self.store.secret().read(Purpose::MessageId, token)
+        {
+            return Ok(Some(message));
+        }
+        view.message_by_original(letter.pair.id, letter.author, id)
+    }
+
+    /// An id in the author's mail, as the receiver knows it. `None` for what this pair does not know: it could tell of others.
+    pub(super) fn mapped(&self, view: &View<'_>, letter: &Letter, id: &str) -> Result<Option<String>> {
+        match self.known_id(view, letter, id)? {
+            Some(message) => self.as_receiver_knows(view, letter, message),
+            None => Ok(None),
+        }
+    }
+
+    /// The id under which a letter's receiver knows a message of the pair.
+    pub(super) fn as_receiver_knows(
+        &self,
+        view: &View<'_>,
+        letter: &Letter,
+        message: MessageId,
+    ) -> Result<Option<String>> {
+        let entry = view.thread_entry(message)?;
+        let Some(entry) = entry.filter(|entry| entry.pair == Some(letter.pair.id) && entry.relayed) else {
+            return Ok(None);
+        };
+        Ok(if entry.author == letter.author {
+            Some(self.message_id(message, &letter.shop.domain))
+        } else {
+            entry.original
+        })
+    }
+}
