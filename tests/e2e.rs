@@ -9,6 +9,8 @@ mod attachments;
 mod limits;
 #[path = "e2e/notices.rs"]
 mod notices;
+#[path = "e2e/submission.rs"]
+mod submission;
 
 use common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, certificate, get, run, swaks};
 use std::net::TcpListener;
