@@ -5,12 +5,18 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// A bare level is meant for this program. Libraries promise nothing about what they log: the resolver's debug lines name every domain that it asks for.
+fn directives(level: &str) -> String {
+    let bare = level.chars().all(|c| c.is_ascii_alphanumeric());
+    if bare { format!("off,marketrelay={level}") } else { level.to_owned() }
+}
+
 /// Starts logging.
 ///
 /// # Errors
 /// A level that is none, or a journal that is not there.
 pub fn start(settings: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&settings.level).map_err(|error| format!("[log] level: {error}"))?;
+    let filter = EnvFilter::try_new(directives(&settings.level)).map_err(|error| format!("[log] level: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
@@ -24,4 +30,24 @@ pub fn start(settings: &Log) -> Result<(), String> {
         }
     };
     started.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_level_is_ours_alone() {
+        let cases = [
+            ("debug", "off,marketrelay=debug"),
+            ("INFO", "off,marketrelay=INFO"),
+            ("info,hickory_resolver=debug", "info,hickory_resolver=debug"),
+            ("marketrelay=trace", "marketrelay=trace"),
+        ];
+        for (level, want) in cases {
+            assert_eq!(directives(level), want);
+            assert!(EnvFilter::try_new(directives(level)).is_ok());
+        }
+        assert!(EnvFilter::try_new(directives("loud")).is_err());
+    }
 }
