@@ -11,6 +11,10 @@ mod limits;
 mod notices;
 #[path = "e2e/submission.rs"]
 mod submission;
+#[path = "e2e/verify.rs"]
+mod verify;
+#[path = "e2e/zone.rs"]
+mod zone;
 
 use common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, certificate, get, run, swaks};
 use std::net::TcpListener;

@@ -1,22 +1,22 @@
 //! Sellers who log in to send: swaks and msmtp (with GNU SASL) against the real binary, by each mechanism, over both kinds of TLS.
 
 use super::common::{BUYER, Place, Relay, SELLER, Sink, certificate, run, swaks};
+use super::zone::{Answer, Zone};
 use std::io::Write as _;
 use std::process::Stdio;
 
 const PASSWORD: &str = "kani-Gozen-4711";
 
 /// A place with a relay listener and two for submission: STARTTLS, and TLS from the first octet.
-fn place(sink: u16) -> Place {
+fn place(sink: u16, dns: &Zone) -> Place {
     let place = Place::new(sink, "[[listener]]\naddress = \"127.0.0.1:0\"\n");
     let (cert, key) = certificate(place.dir.path(), "mx.market.test");
     let listener =
         |tls: &str| format!("[[listener]]\naddress = \"127.0.0.1:0\"\nkind = \"submission\"\ntls = \"{tls}\"\n");
-    // Nobody answers DNS: what comes without a login is put off, what comes with one needs none.
     let text = std::fs::read_to_string(&place.config).unwrap().replace("mode = \"none\"", "mode = \"verify\"");
-    let dns = "[dns]\nservers = [\"127.0.0.1:1\"]\n";
+    let dns = format!("[dns]\nservers = [\"{}\"]\n", dns.address);
     let tls = format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", cert.display(), key.display());
-    std::fs::write(&place.config, text + &listener("starttls") + &listener("implicit") + dns + &tls).unwrap();
+    std::fs::write(&place.config, text + &listener("starttls") + &listener("implicit") + &dns + &tls).unwrap();
     place
 }
 
@@ -48,7 +48,10 @@ fn set_password(place: &Place, more: &[&str], input: &str) -> (i32, String) {
 #[test]
 fn sellers_log_in_by_each_mechanism() {
     let mut sink = Sink::start();
-    let place = place(sink.port);
+    // DNS is in trouble: what comes without a login is put off, what comes with one needs none.
+    let dns = Zone::start();
+    dns.trouble("sellerco.example", Answer::ServFail);
+    let place = place(sink.port, &dns);
     let relay = place.serve();
     let (buyer_alias, _) = place.register();
     let has = || place.cli(&["seller", "show", "S-1"])["password"].as_bool().unwrap();
