@@ -19,6 +19,8 @@ mod corpus;
 mod house;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/tree.rs"]
+mod tree;
 #[path = "leaks/wire.rs"]
 mod wire;
 

@@ -210,7 +210,7 @@ fn replace(data: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 /// Encoded words, and what programs write instead.
-fn word(address: &str, form: usize) -> String {
+pub fn word(address: &str, form: usize) -> String {
     let (left, right) = address.split_at(5);
     match form % 7 {
         0 => address.to_owned(),
@@ -231,7 +231,7 @@ fn word(address: &str, form: usize) -> String {
 }
 
 /// A parameter that names a file, with the address in it.
-fn file_name(name: &str, address: &str, form: usize) -> String {
+pub fn file_name(name: &str, address: &str, form: usize) -> String {
     let (left, right) = address.split_at(8);
     match form % 8 {
         0 => format!("; {name}=\"{address}.pdf\""),
@@ -278,7 +278,7 @@ fn html(canary: Canary<'_>) -> String {
     )
 }
 
-fn in_charset(text: &str, charset: &str) -> Vec<u8> {
+pub fn in_charset(text: &str, charset: &str) -> Vec<u8> {
     match charset {
         "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         _ if charset.starts_with("utf-16") => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
@@ -288,7 +288,7 @@ fn in_charset(text: &str, charset: &str) -> Vec<u8> {
     }
 }
 
-fn encode(data: &[u8], encoding: Encoding) -> Vec<u8> {
+pub fn encode(data: &[u8], encoding: Encoding) -> Vec<u8> {
     match encoding {
         Encoding::Identity | Encoding::Uuencode => data.to_vec(),
         Encoding::Base64 => lines(BASE64.encode(data).as_bytes(), 72),
