@@ -37,6 +37,14 @@ const PRESENT: &[(&str, Automatic)] = &[
     ("x-autoreply", Automatic::Header),
     ("x-autorespond", Automatic::Header),
     ("x-autoresponder", Automatic::Header),
+    ("x-autoresponse", Automatic::Header),
+    ("x-auto-response", Automatic::Header),
+    ("x-auto-reply", Automatic::Header),
+    // Written by procmail's recipes and by help desks against loops of their own; no mail program for people has it.
+    ("x-loop", Automatic::Header),
+    ("x-otrs-loop", Automatic::Header),
+    ("x-jira-fingerprint", Automatic::Header),
+    ("x-ms-exchange-inbox-rules-loop", Automatic::Header),
     ("x-autoreply-from", Automatic::Header),
     ("x-mail-autoreply", Automatic::Header),
     ("x-auto-reply-from", Automatic::Header),
@@ -57,8 +65,9 @@ const PRESENT: &[(&str, Automatic)] = &[
     ("x-list", Automatic::Bulk),
 ];
 
-/// How subjects of vacation programs begin, folded. A reply to one begins with `Re:` and is a person's.
+/// How subjects of vacation programs begin, folded; a bracket may stand before. A reply to one begins with `Re:` and is a person's.
 const SUBJECTS: &[&str] = &[
+    // English
     "auto reply",
     "auto-reply",
     "autoreply",
@@ -72,13 +81,19 @@ const SUBJECTS: &[&str] = &[
     "out of office",
     "out-of-office",
     "out of the office",
+    "ooo:",
     "vacation reply",
+    "vacation response",
+    // German, Dutch
     "automatische antwort",
     "automatische rückantwort",
+    "autoantwort",
     "automatisch antwoord",
     "abwesenheitsnotiz",
     "abwesend:",
     "abwesenheit:",
+    "afwezigheid",
+    // French, Spanish, Catalan, Italian, Portuguese, Romanian
     "réponse automatique",
     "réponse auto",
     "absence du bureau",
@@ -88,36 +103,69 @@ const SUBJECTS: &[&str] = &[
     "respuesta automatica",
     "fuera de la oficina",
     "fuera de oficina",
+    "resposta automàtica",
     "risposta automatica",
     "fuori sede",
     "fuori ufficio",
     "resposta automática",
+    "resposta automatica",
+    "fora do escritório",
+    "răspuns automat",
+    // Danish, Norwegian, Swedish, Finnish, Estonian, Latvian, Lithuanian
     "autosvar",
+    "automatisk svar",
+    "automatiskt svar",
+    "frånvaromeddelande",
     "automaattinen vastaus",
+    "automaatvastus",
+    "automātiska atbilde",
+    "automatinis atsakymas",
+    // Polish, Czech, Slovak, Slovene, Croatian, Hungarian, Turkish, Greek
     "automatyczna odpowiedź",
     "odpowiedź automatyczna",
+    "autoodpowiedź",
+    "automatická odpověď",
+    "automatická odpoveď",
+    "samodejni odgovor",
+    "automatski odgovor",
+    "automatikus válasz",
+    "otomatik yanıt",
+    "otomatik cevap",
+    "αυτόματη απάντηση",
+    // Russian, Ukrainian, Bulgarian
     "автоответ",
     "автоматический ответ",
+    "автоматична відповідь",
+    "автоматичен отговор",
+    // Hebrew, Arabic, Thai, Vietnamese, Indonesian
+    "תשובה אוטומטית",
+    "رد تلقائي",
+    "الرد التلقائي",
+    "ตอบกลับอัตโนมัติ",
+    "การตอบกลับอัตโนมัติ",
+    "trả lời tự động",
+    "balasan otomatis",
+    // Japanese, Chinese, Korean
     "自動返信",
     "自動応答",
-    "[自動返信",
-    "[自動応答",
-    "(自動返信",
-    "(自動応答",
-    "<自動返信",
-    "<自動応答",
     "不在通知",
     "不在のお知らせ",
     "[不在",
     "(不在",
+    "[自動送信",
+    "[自動配信",
     "自动回复",
+    "自动答复",
+    "自动应答",
     "自動回覆",
     "自動回復",
-    "[自动回复",
+    "自動回應",
     "外出自动回复",
+    "休假自动回复",
     "자동 응답",
     "자동 회신",
     "자동응답",
+    "자동회신",
     "부재중",
 ];
 
@@ -148,16 +196,16 @@ pub fn classify<'h>(
 
 fn of_field(name: &[u8], value: &[u8]) -> Option<Automatic> {
     // Every name that matters is short; most fields are settled here.
-    if name.len() > 32 {
+    if name.len() > 40 {
         return None;
     }
     let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-    if is("auto-submitted") {
+    if is("auto-submitted") || is("x-auto-submitted") {
         // RFC 3834 5.2: anything but `no` means a machine. Comments and parameters may follow.
         let word = word(value);
         return (word != "no" && !word.is_empty()).then_some(Automatic::Header);
     }
-    if is("precedence") || is("x-precedence") {
+    if is("precedence") || is("x-precedence") || is("preference") {
         return match word(value).as_str() {
             "auto_reply" | "auto-reply" | "autoreply" => Some(Automatic::Header),
             "bulk" | "junk" | "list" => Some(Automatic::Bulk),
@@ -169,11 +217,25 @@ fn of_field(name: &[u8], value: &[u8]) -> Option<Automatic> {
         let word = word(value);
         return (word != "none" && !word.is_empty()).then_some(Automatic::Suppress);
     }
-    if is("x-loop") || is("delivered-to") {
-        let word = word(value);
-        return word.starts_with("autoresponder").then_some(Automatic::Header);
+    if is("content-type") {
+        // Delivery reports and read receipts (RFC 3462).
+        return (word(value) == "multipart/report").then_some(Automatic::Header);
     }
-    if is("x-autoreply") && word(value) == "no" {
+    if is("delivered-to") || is("x-mailer") || is("user-agent") {
+        let word = word(value);
+        let program = |name: &&str| word.starts_with(*name);
+        return ["autoresponder", "autoreply", "vacation"].iter().any(program).then_some(Automatic::Header);
+    }
+    if is("x-post-messageclass") {
+        // `9; Autoresponder`
+        let value = value.get(..value.len().min(LOOK)).unwrap_or(value).to_ascii_lowercase();
+        return memchr::memmem::find(&value, b"autoresponder").map(|_| Automatic::Header);
+    }
+    if is("x-ms-exchange-generated-message-source") {
+        // `Mailbox Rules Agent`, `Antispam Agent` …: Exchange itself.
+        return Some(Automatic::Header);
+    }
+    if ["x-autoreply", "x-fc-machinegenerated"].into_iter().any(is) && matches!(word(value).as_str(), "no" | "false") {
         return None;
     }
     PRESENT.iter().find(|(wanted, _)| is(wanted)).map(|(_, sign)| *sign)
@@ -208,7 +270,9 @@ fn of_subject(subject: &str) -> Option<Automatic> {
     }
     // A particle after a Japanese word (hiragana) makes it the topic of a person's sentence.
     let topic = |rest: &str| rest.starts_with(|c| matches!(c, '\u{3041}'..='\u{309f}'));
-    let begins = |start: &&str| folded.strip_prefix(*start).is_some_and(|rest| !topic(rest));
+    let bare = folded.trim_start_matches(['[', '(', '<', '*', '"', ' ']);
+    let starts = |start: &str| folded.strip_prefix(start).or_else(|| bare.strip_prefix(start));
+    let begins = |start: &&str| starts(start).is_some_and(|rest| !topic(rest));
     SUBJECTS.iter().any(begins).then_some(Automatic::Subject)
 }
 
@@ -248,7 +312,54 @@ mod tests {
             ("X-Autorespond: 1", "", false, Some(Automatic::Header)),
             ("X-FC-MachineGenerated: true", "", false, Some(Automatic::Header)),
             ("X-Loop: autoresponder@x", "", false, Some(Automatic::Header)),
-            ("X-Loop: ann@x", "", false, None),
+            ("X-Loop: ann@x", "", false, Some(Automatic::Header)),
+            ("X-Auto-Submitted: auto-replied", "", false, Some(Automatic::Header)),
+            ("X-Precedence: auto_reply", "", false, Some(Automatic::Header)),
+            ("Preference: auto_reply", "", false, Some(Automatic::Header)),
+            ("Precedence: junk", "", false, Some(Automatic::Bulk)),
+            ("X-Autoresponder: 1", "", false, Some(Automatic::Header)),
+            ("X-Autoresponse: 1", "", false, Some(Automatic::Header)),
+            ("X-AutoReply-From: x@y", "", false, Some(Automatic::Header)),
+            ("X-Auto-Reply-From: x@y", "", false, Some(Automatic::Header)),
+            ("X-Mail-Autoreply: x", "", false, Some(Automatic::Header)),
+            ("X-Autogenerated: Reply", "", false, Some(Automatic::Header)),
+            ("X-FC-MachineGenerated: false", "", false, None),
+            ("X-POST-MessageClass: 9; Autoresponder", "", false, Some(Automatic::Header)),
+            ("X-POST-MessageClass: 1", "", false, None),
+            ("Delivered-To: Autoresponder", "", false, Some(Automatic::Header)),
+            ("Delivered-To: ann@x", "", false, None),
+            ("X-Mailer: vacation 1.2.8", "", false, Some(Automatic::Header)),
+            ("X-Mailer: Apple Mail (2.3774)", "", false, None),
+            ("X-MS-Exchange-Generated-Message-Source: Mailbox Rules Agent", "", false, Some(Automatic::Header)),
+            ("X-MS-Exchange-Inbox-Rules-Loop: x@y", "", false, Some(Automatic::Header)),
+            ("X-MS-Has-Attach: yes", "", false, None),
+            ("X-JIRA-FingerPrint: 0", "", false, Some(Automatic::Header)),
+            ("X-OTRS-Loop: True", "", false, Some(Automatic::Header)),
+            ("X-Zendesk-From-Account-Id: 1", "", false, None),
+            (
+                "Content-Type: multipart/report; report-type=disposition-notification",
+                "",
+                false,
+                Some(Automatic::Header),
+            ),
+            ("Content-Type: multipart/mixed; boundary=report", "", false, None),
+            ("X-Mailing-List: x", "", false, Some(Automatic::Bulk)),
+            ("List-Post: NO", "", false, Some(Automatic::Bulk)),
+            ("X: y", "[Auto-Reply] Your question", false, Some(Automatic::Subject)),
+            ("X: y", "*** Out of Office *** until Monday", false, Some(Automatic::Subject)),
+            ("X: y", "Respuesta automática: pedido", false, Some(Automatic::Subject)),
+            ("X: y", "Risposta automatica: ordine", false, Some(Automatic::Subject)),
+            ("X: y", "Odpowiedź automatyczna: x", false, Some(Automatic::Subject)),
+            ("X: y", "Automatická odpověď: x", false, Some(Automatic::Subject)),
+            ("X: y", "Otomatik Yanıt: x", false, Some(Automatic::Subject)),
+            ("X: y", "Автоматический ответ: x", false, Some(Automatic::Subject)),
+            ("X: y", "رد تلقائي: x", false, Some(Automatic::Subject)),
+            ("X: y", "자동 회신: x", false, Some(Automatic::Subject)),
+            ("X: y", "【自動送信】受付", false, Some(Automatic::Subject)),
+            ("X: y", "【不在】12/29～1/3", false, Some(Automatic::Subject)),
+            ("X: y", "不在票について", false, None),
+            ("X: y", "[重要] お届け日の確認", false, None),
+            ("X: y", "Office chair out of stock", false, None),
             ("List-Id: <shop.example>", "", false, Some(Automatic::Bulk)),
             ("List-Unsubscribe: <mailto:x>", "", false, Some(Automatic::Bulk)),
             ("X: y", "", true, Some(Automatic::NullSender)),
