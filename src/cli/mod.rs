@@ -285,9 +285,6 @@ fn raise_file_limit() {
 }
 
 fn backup(context: Context<'_>, file: &std::path::Path) -> Outcome {
-    if file.exists() {
-        return Err(Failure::Failed(format!("{} exists; name a new file", file.display())));
-    }
     context.store(Open::Existing)?.backup(file)?;
     let said = format!("The store was copied to {}.", file.display());
     context.out.done(&serde_json::json!({ "backup": file }), &said)

@@ -37,6 +37,7 @@ use crate::types::token::Secret;
 use rusqlite::Connection;
 use std::fs::File;
 use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -204,14 +205,29 @@ impl Store {
         self.queued(f, false).blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Copies the store to `file` while it is in use.
+    /// Copies the store to `file`, which must not exist, while it is in use. The copy is the store at one moment, and readable by its owner only.
     ///
     /// # Errors
-    /// The trouble of either database.
+    /// The trouble of either database; nothing is left of the copy then.
     pub fn backup(&self, file: &Path) -> Result<()> {
-        let connection = open::reader(&self.0.directory)?;
-        connection.backup(rusqlite::MAIN_DB, file, None::<fn(rusqlite::backup::Progress)>)?;
-        Ok(())
+        let made = File::options().write(true).create_new(true).mode(0o600).open(file);
+        made.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                StoreError::Refused(format!("{} exists; name a new file", file.display()))
+            }
+            _ => StoreError::Refused(format!("cannot make {}: {error}", file.display())),
+        })?;
+        let copy = || {
+            let connection = open::reader(&self.0.directory)?;
+            // One snapshot, begun by a read: a copy without it begins anew whenever the daemon commits, and ends never.
+            connection.execute_batch("BEGIN; SELECT count(*) FROM meta")?;
+            connection.backup(rusqlite::MAIN_DB, file, None::<fn(rusqlite::backup::Progress)>)
+        };
+        copy().map_err(|error| {
+            // Half a copy is worse than none; that it stays is told by its size.
+            let _ = std::fs::remove_file(file);
+            error.into()
+        })
     }
 }
 
