@@ -1,37 +1,110 @@
-//! Floor 6: what has to be done now and then. Old messages go in small batches, so that nobody waits for it.
+//! Floor 6: what has to be done behind everybody's back: the chain and the full-text index follow the history, and what is old goes. In small steps with rests between them
+//! that are longer than the steps, so that nobody waits for it.
 
-use crate::store::Store;
-use crate::types::Time;
-use std::time::Duration;
+use crate::store::{Result, Store};
+use crate::types::{MessageId, Time};
+use std::time::{Duration, Instant};
 
-/// How often it looks.
+/// How often retention looks, messages of one step, and pages that one step gives back.
 const ROUND: Duration = Duration::from_secs(3600);
-/// Messages of one batch, and the rest between two.
-const BATCH: usize = 100;
-const REST: Duration = Duration::from_millis(200);
+const STEP: usize = 50;
+const PAGES: u32 = 64;
+/// A message is chained when it has been there for so long: until then one with a lower id may still be on its way into the store.
+const SETTLED: Duration = Duration::from_secs(10);
+/// A rest is so many times as long as the step before it, within bounds.
+const REST_FACTOR: u32 = 10;
+const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// For so long the chain may go on when the daemon stops.
+const LAST: Duration = Duration::from_secs(2);
 
-/// Lets go of messages older than `keep_days`, until the task is dropped.
+/// Keeps the history in order until the task is dropped. Messages go after `keep_days`.
 pub async fn run(store: Store, keep_days: u32) {
-    let keep = Duration::from_secs(u64::from(keep_days) * 86_400);
+    tokio::join!(follow(&store), retain(&store, keep_days));
+}
+
+/// Puts what is left of the history into chain and index. Only when nobody accepts messages any more.
+pub async fn finish(store: &Store) {
+    let until = Instant::now() + LAST;
+    let Ok(newest) = store.read(|view| view.last_message()) else { return };
+    while Instant::now() < until && matches!(chain(store, newest).await, Ok(true)) {}
+}
+
+/// The chain and the index follow the history.
+async fn follow(store: &Store) {
+    // Nothing is on its way when the daemon starts.
+    let mut noted = newest(store);
     loop {
-        let before = Time::now().minus(keep);
+        let settled = noted;
+        noted = newest(store);
         loop {
-            match store.write(move |change| change.purge(before, BATCH)).await {
-                Ok(gone) => {
-                    if gone > 0 {
-                        tracing::info!(messages = gone, "purged");
-                    }
-                    if gone < BATCH {
-                        break;
-                    }
-                }
+            let started = Instant::now();
+            match chain(store, settled).await {
+                Ok(true) => rest(started).await,
+                Ok(false) => break,
                 Err(error) => {
-                    tracing::error!(%error, "cannot purge old messages");
+                    tracing::error!(%error, "cannot chain the history");
                     break;
                 }
             }
-            tokio::time::sleep(REST).await;
+        }
+        tokio::time::sleep(SETTLED).await;
+    }
+}
+
+fn newest(store: &Store) -> MessageId {
+    store.read(|view| view.last_message()).unwrap_or(MessageId(0))
+}
+
+/// One block. Says whether there may be more.
+async fn chain(store: &Store, settled: MessageId) -> Result<bool> {
+    let reader = store.clone();
+    // Unpacking, hashing and reading texts is work for a thread that may take its time.
+    let block = tokio::task::spawn_blocking(move || reader.read(|view| view.next_block(settled))).await;
+    // A panic there has been reported by the hook.
+    let Some(block) = block.unwrap_or(Ok(None))? else { return Ok(false) };
+    store.write_with_others(move |change| change.append_block(&block)).await
+}
+
+/// As long as it takes not to be noticed.
+async fn rest(started: Instant) {
+    tokio::time::sleep(started.elapsed().saturating_mul(REST_FACTOR).clamp(REST.0, REST.1)).await;
+}
+
+/// Lets go of what is older than `keep_days`, and of the space.
+async fn retain(store: &Store, keep_days: u32) {
+    let keep = Duration::from_secs(u64::from(keep_days) * 86_400);
+    loop {
+        if let Ok(position) = store.read(|view| view.chain_position()) {
+            // Who keeps the log elsewhere can prove that the chain was not made anew: `history verify --holds`.
+            tracing::info!(head = %position.head(), "chained");
+        }
+        let before = Time::now().minus(keep);
+        if let Err(error) = purge(store, before).await {
+            tracing::error!(%error, "cannot purge old messages");
         }
         tokio::time::sleep(ROUND).await;
+    }
+}
+
+async fn purge(store: &Store, before: Time) -> Result<()> {
+    let mut messages = 0;
+    loop {
+        let started = Instant::now();
+        let gone = store.write_with_others(move |change| change.purge(before, STEP)).await?;
+        messages += gone.messages;
+        if gone.is_nothing() {
+            break;
+        }
+        rest(started).await;
+    }
+    if messages > 0 {
+        tracing::info!(messages, "purged");
+    }
+    loop {
+        let started = Instant::now();
+        if !store.write_with_others(|change| change.shrink(PAGES)).await? {
+            return Ok(());
+        }
+        rest(started).await;
     }
 }

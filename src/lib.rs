@@ -9,7 +9,7 @@
 //! 7 outside   main.rs  cli/ (one file a noun)  demo.rs  serve/ (open, bind, notify, run, drain; metrics over HTTP)
 //! 6 house     relay/     the heart: target, prove, judge, compose, commit; notices and bounces
 //!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt), settle, route, maildir
-//!             janitor.rs retention
+//!             janitor.rs chain and index behind the history, retention
 //! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, server; client; proxy.   tls.rs
 //! 4 facts     store/     all SQL: schema, writer, parties, pairs, orders, messages, queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a front found)   dns.rs (a trait; hickory; zones for tests)

@@ -82,6 +82,10 @@ impl Which {
         let filter = Filter {
             buyer: party(&self.buyer, Role::Buyer)?,
             seller: party(&self.seller, Role::Seller)?,
+            pair: None,
+            since: None,
+            until: None,
+            text: None,
             verdict: self.verdict.clone(),
             needs_response: self.needs_response,
             limit: self.limit,

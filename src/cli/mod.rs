@@ -7,6 +7,7 @@ mod alias;
 mod check;
 mod demo;
 mod dkim;
+mod history;
 mod import;
 pub mod log;
 mod message;
@@ -87,6 +88,9 @@ enum Command {
     /// The history: what came in, what was decided, what became of it
     #[command(subcommand)]
     Message(message::Command),
+    /// Whether the history is still what it was
+    #[command(subcommand)]
+    History(history::Command),
     /// What waits to go out
     #[command(subcommand)]
     Queue(queue::Command),
@@ -253,6 +257,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Order(command) => command.run(context),
         Command::Alias(command) => command.run(context),
         Command::Message(command) => command.run(context),
+        Command::History(command) => command.run(context),
         Command::Queue(command) => command.run(context),
         Command::Quota(command) => command.run(context),
         Command::Policy(command) => command.run(context),

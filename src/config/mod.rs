@@ -344,7 +344,7 @@ impl Default for Queue {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct History {
-    /// Days that messages are kept as received.
+    /// Days that messages are kept, with verdicts, walks and threads.
     pub keep_days: u32,
 }
 

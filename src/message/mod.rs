@@ -23,6 +23,7 @@ pub mod mime;
 pub mod pgp;
 pub mod rewrite;
 pub mod scrub;
+pub mod search;
 pub mod sign;
 pub mod text;
 pub mod tnef;

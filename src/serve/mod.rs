@@ -145,6 +145,7 @@ pub async fn run(
     outbound.drain(limit.min(crate::outbound::DRAIN)).await;
     watchdog.abort();
     janitor.abort();
+    crate::janitor::finish(&store).await;
     tracing::info!("stopped");
     ended
 }

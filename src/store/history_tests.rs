@@ -89,3 +89,217 @@ fn the_response_clock() {
     store.write_blocking(move |c| c.answered(of, now)).unwrap();
     assert!(waiting(&store).is_empty());
 }
+
+/// A store with a pair, and messages as `n` counts: one a minute from [`T0`], with bodies that say their number.
+fn kept(store: &Store, pair: &Pair, numbers: std::ops::Range<u64>) {
+    let pair = pair.clone();
+    let write = move |c: &Change<'_>| {
+        for n in numbers.clone() {
+            let body =
+                Body::pack(format!("Subject: n{n}\r\n\r\nthe cup of number{n} is broken, 返品したい\r\n").as_bytes());
+            let new = asked(n, &pair, T0.plus(Duration::from_secs(60 * n)));
+            let body = Some(c.insert_body(&body)?);
+            c.insert_message(&NewMessage { body, original: Some(format!("{n}@home")), ..new.clone() })?;
+            c.record(new.id, new.received, "delivered", "")?;
+        }
+        Ok(())
+    };
+    store.write_blocking(write).unwrap();
+}
+
+/// Chains all that is there; the blocks.
+fn chain(store: &Store) -> usize {
+    let mut blocks = 0;
+    while let Some(block) = store.read(|v| v.next_block(v.last_message()?)).unwrap() {
+        assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
+        blocks += 1;
+    }
+    blocks
+}
+
+fn verify(store: &Store, holds: Option<&str>) -> Verified {
+    let (mut found, mut at) = (Verified::default(), None);
+    loop {
+        at = store.read(|v| v.verify(at.clone(), 2, holds, &mut found)).unwrap();
+        if at.is_none() {
+            return found;
+        }
+    }
+}
+
+/// Changes rows behind the store's back.
+fn tamper(store: &Store, sql: &'static str) -> usize {
+    store.write_blocking(move |c| Ok(c.0.0.execute(sql, [])?)).unwrap()
+}
+
+#[test]
+fn each_later_change_shows() {
+    let build = || {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, _, pair) = pair(&store);
+        kept(&store, &pair, 0..200);
+        assert!(chain(&store) > 2);
+        (dir, store, pair)
+    };
+    let (_dir, store, pair) = build();
+    let found = verify(&store, None);
+    assert_eq!((found.fault, found.messages, found.events, found.waiting), (None, 200, 200, 0));
+    let head = found.head;
+    // What changes in the ordinary course of things is no fault.
+    let of = pair.id;
+    store
+        .write_blocking(move |c| {
+            c.answered(of, T0)?;
+            c.set_fate(MessageId::after(MessageId(0), T0, 0), "failed")
+        })
+        .unwrap();
+    kept(&store, &pair, 200..210);
+    assert_eq!((verify(&store, None).fault, verify(&store, None).waiting), (None, 10));
+    chain(&store);
+    let found = verify(&store, Some(&head));
+    assert!(found.fault.is_none() && found.holds && found.head != head, "the chain goes on through its old head");
+    assert!(!verify(&store, Some(&"ab".repeat(32))).holds);
+
+    let table: &[(&str, &str)] = &[
+        ("UPDATE message SET subject = 'y' WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "changed"),
+        ("UPDATE message SET facts = 'proof=proved' WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "changed"),
+        ("UPDATE message SET received = received + 1 WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "changed"),
+        ("UPDATE message SET pair = NULL WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "changed"),
+        ("UPDATE message SET original = NULL WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "changed"),
+        ("UPDATE message SET body = NULL WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "changed"),
+        (
+            "UPDATE body SET raw = CAST(replace(CAST(raw AS TEXT), 'broken', 'whole ') AS BLOB) WHERE id = 100",
+            "changed",
+        ),
+        ("DELETE FROM body WHERE id = 100", "changed"),
+        ("DELETE FROM message WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)", "missing"),
+        ("UPDATE event SET what = 'failed' WHERE id = 100", "changed"),
+        ("UPDATE event SET at = at + 1 WHERE id = 100", "changed"),
+        ("DELETE FROM event WHERE id = 100", "missing"),
+        ("UPDATE event SET id = id + 1000 WHERE id = 100", "missing"),
+        (
+            "INSERT INTO message (id, author, received, size, verdict, reason, thread, fate) \
+             SELECT id - 1, 0, received, 1, 'relay', 'relayed', id, 'none' FROM message WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 99)",
+            "added",
+        ),
+        ("DELETE FROM chain WHERE seq = 2", "chain-broken"),
+        ("UPDATE chain SET entries = x'00' WHERE seq = 2", "chain-broken"),
+    ];
+    for (sql, what) in table {
+        let (_dir, store, _) = build();
+        assert_eq!(tamper(&store, sql), 1, "{sql}");
+        let fault = verify(&store, None).fault.unwrap_or_else(|| panic!("nobody sees {sql}"));
+        assert_eq!(fault.what, *what, "{sql}");
+        let hundredth = MessageId::after(MessageId(0), T0.plus(Duration::from_secs(60 * 99)), 99);
+        if *what == "changed" || *what == "missing" {
+            assert_eq!(fault.message, hundredth.to_string(), "{sql}: the first that is not as it was");
+        }
+    }
+}
+
+#[test]
+fn blocks_do_not_race() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (_, _, pair) = pair(&store);
+    kept(&store, &pair, 0..3);
+    kept(&store, &pair, 5..9);
+    let block = store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+    // One that was still on its way is in the store when the block comes.
+    kept(&store, &pair, 4..5);
+    let append = |block| store.write_blocking(move |c| c.append_block(&block)).unwrap();
+    assert!(!append(block), "made without the late one");
+    let again = || store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+    let (one, two) = (again(), again());
+    assert!(append(one) && !append(two), "two who chain at once");
+    // Too late for the chain is too late for the store.
+    let late = asked(3, &pair, T0.plus(Duration::from_secs(60 * 3)));
+    assert!(store.write_blocking(move |c| c.insert_message(&late)).is_err());
+    assert_eq!(verify(&store, None).fault, None);
+}
+
+#[test]
+fn what_is_old_goes_in_bounded_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (_, seller, pair) = pair(&store);
+    kept(&store, &pair, 0..2000);
+    // Not chained yet: it stays.
+    let end = T0.plus(Duration::from_secs(60 * 1500));
+    let step = move |c: &Change<'_>| c.purge(end, 100);
+    assert!(store.write_blocking(step).unwrap().is_nothing());
+    chain(&store);
+    store
+        .write_blocking(move |c| {
+            (0..100).try_for_each(|day| c.count_quota(seller, Time(day * 86_400_000)))?;
+            // Still has to go out.
+            c.set_fate(MessageId::after(MessageId(0), T0.plus(Duration::from_secs(60 * 7)), 7), "queued")
+        })
+        .unwrap();
+    let whole = verify(&store, None).head;
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        store.read(|v| Ok(v.0.query_row(&sql, [], |row| row.get::<_, i64>(0))?)).unwrap()
+    };
+    let pages = |store: &Store| {
+        store.write_blocking(|c| Ok(c.0.0.pragma_query_value(None, "page_count", |r| r.get::<_, i64>(0))?)).unwrap()
+    };
+    let before = pages(&store);
+    let mut steps = 0;
+    loop {
+        let gone = store.write_blocking(step).unwrap();
+        assert!(gone.messages <= 100 && gone.blocks <= 100 && gone.quota <= 1000, "{gone:?}");
+        if gone.is_nothing() {
+            break;
+        }
+        steps += 1;
+        assert_eq!(verify(&store, Some(&whole)).fault, None, "after step {steps}");
+    }
+    assert!((15..18).contains(&steps), "{steps}");
+    let left = ["message", "body", "mid", "event", "quota"].map(count);
+    assert_eq!(left, [501, 501, 501, 501, 0]);
+    let hits = |text: &str| {
+        let filter = Filter { text: crate::message::search::query(text), limit: 9999, ..Filter::default() };
+        store.read(|v| v.messages(&filter)).unwrap().len()
+    };
+    assert_eq!((hits("number8"), hits("number1600"), hits("返品")), (0, 1, 501));
+    let found = verify(&store, Some(&whole));
+    assert!(found.fault.is_none() && found.holds, "{found:?}");
+
+    // The queued one goes when it has gone out; then its block is no hold any more, and the anchor takes over.
+    let blocks = count("chain");
+    store
+        .write_blocking(move |c| {
+            c.set_fate(MessageId::after(MessageId(0), T0.plus(Duration::from_secs(60 * 7)), 7), "delivered")?;
+            c.purge(end, 100)
+        })
+        .unwrap();
+    assert!(count("chain") < blocks);
+    let found = verify(&store, Some(&whole));
+    assert!(found.fault.is_none() && found.holds && found.gone < 100, "{found:?}");
+    // Nor can somebody else take away what is younger.
+    assert_eq!(tamper(&store, "DELETE FROM message WHERE id = (SELECT id FROM message LIMIT 1 OFFSET 1)"), 1);
+    assert_eq!(verify(&store, None).fault.unwrap().what, "missing");
+
+    // The space goes back in steps.
+    let mut steps = 0;
+    while store.write_blocking(|c| c.shrink(10)).unwrap() {
+        steps += 1;
+        assert!(steps < 1000);
+    }
+    assert!(steps > 0 && pages(&store) < before, "{steps} {before} {}", pages(&store));
+
+    // All of it: numbers and ids go on where they were.
+    let last = store.read(|v| v.last_message()).unwrap();
+    let far = T0.plus(DAY * 300);
+    while !store.write_blocking(move |c| c.purge(far, 1000)).unwrap().is_nothing() {}
+    // The newest event stays, and the one whose message somebody has taken away.
+    assert_eq!((count("message"), count("event"), count("chain")), (0, 2, 1));
+    assert_eq!(store.read(|v| v.last_message()).unwrap(), last);
+    let found = verify(&store, Some(&whole));
+    assert!(found.fault.is_none() && found.holds && found.messages == 0, "{found:?}");
+    kept(&store, &pair, 2001..2002);
+    chain(&store);
+    assert_eq!(verify(&store, Some(&whole)).fault, None);
+}

@@ -136,6 +136,14 @@ pub struct Filter {
     pub seller: Option<PartyId>,
     /// With this verdict.
     pub verdict: Option<String>,
+    /// Of this pair.
+    pub pair: Option<PairId>,
+    /// Received at or after.
+    pub since: Option<Time>,
+    /// Received before.
+    pub until: Option<Time>,
+    /// That say this: a question of [`crate::message::search::query`].
+    pub text: Option<String>,
     /// Not yet answered.
     pub needs_response: bool,
     /// At most so many, newest first.
@@ -187,19 +195,20 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
 }
 
 /// 64 bits of a Message-ID's SHA-256: short enough for an index, and nobody can aim at another's.
-fn hash(id: &str) -> i64 {
+pub(super) fn hash(id: &str) -> i64 {
     let digest = Sha256::digest(id.as_bytes());
     digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
 impl View<'_> {
-    /// The newest message's id, or zero.
+    /// The newest id that a message has or had, or zero.
     ///
     /// # Errors
     /// The database's trouble.
     pub fn last_message(&self) -> Result<MessageId> {
         let id: Option<i64> = self.0.query_row("SELECT max(id) FROM message", [], |row| row.get(0))?;
-        Ok(MessageId(id.unwrap_or(0)))
+        // Where retention has taken all of them, the chain remembers.
+        Ok(MessageId(id.unwrap_or(0)).max(self.chained_to()?))
     }
 
     /// One message.
@@ -223,6 +232,25 @@ impl View<'_> {
                 sql.push_str(&format!(" AND x.pair IN (SELECT id FROM pair WHERE {column} = ?)"));
                 values.push(party.0.into());
             }
+        }
+        if let Some(pair) = filter.pair {
+            sql.push_str(" AND x.pair = ?");
+            values.push(pair.0.into());
+        }
+        if let Some(since) = filter.since {
+            sql.push_str(" AND x.id >= ? AND x.received >= ?");
+            values.extend([MessageId::after(MessageId(0), since, 0).0.into(), since.0.into()]);
+        }
+        if let Some(until) = filter.until {
+            sql.push_str(" AND x.received < ?");
+            values.push(until.0.into());
+        }
+        if let Some(text) = &filter.text {
+            let newest: Vec<String> = self.said_lately(text)?.iter().map(i64::to_string).collect();
+            sql.push_str(" AND (x.id IN (SELECT rowid FROM search WHERE search MATCH ?) OR x.id IN (");
+            sql.push_str(&newest.join(","));
+            sql.push_str("))");
+            values.push(text.clone().into());
         }
         if let Some(verdict) = &filter.verdict {
             sql.push_str(" AND x.verdict = ?");
@@ -318,7 +346,7 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn events(&self, id: MessageId) -> Result<Vec<Event>> {
-        let sql = "SELECT at, what, detail FROM event WHERE message = ?1 ORDER BY rowid";
+        let sql = "SELECT at, what, detail FROM event WHERE message = ?1 ORDER BY id";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement.query_map([id.0], |row| {
             Ok(Event { at: Time(row.get(0)?).rfc3339(), what: row.get(1)?, detail: row.get(2)? })
@@ -373,6 +401,10 @@ impl Change<'_> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
                    automatic, needs_response, fate, facts) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        // It would look like one that somebody put in later: see `chain`. Its sender tries again.
+        if new.id <= self.chained_to()? {
+            return Err(StoreError::Refused("a message took too long to be written".to_owned()));
+        }
         let author = role_number(new.author);
         self.0.0.prepare_cached(sql)?.execute(params![
             new.id.0,
@@ -426,27 +458,5 @@ impl Change<'_> {
                    ON CONFLICT (seller, day) DO UPDATE SET used = used + 1";
         self.0.0.prepare_cached(sql)?.execute([seller.0, day.0])?;
         Ok(())
-    }
-
-    /// Lets go of up to `limit` bodies of messages received before `before`; verdicts and walks stay. Returns how many.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn purge(&self, before: Time, limit: usize) -> Result<usize> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let last = MessageId::after(MessageId(0), before, 0);
-        let sql =
-            "SELECT id, body FROM message WHERE id < ?1 AND body IS NOT NULL AND fate <> 'queued' ORDER BY id LIMIT ?2";
-        let rows: Vec<(i64, i64)> = {
-            let mut statement = self.0.0.prepare_cached(sql)?;
-            let rows = statement.query_map([last.0, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for (message, body) in &rows {
-            self.0.0.prepare_cached("UPDATE message SET body = NULL WHERE id = ?1")?.execute([message])?;
-            let sql = "DELETE FROM body WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE body = ?1)";
-            self.0.0.prepare_cached(sql)?.execute([body])?;
-        }
-        Ok(rows.len())
     }
 }

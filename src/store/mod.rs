@@ -5,6 +5,7 @@
 //!
 //! Not here: what the rows mean for a verdict (`policy`), or what a message looks like (`message`).
 
+mod chain;
 mod error;
 #[cfg(test)]
 mod history_tests;
@@ -17,11 +18,15 @@ mod passwords;
 mod policies;
 pub mod queue;
 mod responses;
+mod retention;
 mod schema;
+mod search;
 #[cfg(test)]
 pub(crate) mod tests;
+mod verify;
 mod writer;
 
+pub use chain::{Block, Position};
 pub use error::{Result, StoreError};
 pub use messages::{Body, Filter, MessageRow, NewMessage};
 pub use open::{FILE, Open, OpenError};
@@ -30,6 +35,8 @@ pub use pairs::{Pair, Resolved};
 pub use parties::{NewParty, Party, Switch};
 pub use policies::{StsMode, StsPolicy};
 pub use responses::{Response, Statistics};
+pub use retention::Purged;
+pub use verify::{Fault, Verified};
 
 use crate::metrics::Metrics;
 use crate::types::Random;

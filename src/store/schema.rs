@@ -125,6 +125,7 @@ CREATE TABLE mid (
 
 -- The walk of a message after its verdict.
 CREATE TABLE event (
+    id INTEGER PRIMARY KEY,                    -- in the order in which they were written
     message INTEGER NOT NULL,
     at INTEGER NOT NULL,
     what TEXT NOT NULL,
@@ -132,12 +133,25 @@ CREATE TABLE event (
 ) STRICT;
 CREATE INDEX event_message ON event (message);
 
+-- Hashes of messages and events, in blocks: see store/chain.rs.
+CREATE TABLE chain (
+    seq INTEGER PRIMARY KEY,
+    last_message INTEGER NOT NULL,
+    last_event INTEGER NOT NULL,
+    entries BLOB NOT NULL
+) STRICT;
+
+-- What kept messages say, by the message's id. The words alone: the text is in the body.
+CREATE VIRTUAL TABLE search
+    USING fts5(words, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2');
+
 CREATE TABLE quota (
     seller INTEGER NOT NULL,
     day INTEGER NOT NULL,                      -- start of the marketplace's day, milliseconds
     used INTEGER NOT NULL,
     PRIMARY KEY (seller, day)
 ) WITHOUT ROWID, STRICT;
+CREATE INDEX quota_day ON quota (day);         -- for retention; only a seller's first message of a day touches it
 
 -- See store/queue.rs for the states.
 CREATE TABLE queue (

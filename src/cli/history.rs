@@ -1,0 +1,61 @@
+//! `marketrelay history …`: whether the history is still what it was.
+
+use super::{Context, Failure, Outcome};
+use crate::store::{Open, Verified};
+use clap::Subcommand;
+
+/// Blocks that are read from one snapshot: a second of work at most, so that a daemon beside it can go on tidying up.
+const STEP: usize = 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check every message and event against the chain of hashes; exit status 1 and the first that was changed, if one was
+    #[command(
+        after_help = "The daemon logs the chain's last hash (\"chained head=…\") every hour. Keep the log elsewhere: who can write to the\n\
+                            store could also make the chain anew, but not so that it goes through a hash that you know."
+    )]
+    Verify {
+        /// A hash from an earlier `history verify` or from the log, which the chain has to go through
+        #[arg(long, value_name = "HASH")]
+        holds: Option<String>,
+    },
+}
+
+impl Command {
+    pub(super) fn run(self, context: Context<'_>) -> Outcome {
+        let Self::Verify { holds } = self;
+        let holds = holds.map(|text| text.trim().to_ascii_lowercase());
+        if holds.as_ref().is_some_and(|text| text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
+            return Err(Failure::Failed("--holds takes 64 hexadecimal digits".to_owned()));
+        }
+        let store = context.store(Open::Existing)?;
+        let (mut found, mut at) = (Verified::default(), None);
+        loop {
+            at = store.read(|view| view.verify(at.clone(), STEP, holds.as_deref(), &mut found))?;
+            if at.is_none() {
+                break;
+            }
+        }
+        let torn = found.fault.is_none() && holds.is_some() && !found.holds;
+        let text = said(&found, torn);
+        context.out.done(&found, &text)?;
+        if found.fault.is_some() || torn { Err(Failure::Told) } else { Ok(()) }
+    }
+}
+
+fn said(found: &Verified, torn: bool) -> String {
+    let counted = format!("{} message(s) and {} event(s)", found.messages, found.events);
+    if let Some(fault) = &found.fault {
+        let event = fault.event.map(|event| format!(", event {event}")).unwrap_or_default();
+        return format!("Not as it was: message {}{event}: {}. Before it: {counted}.", fault.message, fault.what);
+    }
+    if torn {
+        return format!(
+            "{counted} fit together, but the chain does not go through that hash: it was made anew, or the hash is older than what retention keeps."
+        );
+    }
+    format!(
+        "{counted} are as they were; {} record(s) are gone by retention, {} message(s) are not chained yet.\nThe chain ends with {}",
+        found.gone, found.waiting, found.head
+    )
+}

@@ -1,0 +1,288 @@
+//! The chain over the history: a later change of a message or of an event shows.
+//!
+//! Each record's hash is SHA-256 over the hash of the record before it and its own fields that never change: of a message all but how it stands to queue and
+//! response clock, with every octet as received; of an event all of it. Hashes are kept in blocks of some hundred records, one row a block, beside the ids.
+//!
+//! What that is worth, and what not:
+//! - The chain is written right behind the history, not in the transaction that accepts a message: a block takes what was received up to some seconds ago. What is
+//!   changed within that time is not seen; `history verify` says how many records are not in it yet. Accepting a message costs one look at the last block, no hash.
+//! - A message whose id is older than the last block is not taken any more: a record that is no block's is one that was put in later.
+//! - Who can write to the database can also make the whole chain anew. Therefore the hash of the last block is logged now and then, and `history verify --holds HASH`
+//!   says whether the chain still goes through it.
+//! - Retention takes messages away with their events, from the oldest on. Their hashes stay until all records of a block are gone; then the hash of the last block
+//!   that went stays as the anchor. A record that is missing though it is younger than that is a fault.
+
+use super::{Change, Result, StoreError, View};
+use crate::message::search::words;
+use crate::types::MessageId;
+use data_encoding::HEXLOWER;
+use rusqlite::{OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256.
+pub(super) type Hash = [u8; 32];
+
+/// Octets of an entry: kind, id, message, hash.
+const ENTRY: usize = 1 + 8 + 8 + 32;
+const MESSAGE: u8 = b'm';
+const EVENT: u8 = b'e';
+
+/// Messages of one block; octets of them, as received; octets of their words in the index. So many events at most.
+const MESSAGES: usize = 64;
+const OCTETS: usize = 4 << 20;
+const WORDS: usize = 64 << 10;
+const EVENTS: usize = 256;
+
+/// Where the chain stands: behind a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub(super) seq: i64,
+    /// Every message up to this one is in it.
+    pub(super) message: i64,
+    /// Every event up to this one is in it.
+    pub(super) event: i64,
+    pub(super) hash: Hash,
+}
+
+impl Position {
+    pub(super) const START: Self = Self { seq: 0, message: 0, event: 0, hash: [0; 32] };
+
+    /// The hash that the chain ends with here.
+    #[must_use]
+    pub fn head(&self) -> String {
+        HEXLOWER.encode(&self.hash)
+    }
+}
+
+/// A record's place in a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) event: bool,
+    pub(super) id: i64,
+    pub(super) message: i64,
+    pub(super) hash: Hash,
+}
+
+/// Records that are ready to be chained.
+#[derive(Debug)]
+pub struct Block {
+    after: Position,
+    to: Position,
+    entries: Vec<u8>,
+    messages: usize,
+    /// For the full-text index.
+    words: Vec<(i64, String)>,
+}
+
+impl Block {
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.entries.len() / ENTRY
+    }
+
+    fn push(&mut self, event: bool, id: i64, message: i64, record: &Record) {
+        self.to.hash = record.end(&self.to.hash);
+        self.entries.push(if event { EVENT } else { MESSAGE });
+        self.entries.extend_from_slice(&id.to_be_bytes());
+        self.entries.extend_from_slice(&message.to_be_bytes());
+        self.entries.extend_from_slice(&self.to.hash);
+    }
+}
+
+pub(super) fn entries(block: &[u8]) -> Option<Vec<Entry>> {
+    let number = |bytes: &[u8]| bytes.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes));
+    let entry = |bytes: &[u8]| {
+        let (kind, rest) = bytes.split_first()?;
+        let hash = rest.last_chunk::<32>()?;
+        Some(Entry { event: *kind == EVENT, id: number(rest)?, message: number(rest.get(8..)?)?, hash: *hash })
+    };
+    if block.is_empty() || !block.len().is_multiple_of(ENTRY) {
+        return None;
+    }
+    block.chunks_exact(ENTRY).map(entry).collect()
+}
+
+/// The fields of a record, each with its length before it, so that no two records look alike.
+pub(super) struct Record(Vec<u8>);
+
+impl Record {
+    fn new(kind: &str) -> Self {
+        let mut record = Self(Vec::with_capacity(512));
+        record.field(kind.as_bytes());
+        record
+    }
+
+    fn field(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn number(&mut self, number: i64) {
+        self.field(&number.to_be_bytes());
+    }
+
+    /// A field that may be missing, which is not the same as empty.
+    fn maybe(&mut self, bytes: Option<&[u8]>) {
+        self.number(i64::from(bytes.is_some()));
+        self.field(bytes.unwrap_or(&[]));
+    }
+
+    pub(super) fn end(&self, before: &Hash) -> Hash {
+        Sha256::new().chain_update(before).chain_update(&self.0).finalize().into()
+    }
+}
+
+/// A message's record, and the message as received.
+pub(super) struct Read {
+    pub(super) record: Record,
+    raw: Option<Vec<u8>>,
+}
+
+impl View<'_> {
+    /// Where the chain ends now.
+    ///
+    /// # Errors
+    /// The database's trouble; [`StoreError::Corrupt`] if its last block cannot be read.
+    pub fn chain_position(&self) -> Result<Position> {
+        let sql = "SELECT seq, last_message, last_event, entries FROM chain ORDER BY seq DESC LIMIT 1";
+        let found = self.0.prepare_cached(sql)?.query_row([], |row| {
+            let entries: Vec<u8> = row.get(3)?;
+            let hash = entries.last_chunk::<32>().copied();
+            Ok(hash.map(|hash| (row.get(0), row.get(1), row.get(2), hash)))
+        });
+        match found.optional()? {
+            None => Ok(Position::START),
+            Some(Some((seq, message, event, hash))) => {
+                Ok(Position { seq: seq?, message: message?, event: event?, hash })
+            }
+            Some(None) => Err(StoreError::Corrupt("the last block of the chain cannot be read".to_owned())),
+        }
+    }
+
+    /// Up to which message the chain goes.
+    pub(super) fn chained_to(&self) -> Result<MessageId> {
+        let sql = "SELECT last_message FROM chain ORDER BY seq DESC LIMIT 1";
+        Ok(MessageId(self.0.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0)))
+    }
+
+    /// The next block: messages up to `settled` that are not chained yet, and the events of chained messages. `None` if there is nothing. Reads every message whole,
+    /// one at a time: this belongs on a blocking thread.
+    ///
+    /// # Errors
+    /// The database's trouble; [`StoreError::Corrupt`] for a message that does not unpack.
+    pub fn next_block(&self, settled: MessageId) -> Result<Option<Block>> {
+        let after = self.chain_position()?;
+        let mut block = Block { to: after.clone(), after, entries: Vec::new(), messages: 0, words: Vec::new() };
+        let (mut octets, mut said) = (0_usize, 0_usize);
+        let ids = {
+            let sql = "SELECT id FROM message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
+            let mut statement = self.0.prepare_cached(sql)?;
+            let rows =
+                statement.query_map(params![block.after.message, settled.0, MESSAGES as i64], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<i64>>>()?
+        };
+        for id in ids {
+            let Some(Read { record, raw }) = self.message_record(id)? else { continue };
+            if let Some(raw) = raw {
+                octets = octets.saturating_add(raw.len());
+                let words = words(&raw);
+                said = said.saturating_add(words.len());
+                block.words.push((id, words));
+            }
+            block.push(false, id, id, &record);
+            block.to.message = id;
+            block.messages += 1;
+            if octets > OCTETS || said > WORDS {
+                break;
+            }
+        }
+        self.next_events(&mut block)?;
+        block.to.seq = block.after.seq + 1;
+        Ok((block.records() > 0).then_some(block))
+    }
+
+    /// Events in their order, up to the first of a message that is not chained yet.
+    fn next_events(&self, block: &mut Block) -> Result<()> {
+        let sql = "SELECT id, message, at, what, detail FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query(params![block.after.event, EVENTS as i64])?;
+        while let Some(row) = rows.next()? {
+            let (id, message): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if message > block.to.message {
+                break;
+            }
+            block.push(true, id, message, &event_record(row)?);
+            block.to.event = id;
+        }
+        Ok(())
+    }
+
+    /// The record of a message as it is now.
+    pub(super) fn message_record(&self, id: i64) -> Result<Option<Read>> {
+        let sql = "SELECT pair, author, received, size, verdict, reason, thread, original, subject, automatic, facts, body \
+                   FROM message WHERE id = ?1";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut record = Record::new("message");
+        record.number(id);
+        let body = statement.query_row([id], |row| {
+            let text = |at: usize| {
+                Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_bytes_or_null().unwrap_or(None).map(<[u8]>::to_vec))
+            };
+            let pair: Option<i64> = row.get(0)?;
+            record.number(pair.unwrap_or(-1));
+            for at in [1, 2, 3, 6, 9] {
+                record.number(row.get(at)?);
+            }
+            for at in [4, 5, 7, 8, 10] {
+                record.maybe(text(at)?.as_deref());
+            }
+            row.get::<_, Option<i64>>(11)
+        });
+        let Some(body) = body.optional()? else { return Ok(None) };
+        let raw = if body.is_some() { self.raw(MessageId(id))? } else { None };
+        record.maybe(raw.as_deref());
+        Ok(Some(Read { record, raw }))
+    }
+
+    /// The record of an event as it is now.
+    pub(super) fn event_record(&self, id: i64) -> Result<Option<Record>> {
+        let sql = "SELECT id, message, at, what, detail FROM event WHERE id = ?1";
+        Ok(self.0.prepare_cached(sql)?.query_row([id], event_record).optional()?)
+    }
+}
+
+fn event_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
+    let mut record = Record::new("event");
+    for at in 0..3 {
+        record.number(row.get(at)?);
+    }
+    for at in 3..5 {
+        record.field(row.get_ref(at)?.as_str()?.as_bytes());
+    }
+    Ok(record)
+}
+
+impl Change<'_> {
+    /// Puts a block behind the chain and its words into the index. `false`: it does not fit any more, because another one came before it, or a message that
+    /// belongs into it; then it is made anew.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn append_block(&self, block: &Block) -> Result<bool> {
+        let sql = "SELECT count(*) FROM message WHERE id > ?1 AND id <= ?2";
+        let range = [block.after.message, block.to.message];
+        let messages: i64 = self.0.0.prepare_cached(sql)?.query_row(range, |row| row.get(0))?;
+        if self.chain_position()? != block.after || usize::try_from(messages) != Ok(block.messages) {
+            return Ok(false);
+        }
+        let sql = "INSERT INTO chain (seq, last_message, last_event, entries) VALUES (?1, ?2, ?3, ?4)";
+        let to = &block.to;
+        self.0.0.prepare_cached(sql)?.execute(params![to.seq, to.message, to.event, block.entries])?;
+        let mut insert = self.0.0.prepare_cached("INSERT INTO search (rowid, words) VALUES (?1, ?2)")?;
+        for (id, words) in &block.words {
+            insert.execute(params![id, words])?;
+        }
+        Ok(true)
+    }
+}
