@@ -2,6 +2,9 @@
 //!
 //! Not here: what is sent over it (`delivery`), or how long it is kept (`lane`).
 
+#[cfg(test)]
+mod tests;
+
 use super::dane::Dane;
 use super::delivery::{Outcome, failed, trouble, unreached};
 use super::route::{Destination, NoServer, Server, server_key, servers};

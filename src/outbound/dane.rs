@@ -4,6 +4,9 @@
 //! that open): who can forge them has no use for the TLSA records of the true host. The base of TLSA records is the MX host's own name; an
 //! alias of it, which RFC 5321 forbids, is not followed.
 
+#[cfg(test)]
+mod tests;
+
 use super::Means;
 use super::route::Server;
 use crate::dns::{DnsError, Tlsa};

@@ -16,6 +16,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 const LONG: Duration = Duration::from_secs(10);
+thread_local! {
+    /// Reading the system's roots takes a while.
+    static TLS: ClientTls = ClientTls::new().unwrap();
+}
 /// When the tests' mail is queued.
 const THEN: Time = Time(1_800_000_000_000);
 
@@ -162,7 +166,7 @@ impl World {
             pair,
             config,
             zones: Zones::default(),
-            tls: ClientTls::new().unwrap(),
+            tls: TLS.with(Clone::clone),
             ports: Ports::default(),
             now,
             _dir: dir,
@@ -173,7 +177,7 @@ impl World {
         self.config.delivery.routes.insert(domain.into(), format!("smtp://{to}"));
     }
 
-    fn item(&self, domain: &str, leased: bool) -> Item {
+    pub(super) fn item(&self, domain: &str, leased: bool) -> Item {
         self.items(domain, 1, leased).remove(0)
     }
 
@@ -204,7 +208,7 @@ impl World {
         Recipient::Address(Address::parse(&format!("x@{domain}")).unwrap())
     }
 
-    async fn start(&self) -> (Outbound, mpsc::UnboundedReceiver<Asked>) {
+    pub(super) async fn start(&self) -> (Outbound, mpsc::UnboundedReceiver<Asked>) {
         let (asked, heard) = mpsc::unbounded_channel();
         let start = Start {
             config: Arc::new(self.config.clone()),
@@ -237,15 +241,15 @@ impl World {
         })
     }
 
-    fn left(&self) -> Vec<Item> {
+    pub(super) fn left(&self) -> Vec<Item> {
         self.store.read(|v| v.queue(&Which::default(), ItemId(0), 10_000)).unwrap()
     }
 
-    fn fate(&self, id: MessageId) -> String {
+    pub(super) fn fate(&self, id: MessageId) -> String {
         self.store.read(|v| v.message(id)).unwrap().unwrap().fate
     }
 
-    async fn until(&self, mut done: impl FnMut(&[Item]) -> bool) {
+    pub(super) async fn until(&self, mut done: impl FnMut(&[Item]) -> bool) {
         let wait = async {
             while !done(&self.left()) {
                 tokio::task::yield_now().await;

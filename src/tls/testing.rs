@@ -22,6 +22,11 @@ impl Authority {
         Self { issuer, dir }
     }
 
+    /// The authority's own certificate.
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
     pub(crate) fn roots(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }

@@ -140,9 +140,9 @@ fn pass(seconds: i64) {
     CLOCK.fetch_add(seconds * 1000, Ordering::SeqCst);
 }
 
-fn world(authority: &Authority, port: u16) -> World {
+fn world(tls: &crate::tls::ClientTls, port: u16) -> World {
     let mut world = World::new();
-    world.tls = authority.client();
+    world.tls = tls.clone();
     world.ports = Ports { smtp: 0, https: port };
     world.zones.txt.insert("_mta-sts.d.test".into(), Ok(vec!["v=STSv1; id=1;".into()]));
     world.zones.hosts.insert("mta-sts.d.test".into(), Ok(vec!["127.0.0.1".parse().unwrap()]));
@@ -156,6 +156,7 @@ fn means(world: &World) -> Arc<Means> {
 #[tokio::test]
 async fn answers_of_the_web_server() {
     let authority = Authority::new();
+    let tls = authority.client();
     let long = "x".repeat(70_000);
     let rows = [
         (page(POLICY), true),
@@ -181,7 +182,7 @@ async fn answers_of_the_web_server() {
     for (answer, want) in rows {
         let what = answer.get(..90).unwrap_or(&answer).to_owned();
         let (port, _) = web(authority.server("mta-sts.d.test").0, Arc::new(Mutex::new(answer))).await;
-        let got = means(&world(&authority, port)).sts_policy("d.test").await.unwrap();
+        let got = means(&world(&tls, port)).sts_policy("d.test").await.unwrap();
         assert_eq!(got.is_some(), want, "{what}");
     }
     // A certificate that others vouch for, and one of another host; a policy host inside our network.
@@ -189,7 +190,7 @@ async fn answers_of_the_web_server() {
         [("mta-sts.d.test", false, true), ("d.test", true, true), ("mta-sts.d.test", true, false)]
     {
         let (port, _) = web(authority.server(name).0, Arc::new(Mutex::new(page(POLICY)))).await;
-        let mut world = world(&authority, port);
+        let mut world = world(&tls, port);
         world.config.delivery.allow_private = private;
         if !client {
             world.tls = crate::tls::ClientTls::new().unwrap();
@@ -201,9 +202,10 @@ async fn answers_of_the_web_server() {
 #[tokio::test]
 async fn the_life_of_a_policy() {
     let authority = Authority::new();
+    let tls = authority.client();
     let answer = Arc::new(Mutex::new(page(POLICY)));
     let (port, count) = web(authority.server("mta-sts.d.test").0, Arc::clone(&answer)).await;
-    let mut world = world(&authority, port);
+    let mut world = world(&tls, port);
     world.now = clock;
     let mut means = means(&world);
     let twenty = (0..20).map(|_| {
