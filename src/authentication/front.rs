@@ -94,6 +94,7 @@ fn judge(said: &[MethodResult], domain: &str) -> Authentication {
         spf: results.spf.map_or(Outcome::None, |found| found.outcome),
         dkim: results.dkim.iter().map(|found| found.outcome).collect(),
         dmarc: results.dmarc,
+        arc: Outcome::None,
         login: false,
     }
 }
@@ -238,6 +239,8 @@ mod tests {
             ("spf=none smtp.mailfrom=shop.test; dkim=none", Proof::Absent),
             ("dmarc=pass header.from=other.test", Proof::Absent),
             ("dmarc=pass", Proof::Absent),
+            ("arc=pass header.from=shop.test", Proof::Absent),
+            ("arc=pass (i=1 spf=pass dkim=pass dkdomain=shop.test dmarc=pass)", Proof::Absent),
             ("dkim=pass header.d=other.test", Proof::Absent),
             ("dkim=pass header.d=evilshop.test", Proof::Absent),
             ("spf=pass smtp.mailfrom=bounces@esp.test", Proof::Absent),

@@ -3,7 +3,7 @@
 //!
 //! Owns: results as plain values, and what follows from them ([`policy::author::Proof`](crate::policy::author::Proof)).
 //! Not here: whether the author may write (`policy::author`), and reading the `From` field (`message::author`). ARC proves
-//! nothing here: it says who forwarded a message, not who wrote it.
+//! nothing here: it says who forwarded a message, not who wrote it. Whether a seal was good stands in the history.
 
 pub mod front;
 pub mod guessing;
@@ -61,6 +61,8 @@ pub struct Authentication {
     pub dkim: Vec<Outcome>,
     /// DMARC of the author's domain; none if it has no record.
     pub dmarc: Outcome,
+    /// ARC, where nothing proves the author: whether a forwarder's seal is good. Proves nothing.
+    pub arc: Outcome,
     /// The author logged in; nothing else was asked.
     pub login: bool,
 }
@@ -69,7 +71,7 @@ impl Authentication {
     /// This is known, and no check says more: nobody looked, or there was nothing to look at.
     #[must_use]
     pub fn only(proof: Proof) -> Self {
-        Self { proof, spf: Outcome::None, dkim: Vec::new(), dmarc: Outcome::None, login: false }
+        Self { proof, spf: Outcome::None, dkim: Vec::new(), dmarc: Outcome::None, arc: Outcome::None, login: false }
     }
 
     /// The author logged in (RFC 4954), and writes as himself.
@@ -86,7 +88,8 @@ impl Authentication {
         }
         let dkim: Vec<&str> = self.dkim.iter().map(|outcome| outcome.as_str()).collect();
         let dkim = if dkim.is_empty() { "none".to_owned() } else { dkim.join(",") };
-        format!("spf={} dkim={dkim} dmarc={}", self.spf.as_str(), self.dmarc.as_str())
+        let arc = if self.arc == Outcome::None { String::new() } else { format!(" arc={}", self.arc.as_str()) };
+        format!("spf={} dkim={dkim} dmarc={}{arc}", self.spf.as_str(), self.dmarc.as_str())
     }
 }
 

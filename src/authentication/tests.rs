@@ -10,21 +10,31 @@ use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::{Canonicalization, DkimSigner};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 
+mod bounds;
+
 /// Name to TXT records. `!` in front: the server fails; `?`: it says nothing.
 pub(crate) type Zone = HashMap<String, Vec<String>>;
+type Asked = Arc<Mutex<Vec<String>>>;
 
 /// Answers TXT questions from `zone`, everything else with NXDOMAIN, until the test ends.
 pub(crate) async fn name_server(zone: Zone) -> TokioResolver {
+    counting(zone).await.0
+}
+
+/// The same, with the names that were asked for.
+async fn counting(zone: Zone) -> (TokioResolver, Asked) {
+    let asked = Asked::default();
+    let log = Arc::clone(&asked);
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = socket.local_addr().unwrap().port();
     tokio::spawn(async move {
         let mut buffer = [0; 1500];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-            if let Some(answer) = answer(&buffer[..length], &zone) {
+            if let Some(answer) = answer(&buffer[..length], &zone, &log) {
                 let _ = socket.send_to(&answer, from).await;
             }
         }
@@ -36,11 +46,11 @@ pub(crate) async fn name_server(zone: Zone) -> TokioResolver {
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     builder.options_mut().timeout = Duration::from_millis(300);
     builder.options_mut().attempts = 0;
-    builder.build().unwrap()
+    (builder.build().unwrap(), asked)
 }
 
 /// RFC 1035 4: one question, TXT answers, SERVFAIL, NXDOMAIN, or silence.
-fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
+fn answer(query: &[u8], zone: &Zone, asked: &Mutex<Vec<String>>) -> Option<Vec<u8>> {
     let (mut at, mut labels) = (12, Vec::new());
     while query[at] != 0 {
         let length = usize::from(query[at]);
@@ -49,6 +59,7 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     }
     let question = &query[12..at + 5];
     let is_txt = query[at + 1..at + 3] == [0, 16];
+    asked.lock().unwrap().push(labels.join("."));
     let found = zone.get(&labels.join(".")).filter(|_| is_txt);
     let (code, texts) = match found.map(Vec::as_slice) {
         Some([one]) if one == "!" => (2, &[][..]),

@@ -25,6 +25,10 @@ const LONGEST_SIGNATURE: usize = 8 * 1024;
 const MOST_FIELDS: usize = 2000;
 /// All look-ups of a message together.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// ARC sets of a message that are looked at: one for each forwarder, and each costs a look-up or two.
+const SEALS: usize = 4;
+/// The look-ups of ARC, which decide nothing, beside the others.
+const ARC_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Checks authors. Cheap to clone.
 #[derive(Clone)]
@@ -66,21 +70,36 @@ impl Verifier {
 
     /// Whether the author's domain stands behind the message. DNS that does not answer in time is trouble, not failure.
     pub async fn verify(&self, check: &Check<'_>) -> Authentication {
-        match tokio::time::timeout(self.timeout, self.look(check)).await {
-            Ok(found) => found,
-            Err(_) => Authentication::only(Proof::Trouble),
-        }
-    }
-
-    async fn look(&self, check: &Check<'_>) -> Authentication {
-        let domain = check.author.domain();
-        let spf_domain = check.sender.map_or(check.helo, Address::domain);
         let mut message = read(check).unwrap_or_default();
         // Our reader of `From` is the strict one.
         message.from = vec![check.author.expose().to_lowercase()];
+        let found = match tokio::time::timeout(self.timeout, self.look(check, &message)).await {
+            Ok(found) => found,
+            Err(_) => Authentication::only(Proof::Trouble),
+        };
+        // Where nothing proves the author the history tells whether a forwarder sealed it: that explains what broke. It comes last, so that it changes nothing.
+        let arc = if found.proof == Proof::Proved { Outcome::None } else { self.arc(&message).await };
+        Authentication { arc, ..found }
+    }
+
+    /// RFC 8617 5.2. Who sealed a message says what he saw; nobody has to believe it, and we do not.
+    async fn arc(&self, message: &AuthenticatedMessage<'_>) -> Outcome {
+        match message.ams_headers.len() {
+            0 => Outcome::None,
+            1..=SEALS => match tokio::time::timeout(ARC_TIMEOUT, self.authenticator.verify_arc(message)).await {
+                Ok(output) => of_result(output.result()),
+                Err(_) => Outcome::TempError,
+            },
+            _ => Outcome::Neutral,
+        }
+    }
+
+    async fn look(&self, check: &Check<'_>, message: &AuthenticatedMessage<'_>) -> Authentication {
+        let domain = check.author.domain();
+        let spf_domain = check.sender.map_or(check.helo, Address::domain);
         let sender = check.sender.map(Address::expose);
-        let (spf, signatures) = tokio::join!(self.spf(check, sender), self.authenticator.verify_dkim(&message));
-        let parameters = DmarcParameters::new(&message, &signatures, spf_domain, &spf);
+        let (spf, signatures) = tokio::join!(self.spf(check, sender), self.authenticator.verify_dkim(message));
+        let parameters = DmarcParameters::new(message, &signatures, spf_domain, &spf);
         let dmarc = of_dmarc(&self.authenticator.verify_dmarc(parameters).await);
         let results = Results {
             spf: Some(Found { domain: spf_domain.to_owned(), outcome: of_spf(&spf) }),
@@ -102,6 +121,7 @@ impl Verifier {
             spf: of_spf(&spf),
             dkim: results.dkim.iter().map(|found| found.outcome).collect(),
             dmarc: results.dmarc,
+            arc: Outcome::None,
             login: false,
         }
     }
@@ -206,15 +226,20 @@ fn of_spf(output: &SpfOutput) -> Outcome {
 }
 
 fn of_dkim(output: &DkimOutput<'_>) -> Option<Found> {
-    let outcome = match output.result() {
+    let outcome = of_result(output.result());
+    if outcome == Outcome::None { None } else { Some(Found { domain: output.signature()?.d.clone(), outcome }) }
+}
+
+/// Of a signature or a seal.
+fn of_result(result: &DkimResult) -> Outcome {
+    match result {
         DkimResult::Pass => Outcome::Pass,
         DkimResult::Fail(_) => Outcome::Fail,
         DkimResult::Neutral(_) => Outcome::Neutral,
         DkimResult::TempError(_) => Outcome::TempError,
         DkimResult::PermError(_) => Outcome::PermError,
-        DkimResult::None => return None,
-    };
-    Some(Found { domain: output.signature()?.d.clone(), outcome })
+        DkimResult::None => Outcome::None,
+    }
 }
 
 fn of_dmarc(output: &DmarcOutput) -> Outcome {

@@ -326,6 +326,12 @@ fn authors_are_proved_by_dns() {
     for (case, reason) in cases.iter().zip(reasons) {
         assert!(case.reason.is_empty() || case.reason == reason, "{}: {reason}", case.why);
     }
+    // A forwarder's seal is told, and that is all.
+    for (case, row) in cases.iter().zip(history.as_array().unwrap().iter().rev()).filter(|(case, _)| case.arc.is_some())
+    {
+        let walk = place.cli(&["message", "show", row["id"].as_str().unwrap()]);
+        assert_eq!(walk["facts"]["arc"], "pass", "{}: {walk}", case.why);
+    }
     assert_eq!(history.as_array().unwrap().len(), cases.len());
     for case in cases.iter().filter(|case| case.reply == PASS) {
         let wire = sink.next(BUYER);
