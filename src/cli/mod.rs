@@ -7,6 +7,7 @@ mod alias;
 mod check;
 mod demo;
 mod dkim;
+mod export;
 mod history;
 mod import;
 pub mod log;
@@ -22,6 +23,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod which;
 
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;

@@ -196,6 +196,127 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(world.json("message list"), Value::Array(Vec::new()), "nothing was written");
 }
 
+/// Two pairs of one seller, and messages on three days of Tokyo; the first two are in the index already.
+fn a_history(world: &World) -> Vec<String> {
+    use crate::store::{Body, NewMessage};
+    use crate::types::{MessageId, PairId, Role, Time};
+    world.json("seller set s1 --name S --email s@shop.test --marketplace jp");
+    let mut pairs = Vec::new();
+    for n in [1, 2] {
+        world.json(&format!("buyer set b{n} --email b{n}@home.test --marketplace jp"));
+        world.json(&format!("order set o{n} --buyer b{n} --seller s1 --marketplace jp"));
+        let aliases = world.json(&format!("alias get --buyer b{n} --seller s1 --marketplace jp"));
+        pairs.push(aliases["buyer_alias"].as_str().unwrap().to_owned());
+    }
+    let data = world.dir.path().join("data");
+    let store = crate::store::Store::open(&data, Open::Existing, &mut SystemRandom, Metrics::default()).unwrap();
+    // buyer, when, subject, text
+    let table = [
+        (1, "2026-11-20T14:59:59Z", "Hello", "From the shop\r\n>From me\r\n\u{8fd4}\u{54c1}\u{3057}\u{305f}\u{3044}"),
+        (1, "2026-11-20T15:00:00Z", "Broken cup", "the handle is off"),
+        (2, "2026-11-21T14:59:59Z", "Invoice 250-1", "where is it?"),
+        (2, "2026-11-21T15:00:00Z", "again", "broken: \u{8fd4}\u{54c1}"),
+    ];
+    for (n, (buyer, at, subject, text)) in (0_i64..).zip(table) {
+        let at = Time::from_rfc3339(at).unwrap();
+        let raw = format!("Subject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n");
+        let id = MessageId::after(MessageId(0), at, 0);
+        let write = move |c: &crate::store::Change<'_>| {
+            let body = Some(c.insert_body(&Body::pack(raw.as_bytes()))?);
+            c.insert_message(&NewMessage {
+                id,
+                pair: Some(PairId(buyer)),
+                author: Role::Buyer,
+                body,
+                received: at,
+                size: raw.len(),
+                verdict: "relay",
+                reason: "relayed",
+                thread: id,
+                original: None,
+                subject: subject.to_owned(),
+                automatic: false,
+                needs_response: true,
+                fate: "delivered",
+                facts: "author=party proof=proved rule=opt-out".to_owned(),
+            })?;
+            c.record(id, at, "delivered", "")
+        };
+        store.write_blocking(write).unwrap();
+        if n == 1 {
+            let block = store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+            assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
+        }
+    }
+    pairs
+}
+
+#[test]
+fn searching_and_exporting() {
+    let world = World::new();
+    let aliases = a_history(&world);
+    // options, subjects that are found, newest first
+    let table = [
+        ("", "again,Invoice 250-1,Broken cup,Hello"),
+        ("--order o1 --marketplace jp", "Broken cup,Hello"),
+        (&format!("--alias {}", aliases[1].to_uppercase()), "again,Invoice 250-1"),
+        ("--buyer b2 --marketplace jp --until 2026-11-21", "Invoice 250-1"),
+        ("--since 2026-11-21 --until 2026-11-21 --marketplace jp", "Invoice 250-1,Broken cup"),
+        ("--since 2026-11-20T15:00:00Z --until 2026-11-20T15:00:01Z", "Broken cup"),
+        ("--text broken", "again,Broken cup"),
+        ("--text \u{8fd4}\u{54c1}", "again,Hello"),
+        ("--text '\u{8fd4}\u{54c1} BROKEN'", "again"),
+        ("--text 250-1", "Invoice 250-1"),
+        ("--text hand*", "Broken cup"),
+        ("--text hand", ""),
+        ("--text broken --seller s1 --marketplace jp --verdict relay --limit 1", "again"),
+        ("--needs-response --limit 1", "again"),
+    ];
+    for (options, want) in table {
+        let found = world.json(format!("message list {options}").trim());
+        let subjects: Vec<&str> = found.as_array().unwrap().iter().map(|m| m["subject"].as_str().unwrap()).collect();
+        assert_eq!(subjects.join(","), want, "{options}");
+    }
+    for (options, status, said) in [
+        ("--text '\"\"'", 1, "no word"),
+        ("--since yesterday", 2, "2026-11-21"),
+        ("--order o9 --marketplace jp", 4, "no order o9"),
+        ("--alias nobody@m.test", 4, "no such alias"),
+    ] {
+        let got = world.run(&format!("message list {options}"));
+        assert!(got.0 == status && got.2.contains(said), "{options}: {got:?}");
+    }
+    let (_, out, _) = world.run("message list --needs-response");
+    assert!(out.contains("overdue by") || out.contains("in "), "{out}");
+    let due = &world.json("message list --needs-response")[3]["response_due"];
+    assert_eq!(due, "2026-11-21T14:59:59Z");
+
+    let folder = world.dir.path().join("claim");
+    let export = format!("message export --order o1 --marketplace jp --format eml --output {}", folder.display());
+    assert_eq!(world.json(&export)["messages"], 2);
+    assert_eq!(world.run(&export).0, 1, "nothing is written over");
+    let timeline: Value = serde_json::from_slice(&std::fs::read(folder.join("timeline.json")).unwrap()).unwrap();
+    assert_eq!(timeline.as_array().unwrap().len(), 2);
+    assert_eq!(timeline[0]["message"]["subject"], "Hello", "oldest first");
+    assert_eq!(
+        (&timeline[0]["facts"]["proof"], &timeline[0]["events"][0]["what"]),
+        (&"proved".into(), &"delivered".into())
+    );
+    let eml = std::fs::read(folder.join(timeline[0]["file"].as_str().unwrap())).unwrap();
+    assert!(eml.starts_with(b"Subject: Hello\r\n"), "octet for octet");
+    let sum = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&eml));
+    assert_eq!(timeline[0]["sha256"], sum.as_str());
+    let (_, mbox, _) = world.run("message export --limit 1 --order o1 --marketplace jp");
+    assert!(mbox.contains("Broken cup") && !mbox.contains("Hello"), "{mbox}");
+    let (_, mbox, _) = world.run("message export");
+    assert_eq!(mbox.matches("From marketrelay ").count(), 4);
+    assert!(mbox.contains("\n>From the shop\n>>From me\n"), "{mbox}");
+    let id = timeline[0]["message"]["id"].as_str().unwrap();
+    let walk = world.json(&format!("message show {id}"));
+    assert_eq!((&walk["rules"][5]["decides"], &walk["facts"]["author"]), (&true.into(), &"party".into()));
+    assert_eq!(world.json("history verify")["messages"], 2);
+}
+
 #[test]
 fn a_name_cannot_steer_the_terminal() {
     let world = World::new();

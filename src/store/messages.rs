@@ -146,7 +146,9 @@ pub struct Filter {
     pub text: Option<String>,
     /// Not yet answered.
     pub needs_response: bool,
-    /// At most so many, newest first.
+    /// With higher ids than this, the oldest first; the newest first if it is left out.
+    pub after: Option<MessageId>,
+    /// At most so many.
     pub limit: usize,
 }
 
@@ -247,10 +249,10 @@ impl View<'_> {
         }
         if let Some(text) = &filter.text {
             let newest: Vec<String> = self.said_lately(text)?.iter().map(i64::to_string).collect();
-            sql.push_str(" AND (x.id IN (SELECT rowid FROM search WHERE search MATCH ?) OR x.id IN (");
-            sql.push_str(&newest.join(","));
-            sql.push_str("))");
-            values.push(text.clone().into());
+            sql.push_str(
+                " AND x.id IN (SELECT rowid FROM search WHERE search MATCH ? UNION ALL SELECT value FROM json_each(?))",
+            );
+            values.extend([text.clone().into(), format!("[{}]", newest.join(",")).into()]);
         }
         if let Some(verdict) = &filter.verdict {
             sql.push_str(" AND x.verdict = ?");
@@ -259,7 +261,11 @@ impl View<'_> {
         if filter.needs_response {
             sql.push_str(" AND x.needs_response = 1 AND x.fate <> 'failed'");
         }
-        sql.push_str(" ORDER BY x.id DESC LIMIT ?");
+        if let Some(after) = filter.after {
+            sql.push_str(" AND x.id > ?");
+            values.push(after.0.into());
+        }
+        sql.push_str(if filter.after.is_some() { " ORDER BY x.id LIMIT ?" } else { " ORDER BY x.id DESC LIMIT ?" });
         values.push(i64::try_from(filter.limit).unwrap_or(i64::MAX).into());
         let mut statement = self.0.prepare_cached(&sql)?;
         let rows = statement.query_map(params_from_iter(values), message_of)?;
