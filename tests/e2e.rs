@@ -423,7 +423,8 @@ fn the_server_on_the_wire() {
     }
     relay.signal("-TERM");
     assert!(talk(&mut two, "").starts_with("421 4.3.2"));
-    assert!(talk(&mut connect(), "").starts_with("421 4.3.2"));
+    let told = talk(&mut connect(), "");
+    assert!(told.starts_with("421 4.3.2"), "{told}");
     let message = format!("From: {SELLER}\r\nSubject: last words\r\n\r\nx\r\n.\r\n");
     assert!(talk(&mut one, &message).starts_with("250 2.6.0"));
     assert_eq!(sink.next(BUYER).header("Subject").unwrap(), "last words");

@@ -127,8 +127,8 @@ fn lower(bytes: &[u8]) -> Cow<'_, [u8]> {
 
 /// Percent and entity escapes read, what does not show and what wraps taken out; `None` if there is nothing of that kind.
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {
-    let special = |b: &u8| matches!(b, b'%' | b'&' | b'\n') || *b >= 0x80;
-    if !text.iter().any(special) || memchr::memchr3(b'@', b'%', b'&', text).is_none() && text.is_ascii() {
+    // Almost all mail ends here.
+    if text.is_ascii() && memchr::memchr2(b'%', b'&', text).is_none() {
         return None;
     }
     let percent = super::mime::percent_decode(&String::from_utf8_lossy(text));

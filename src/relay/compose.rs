@@ -14,9 +14,8 @@ use bytes::Bytes;
 
 impl Relay {
     /// Writes the letter's outgoing message, or changes its decision if that cannot be done safely.
-    pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter) -> Result<()> {
-        let written = self.store.read(|view| self.written(view, &arrived.raw, inspection, letter, arrived.at))?;
-        match written {
+    pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter) {
+        match self.written(&arrived.raw, inspection, letter, arrived.at) {
             Ok(bytes) => letter.outgoing = Some(bytes),
             Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
@@ -26,17 +25,10 @@ impl Relay {
                 letter.place = Some(place);
             }
         }
-        Ok(())
     }
 
-    fn written(
-        &self,
-        view: &View<'_>,
-        raw: &[u8],
-        inspection: &Inspection,
-        letter: &Letter,
-        received: Time,
-    ) -> Result<std::result::Result<Bytes, Stop>> {
+    /// What a letter answers, by ids that its receiver knows.
+    pub(super) fn ids(&self, view: &View<'_>, letter: &Letter, inspection: &Inspection) -> Result<Ids> {
         let map = |ids: &[String]| -> Result<Vec<String>> {
             let mut mapped = Vec::new();
             for id in ids {
@@ -50,6 +42,16 @@ impl Relay {
             // Known by its mark alone: the receiver's program knows threads by ids.
             references.extend(self.as_receiver_knows(view, letter, letter.thread)?);
         }
+        Ok(Ids { in_reply_to, references })
+    }
+
+    fn written(
+        &self,
+        raw: &[u8],
+        inspection: &Inspection,
+        letter: &Letter,
+        received: Time,
+    ) -> std::result::Result<Bytes, Stop> {
         let pair = &letter.pair;
         let (secrets, replacements) = secrets(pair);
         let (from, to) = (letter.author, letter.author.other());
@@ -61,15 +63,15 @@ impl Relay {
             author_name: inspection.author.as_ref().ok().and_then(|author| author.name.as_deref()),
             to: pair.alias(to),
             message_id: self.message_id(letter.id, &letter.shop.domain),
-            in_reply_to,
-            references,
+            in_reply_to: letter.ids.in_reply_to.clone(),
+            references: letter.ids.references.clone(),
             replacements: &replacements,
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
             footer: self.footer(letter),
             limits: &self.config.limits,
         };
-        Ok(match rewrite(raw, &order) {
+        match rewrite(raw, &order) {
             Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
                 Ok(()) => {
                     for why in &rewritten.passed {
@@ -81,7 +83,7 @@ impl Relay {
             },
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),
             Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
-        })
+        }
     }
 
     /// What goes under the text of the receiver's copy. Follows from what the store keeps of the message, so that it is the same after a restart.
@@ -147,8 +149,16 @@ impl Relay {
         let Ok(inspection) = inspect(&raw, false, &self.config.limits) else { return Ok(None) };
         let mut letter = Letter::new(id, shop, pair, entry.author);
         letter.thread = entry.thread;
-        Ok(self.written(view, &raw, &inspection, &letter, entry.received)?.ok())
+        letter.ids = self.ids(view, &letter, &inspection)?;
+        Ok(self.written(&raw, &inspection, &letter, entry.received).ok())
     }
+}
+
+/// What a message answers, without angle brackets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ids {
+    in_reply_to: Vec<String>,
+    references: Vec<String>,
 }
 
 /// Why a message cannot go out.

@@ -1,5 +1,6 @@
 //! Facts and verdicts: each recipient's facts are gathered once, into one plain struct, and the policy decides.
 
+use super::compose::Ids;
 use super::target::Target;
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;
@@ -44,6 +45,10 @@ pub(super) struct Letter {
     pub(super) place: Option<&'static str>,
     /// What it was judged by, in words for the history: see [`Facts::words`].
     pub(super) facts: String,
+    /// The rule that decided; none where the message could not be read so far.
+    rule: Option<&'static str>,
+    /// What it answers, as the receiver knows it, if it is relayed.
+    pub(super) ids: Ids,
     /// What every rule says, for `policy explain`; empty for a message that is really sent.
     pub(super) answers: Vec<Answer>,
     /// What goes out, if it is relayed.
@@ -66,6 +71,8 @@ impl Letter {
             automatic: false,
             place: None,
             facts: String::new(),
+            rule: None,
+            ids: Ids::default(),
             answers: Vec::new(),
             outgoing: None,
         }
@@ -81,6 +88,15 @@ impl Letter {
         }
         self.facts.push_str(&format!(" rule={rule}"));
     }
+}
+
+/// What a recipient came to.
+enum Gathered {
+    Letter(Box<Letter>),
+    Report(MessageId),
+    Operator,
+    Refused(Reply),
+    Nobody,
 }
 
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
@@ -116,37 +132,27 @@ impl Relay {
             otherwise: Reply::new(250, 0, 0, "Ok"),
         };
         for recipient in &envelope.recipients {
-            let (found, answers) = match self.target(recipient) {
-                Ok(Target::Alias(shop, resolved)) => {
-                    let pair = self.store.read(|view| view.pair(resolved.pair));
-                    (pair.map(|pair| Some((shop, pair, resolved.side.other()))), None)
-                }
-                Ok(Target::Bounce(message)) => (self.answerer(message, &inspection), Some(message)),
-                Ok(Target::Operator) => {
-                    judged.forward = true;
-                    continue;
-                }
-                Err(reply) => {
-                    // It was there at RCPT. The others are not held up by it.
-                    judged.otherwise = reply;
-                    continue;
-                }
-            };
-            let letter = match (found, answers) {
-                (Ok(Some((shop, pair, author))), _) => {
-                    let id = self.next_id(arrived.at);
-                    let letter = Letter::new(id, &shop, pair, author);
-                    self.letter(&arrived, &inspection, letter, answers)
-                }
-                (Ok(None), Some(message)) => {
+            // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
+            let gathered = self.store.read(|view| self.gather(view, &arrived, &inspection, recipient));
+            let letter = gathered.map(|gathered| match gathered {
+                Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
+                Gathered::Report(message) => {
                     judged.reports.push(Report { message, raw: raw.clone() });
-                    continue;
+                    None
                 }
-                (Ok(None), None) => continue,
-                (Err(error), _) => Err(error),
-            };
+                Gathered::Operator => {
+                    judged.forward = true;
+                    None
+                }
+                // It was there at RCPT. The others are not held up by it.
+                Gathered::Refused(reply) => {
+                    judged.otherwise = reply;
+                    None
+                }
+                Gathered::Nobody => None,
+            });
             match letter {
-                Ok(letter) => judged.letters.push(letter),
+                Ok(letter) => judged.letters.extend(letter),
                 Err(error) => {
                     tracing::error!(%error, "cannot gather the facts of a message");
                     judged.otherwise = error.reply();
@@ -158,6 +164,44 @@ impl Relay {
         }
         tracing::debug!(recipients = envelope.recipients.len(), tls = client.tls, "judged");
         judged
+    }
+
+    /// What the store knows of one recipient, with the rules' verdict where it is a party.
+    fn gather(
+        &self,
+        view: &View<'_>,
+        arrived: &Arrived,
+        inspection: &Result<Inspection, Malformed>,
+        recipient: &Address,
+    ) -> Result<Gathered, StoreError> {
+        let (way, answers) = match self.target(recipient) {
+            Ok(Target::Alias(shop, resolved)) => {
+                (Some((shop, view.pair(resolved.pair)?, resolved.side.other())), None)
+            }
+            Ok(Target::Bounce(message)) => match self.answerer(message, inspection)? {
+                None => return Ok(Gathered::Report(message)),
+                way => (way, Some(message)),
+            },
+            Ok(Target::Operator) => return Ok(Gathered::Operator),
+            Err(reply) => return Ok(Gathered::Refused(reply)),
+        };
+        let Some((shop, pair, author)) = way else { return Ok(Gathered::Nobody) };
+        let mut letter = Letter::new(self.next_id(arrived.at), &shop, pair, author);
+        self.decide(view, arrived, inspection, &mut letter, answers)?;
+        Ok(Gathered::Letter(Box::new(letter)))
+    }
+
+    /// Writes what goes out of a letter that the rules let pass.
+    fn finish(&self, arrived: &Arrived, inspection: &Result<Inspection, Malformed>, mut letter: Letter) -> Letter {
+        let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return letter };
+        if letter.decision.verdict == Verdict::Relay {
+            self.compose(arrived, inspection, &mut letter);
+            if letter.decision.verdict != Verdict::Relay {
+                rule = ANONYMITY;
+            }
+        }
+        letter.conclude(rule, arrived);
+        letter
     }
 
     /// Vacation programs answer to the envelope sender (RFC 3834 4), which is ours. What the receiver of `message` writes there is a message to
@@ -184,22 +228,23 @@ impl Relay {
         })
     }
 
-    /// Completes a letter. `answers`: the message whose envelope sender it was written to.
-    fn letter(
+    /// Gathers the facts of a letter and asks the rules. `answers`: the message whose envelope sender it was written to.
+    fn decide(
         &self,
+        view: &View<'_>,
         arrived: &Arrived,
         inspection: &Result<Inspection, Malformed>,
-        mut letter: Letter,
+        letter: &mut Letter,
         answers: Option<MessageId>,
-    ) -> Result<Letter, StoreError> {
-        let Ok(inspection) = inspection else { return Ok(letter) };
+    ) -> Result<(), StoreError> {
+        let Ok(inspection) = inspection else { return Ok(()) };
         letter.subject.clone_from(&inspection.subject);
         letter.original.clone_from(&inspection.message_id);
         let writer = inspection.author.as_ref().ok().map(|found| found.address.clone());
         letter.writer = writer.filter(|writer| writes_as(letter.pair.party(letter.author), writer));
         letter.automatic = inspection.automatic.is_some();
         if inspection.incomplete {
-            return Ok(letter);
+            return Ok(());
         }
         let parts: Vec<Part<'_>> = inspection
             .leaves
@@ -213,29 +258,26 @@ impl Relay {
                 listed: &leaf.listed,
             })
             .collect();
-        let continued = self.store.read(|view| self.continued(view, &letter, inspection, answers, arrived.at))?;
+        let continued = self.continued(view, letter, inspection, answers, arrived.at)?;
         if let Some(continued) = &continued {
             letter.thread = continued.first;
         }
-        let facts = self.facts(arrived, inspection, &letter, &parts, continued.and_then(|c| c.known))?;
-        let (mut rule, decision) = decide_by(&facts);
+        let facts = self.facts(view, arrived, inspection, letter, &parts, continued.and_then(|c| c.known))?;
+        let (rule, decision) = decide_by(&facts);
         if arrived.explain {
             letter.answers = every_answer(&facts);
         }
         letter.facts = facts.words();
-        letter.decision = decision;
+        (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
-            self.compose(arrived, inspection, &mut letter)?;
-            if letter.decision.verdict != Verdict::Relay {
-                rule = ANONYMITY;
-            }
+            letter.ids = self.ids(view, letter, inspection)?;
         }
-        letter.conclude(rule, arrived);
-        Ok(letter)
+        Ok(())
     }
 
     fn facts<'a>(
         &'a self,
+        view: &View<'_>,
         arrived: &Arrived,
         inspection: &'a Inspection,
         letter: &Letter,
@@ -258,12 +300,12 @@ impl Relay {
             Err(AuthorFault::Malformed) => (Author::Malformed, false),
         };
         let quota = match letter.author {
-            Role::Seller => Some(self.store.read(|view| self.quota(view, letter, arrived.at))?),
+            Role::Seller => Some(self.quota(view, letter, arrived.at)?),
             Role::Buyer => None,
         };
         let automatic_today = inspection.automatic.is_some() && {
             let day = Day::at(arrived.at, &letter.shop.zone);
-            self.store.read(|view| view.automatic_since(letter.pair.id, letter.author, day.starts))?
+            view.automatic_since(letter.pair.id, letter.author, day.starts)?
         };
         Ok(Facts {
             rules,
@@ -285,10 +327,10 @@ impl Relay {
             auto_reply: MayAnswer {
                 wanted: author.auto_replies,
                 null_sender: arrived.envelope.sender.is_none(),
-                answered_today: self.store.read(|view| {
+                answered_today: letter.thread != letter.id && {
                     let day = Day::at(arrived.at, &letter.shop.zone);
-                    view.event_since(letter.thread, "opt-out-reply", day.starts)
-                })?,
+                    view.event_since(letter.thread, "opt-out-reply", day.starts)?
+                },
             },
         })
     }

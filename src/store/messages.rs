@@ -6,6 +6,7 @@ use super::{Change, Result, StoreError, View};
 use crate::types::{MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params, params_from_iter, types::Value};
 use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
 
 /// A message as received, ready for the disk. Packed outside the writer's thread.
 #[derive(Clone, Debug)]
@@ -17,13 +18,34 @@ pub struct Body {
 
 /// Below this, compressing costs more than it saves.
 const WORTH_PACKING: usize = 512;
+/// zstd's fastest level that still finds what repeats.
+const LEVEL: i32 = 1;
+/// Messages above this are packed with tables that are given back afterwards.
+const KEEP_TABLES: usize = 128 * 1024;
+
+thread_local! {
+    /// Setting a compressor up takes longer than packing a message of ordinary size.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(raw: &[u8]) -> Option<Vec<u8>> {
+    if raw.len() > KEEP_TABLES {
+        return zstd::bulk::compress(raw, LEVEL).ok();
+    }
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = zstd::bulk::Compressor::new(LEVEL).ok();
+        }
+        kept.as_mut()?.compress(raw).ok()
+    })
+}
 
 impl Body {
     /// Compresses `raw` if that makes it smaller.
     #[must_use]
     pub fn pack(raw: &[u8]) -> Self {
         let size = i64::try_from(raw.len()).unwrap_or(i64::MAX);
-        let packed = (raw.len() >= WORTH_PACKING).then(|| zstd::bulk::compress(raw, 1).ok()).flatten();
+        let packed = (raw.len() >= WORTH_PACKING).then(|| compress(raw)).flatten();
         match packed {
             Some(bytes) if bytes.len() < raw.len() => Self { size, packed: true, bytes },
             _ => Self { size, packed: false, bytes: raw.to_vec() },

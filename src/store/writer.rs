@@ -179,7 +179,7 @@ impl Loop {
         if *self.poison.borrow() {
             return Err(StoreError::Poisoned);
         }
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
             let change = Change::new(&self.connection);
@@ -190,6 +190,7 @@ impl Loop {
             }
             self.connection.prepare_cached("RELEASE job")?.execute([])?;
         }
-        Ok(self.connection.execute_batch("COMMIT")?)
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
     }
 }
