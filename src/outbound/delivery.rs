@@ -36,6 +36,8 @@ pub enum Outcome {
 /// Where an item goes now.
 pub(super) struct Target {
     pub(super) address: Address,
+    /// The envelope sender; `None` is `<>`.
+    pub(super) sender: Option<String>,
     pub(super) destination: Destination,
 }
 
@@ -55,10 +57,12 @@ pub(super) fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
 impl Means {
     /// Where the item goes: the recipient's address of this moment, and its route.
     pub(super) fn target(&self, item: &Item) -> Result<Target, Outcome> {
-        match self.store.read(|view| view.item_address(item)) {
-            Ok(Some(address)) => {
+        // The house reads the store, too: one snapshot for both.
+        let found = self.store.read(|view| Ok((view.item_address(item)?, self.house.return_path(item))));
+        match found.map(|(address, sender)| address.map(|address| (address, sender))) {
+            Ok(Some((address, sender))) => {
                 let destination = self.routes.destination(address.domain());
-                Ok(Target { address, destination })
+                Ok(Target { address, sender, destination })
             }
             Ok(None) => Err(failed("the receiver is gone", FailureClass::Gone)),
             Err(error) => Err(trouble(&error)),
@@ -85,15 +89,9 @@ impl Means {
     }
 
     /// Delivers an item over `kept`, or a new connection, which is kept there if it is good for more.
-    pub(super) async fn attempt(
-        &self,
-        item: &Item,
-        target: &Target,
-        bytes: &Bytes,
-        kept: &mut Option<Client>,
-    ) -> Outcome {
+    pub(super) async fn attempt(&self, target: &Target, bytes: &Bytes, kept: &mut Option<Client>) -> Outcome {
         let Destination::Maildir(directory) = &target.destination else {
-            return self.smtp(item, target, bytes, kept).await;
+            return self.smtp(target, bytes, kept).await;
         };
         let (directory, address, bytes, now) = (directory.clone(), target.address.clone(), bytes.clone(), (self.now)());
         match tokio::task::spawn_blocking(move || maildir::write(&directory, &address, &bytes, now)).await {
@@ -103,9 +101,8 @@ impl Means {
         }
     }
 
-    async fn smtp(&self, item: &Item, target: &Target, bytes: &[u8], kept: &mut Option<Client>) -> Outcome {
-        let sender = self.house.return_path(item);
-        let mail = Mail { sender: sender.as_deref(), recipient: &target.address, bytes };
+    async fn smtp(&self, target: &Target, bytes: &[u8], kept: &mut Option<Client>) -> Outcome {
+        let mail = Mail { sender: target.sender.as_deref(), recipient: &target.address, bytes };
         if let Some(client) = kept {
             match client.deliver(&mail).await {
                 // A kept connection may have died in the meantime: a new one is tried at once.

@@ -346,7 +346,7 @@ impl Worker {
         }
         let running = Running { reports: &self.reports, item: Some(item.clone()) };
         let outcome = match self.with_bytes(&item, bytes).await {
-            Ok((bytes, _permit)) => means.attempt(&item, &target, &bytes, kept).await,
+            Ok((bytes, _permit)) => means.attempt(&target, &bytes, kept).await,
             Err(outcome) => outcome,
         };
         let reach = self.learn(&outcome, started);

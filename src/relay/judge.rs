@@ -175,9 +175,7 @@ impl Relay {
         recipient: &Address,
     ) -> Result<Gathered, StoreError> {
         let (way, answers) = match self.target(recipient) {
-            Ok(Target::Alias(shop, resolved)) => {
-                (Some((shop, view.pair(resolved.pair)?, resolved.side.other())), None)
-            }
+            Ok(Target::Alias(shop, resolved)) => (Some((shop, view.pair(resolved.pair)?, resolved.side.other())), None),
             Ok(Target::Bounce(message)) => match self.answerer(message, inspection)? {
                 None => return Ok(Gathered::Report(message)),
                 way => (way, Some(message)),
