@@ -241,7 +241,7 @@ impl Lanes {
         drop(state);
         drop(lanes);
         if spawn {
-            tokio::spawn(Worker { lanes: Arc::clone(self), lane, reports }.run());
+            tokio::spawn(Worker { lanes: Arc::clone(self), lane, reports, begun: false }.run());
         } else {
             lane.more.notify_one();
         }
@@ -312,10 +312,13 @@ struct Worker {
     lane: Arc<Lane>,
     /// `settle` ends when the last worker has gone.
     reports: mpsc::UnboundedSender<Report>,
+    /// It was given time to run.
+    begun: bool,
 }
 
 impl Worker {
-    async fn run(self) {
+    async fn run(mut self) {
+        self.begun = true;
         let Some(_place) = self.lanes.connection().await else { return };
         let mut kept: Option<Client> = None;
         while let Some((job, started)) = self.lanes.next_job(&self.lane, kept.is_some()).await {
@@ -411,13 +414,14 @@ impl Drop for Worker {
             return;
         }
         // A job that came while the last worker left needs another one.
-        let spawn = !state.waiting.is_empty() && state.workers == 0 && !self.lanes.stopping();
+        // One that never began is dropped by a runtime that ends: the next would be, too.
+        let spawn = self.begun && !state.waiting.is_empty() && state.workers == 0 && !self.lanes.stopping();
         state.workers += usize::from(spawn);
         drop(state);
         drop(lanes);
         if spawn && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (lanes, lane, reports) = (Arc::clone(&self.lanes), Arc::clone(&self.lane), self.reports.clone());
-            runtime.spawn(Self { lanes, lane, reports }.run());
+            runtime.spawn(Self { lanes, lane, reports, begun: false }.run());
         }
     }
 }
