@@ -136,10 +136,7 @@ fn the_top_level_holds_what_it_should() {
     ];
     for entry in fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(
-            allowed.contains(&name.as_str()),
-            "{name} does not belong at the top"
-        );
+        assert!(allowed.contains(&name.as_str()), "{name} does not belong at the top");
     }
 }
 

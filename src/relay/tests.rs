@@ -231,7 +231,10 @@ async fn who_may_not_write() {
         (
             SELLER,
             buyer_alias,
-            mail(SELLER, "Content-Type: application/x; name=x\n").replace("\nx\n", &format!("\nxx {SELLER}\n")),
+            mail(SELLER, "Content-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n").replace(
+                "\nx\n",
+                &format!("\n{}\n", data_encoding::BASE64.encode(format!("\0\u{1} {SELLER} \0").as_bytes())),
+            ),
             "554 5.6.0",
             "unclean",
         ),
