@@ -5,6 +5,8 @@ mod common;
 
 #[path = "e2e/attachments.rs"]
 mod attachments;
+#[path = "e2e/front.rs"]
+mod front;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/notices.rs"]

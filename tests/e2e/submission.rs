@@ -21,7 +21,7 @@ fn place(sink: u16, dns: &Zone) -> Place {
 }
 
 /// The ports of all listeners, in their order.
-fn ports(relay: &Relay, count: usize) -> Vec<u16> {
+pub fn ports(relay: &Relay, count: usize) -> Vec<u16> {
     loop {
         let log = relay.log();
         let events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
