@@ -16,6 +16,7 @@ use mail_auth::{
 };
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Signatures that are verified, those of the author's own domain first.
 const SIGNATURES: usize = 5;
@@ -23,6 +24,8 @@ const SIGNATURES: usize = 5;
 const LONGEST_SIGNATURE: usize = 8 * 1024;
 /// Most header fields of a message whose signatures are looked at: each name in `h=` is sought among them.
 const MOST_FIELDS: usize = 2000;
+/// Messages above this are hashed aside, in octets.
+const HEAVY: usize = 128 * 1024;
 /// All look-ups of a message together.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// ARC sets of a message that are looked at: one for each forwarder, and each costs a look-up or two.
@@ -70,7 +73,7 @@ impl Verifier {
 
     /// Whether the author's domain stands behind the message. DNS that does not answer in time is trouble, not failure.
     pub async fn verify(&self, check: &Check<'_>) -> Authentication {
-        let mut message = read(check).unwrap_or_default();
+        let mut message = aside(check.raw.len(), || read(check)).unwrap_or_default();
         // Our reader of `From` is the strict one.
         message.from = vec![check.author.expose().to_lowercase()];
         let found = match tokio::time::timeout(self.timeout, self.look(check, &message)).await {
@@ -133,6 +136,16 @@ impl Verifier {
             None => SpfParameters::verify_ehlo(check.ip, check.helo, &self.hostname),
         };
         self.authenticator.verify_spf(parameters).await
+    }
+}
+
+/// Hashing a large message takes as long as many small ones: the async thread's other work is handed on meanwhile, where the runtime can do that.
+fn aside<T>(size: usize, work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    if size > HEAVY && matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

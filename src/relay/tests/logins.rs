@@ -195,3 +195,50 @@ async fn submit(world: &World, login: Option<PartyId>, from: &str, to: &str, mes
     let envelope = Envelope { sender, recipients: vec![recipient], eight_bit: false, utf8: false };
     Arc::clone(&world.relay).message(client, envelope, Bytes::from(message.replace('\n', "\r\n"))).await
 }
+
+/// With several marketplaces an id alone is nobody's, and the same id is somebody else in each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_says_which_marketplace() {
+    let world = world_with(|config| {
+        let first = config.marketplace[0].clone();
+        config.marketplace.push(Marketplace { id: "de".into(), domain: "m2.test".into(), ..first });
+    });
+    let world = world.await;
+    let made = world.store.write(|c| {
+        let new = NewParty { marketplace: "de".into(), ..party(Role::Seller, "s1", "Other", "s@other.example") };
+        Ok(c.set_party(&new, &[], Time::now())?.0)
+    });
+    let (here, there) = (world.pair.seller.id, made.await.unwrap());
+    set_password(&world, here, PASSWORD).await;
+    set_password(&world, there, "another password").await;
+    let cases = [
+        ("s1@m.test", PASSWORD, Ok(here)),
+        ("s1@m2.test", "another password", Ok(there)),
+        ("s1@m2.test", PASSWORD, Err(535)),
+        ("s1@m.test", "another password", Err(535)),
+        ("s1", PASSWORD, Err(535)),
+    ];
+    for (n, (login, secret, want)) in cases.into_iter().enumerate() {
+        assert_eq!(log_in(&world, 10 + n as u8, login, secret).await, want, "{login}");
+    }
+}
+
+/// Whether a login exists is not told by how long the answer takes: argon2 is worked through for nobody, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_takes_as_long_as_somebody() {
+    let world = world().await;
+    set_password(&world, world.pair.seller.id, PASSWORD).await;
+    let quickest = async |login: &str, network: u8| {
+        let mut quickest = std::time::Duration::MAX;
+        for n in 0..4 {
+            let started = std::time::Instant::now();
+            let attempt = Attempt::Password { login: login.to_owned(), password: "wrong password".to_owned() };
+            let answer = Arc::clone(&world.relay).login(client(network + n, None), attempt).await;
+            assert!(matches!(answer, Answer::Refused(reply) if reply.code() == 535));
+            quickest = quickest.min(started.elapsed());
+        }
+        quickest
+    };
+    let (somebody, nobody) = (quickest("s1", 10).await, quickest("s2", 20).await);
+    assert!(nobody * 3 > somebody && somebody * 3 > nobody, "{somebody:?} {nobody:?}");
+}
