@@ -206,9 +206,9 @@ fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError
     let mut addresses = Vec::new();
     for settings in &config.listener {
         let same = |socket: &std::net::TcpListener| socket.local_addr().is_ok_and(|a| a == settings.address);
-        let listener = match handed.iter().position(same) {
-            Some(index) => handed.swap_remove(index),
-            None => bind(settings)?,
+        let (listener, kept) = match handed.iter().position(same) {
+            Some(index) => (handed.swap_remove(index), true),
+            None => (bind(settings)?, false),
         };
         listener.set_nonblocking(true)?;
         addresses.push(listener.local_addr()?);
@@ -218,6 +218,7 @@ fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError
             tls: settings.tls,
             trusted: trusted.map_err(|error| ServeError::Config(format!("trusted_networks: {error}")))?,
             proxy: settings.proxy_protocol,
+            kept,
             submission: settings.kind == ListenerKind::Submission,
         });
     }

@@ -42,6 +42,8 @@ pub struct Socket {
     pub trusted: Vec<Network>,
     /// Whether those begin with a PROXY header.
     pub proxy: bool,
+    /// It outlives this process: who connects during a stop waits in it for the next one.
+    pub kept: bool,
     /// Whether sellers log in here, and nobody else writes.
     pub submission: bool,
 }
@@ -209,12 +211,12 @@ async fn listen<H: Handler>(
             },
         }
     }
-    // Those that still come hear why; those that are served may finish.
+    // Those that still come hear why, unless somebody else will serve them; those that are served may finish.
     loop {
         tokio::select! {
             biased;
             ended = connections.join_next() => if ended.is_none() { return },
-            Ok((stream, _)) = socket.listener.accept() => {
+            Ok((stream, _)) = socket.listener.accept(), if !socket.kept => {
                 count(&shared.metrics.connections_total, "stopping");
                 refuse(&stream, &Reply::new(421, 3, 2, "Going down, try again"));
             }

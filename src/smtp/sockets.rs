@@ -44,7 +44,9 @@ async fn house(tls: ListenerTls, proxy: bool, limits: Limits) -> House {
     let handler = Arc::new(Echo);
     let server = Server::new(handler, settings, certificate.clone(), spool.path().to_owned(), Metrics::default());
     let trusted = if proxy { vec!["127.0.0.0/8".parse().unwrap(), "203.0.113.9".parse().unwrap()] } else { vec![] };
-    let server = tokio::spawn(server.run(vec![Socket { listener, tls, trusted, proxy, submission: false }], stopping));
+    let server = tokio::spawn(
+        server.run(vec![Socket { listener, tls, trusted, proxy, submission: false, kept: false }], stopping),
+    );
     House { address, stop, server, certificate, _spool: spool }
 }
 
