@@ -7,7 +7,7 @@ use super::Handler;
 use super::auth::Answer;
 use super::data::Fed;
 use super::incoming::Incoming;
-use super::server::{Shared, is_stopping, stopped};
+use super::server::{Shared, going_down, is_stopping, stopped};
 use super::session::{Next, Session, Step, too_large};
 use super::stream::{HANDSHAKE, Stream};
 use crate::metrics::count;
@@ -69,7 +69,7 @@ impl End {
             Self::SessionTime => Some(Reply::new(421, 4, 2, "Session too long")),
             Self::Slow => Some(Reply::new(421, 4, 2, "Data came too slowly")),
             Self::BareNewline => Some(Reply::new(521, 5, 2, "Bare CR or LF; lines end with CRLF")),
-            Self::Stopping => Some(Reply::new(421, 3, 2, "Going down, try again")),
+            Self::Stopping => Some(going_down()),
             Self::Overrun => Some(too_large()),
         }
     }

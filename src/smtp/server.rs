@@ -218,10 +218,15 @@ async fn listen<H: Handler>(
             ended = connections.join_next() => if ended.is_none() { return },
             Ok((stream, _)) = socket.listener.accept(), if !socket.kept => {
                 count(&shared.metrics.connections_total, "stopping");
-                refuse(&stream, &Reply::new(421, 3, 2, "Going down, try again"));
+                refuse(&stream, &going_down());
             }
         }
     }
+}
+
+/// What a client hears of a stop.
+pub(super) fn going_down() -> Reply {
+    Reply::new(421, 3, 2, "Going down, try again")
 }
 
 /// Says why there is no service. The line fits any socket buffer, so nothing waits for the client. Written past tokio, which does not know yet that a
@@ -248,7 +253,14 @@ async fn serve<H: Handler>(
     let mut ip = peer;
     let mut first = Vec::new();
     if socket.behind_balancer(peer) {
-        let Some((client, rest)) = proxy_header(&mut stream).await else {
+        let mut stopping = shared.stopping.clone();
+        let header = tokio::select! {
+            biased;
+            header = proxy_header(&mut stream) => header,
+            // Accepted in the moment of the stop.
+            () = stopped(&mut stopping) => return refuse(&stream, &going_down()),
+        };
+        let Some((client, rest)) = header else {
             count(&shared.metrics.sessions_cut, "proxy-header");
             refuse(&stream, &Reply::new(421, 5, 2, "No PROXY header"));
             let _ = stream.shutdown().await;
