@@ -82,6 +82,9 @@ async fn retain(store: &Store, keep_days: u32) {
         if let Err(error) = purge(store, before).await {
             tracing::error!(%error, "cannot purge old messages");
         }
+        if let Err(error) = store.write(move |change| change.forget_reasons(before)).await {
+            tracing::error!(%error, "cannot purge old reports");
+        }
         tokio::time::sleep(ROUND).await;
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Command {
     },
     /// Write messages as received, oldest first: to an mbox (mboxrd), or one file each with a timeline
     Export(Export),
+    /// List what parties reported, newest first, and count by seller
+    Reports(super::reports::Which),
 }
 
 impl Command {
@@ -50,6 +52,7 @@ impl Command {
                 let cells = rows.iter().map(|row| row.cells(which.needs_response)).collect();
                 context.out.table(&rows, &head, cells, "There are no such messages.")
             }
+            Self::Reports(which) => super::reports::list(context, &store, &which),
             Self::Show { id } => super::walk::show(context, &store, id),
             Self::Export(export) => export.run(context, &store),
         }

@@ -19,6 +19,7 @@ mod password;
 mod policy;
 mod queue;
 mod quota;
+mod reports;
 mod statistics;
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,8 @@ fn statuses_and_words() {
         ("seller list --marketplace jp", 0, "Sato Shop", ""),
         ("seller statistics s1 --marketplace jp", 0, "due within 24 hours", ""),
         ("seller statistics nobody --marketplace jp", 4, "", "no seller nobody"),
+        ("message reports", 0, "Nothing was reported.", ""),
+        ("message reports --seller nobody --marketplace jp", 4, "", "no seller nobody"),
         ("message list --needs-response", 0, "There are no such messages.", ""),
         ("buyer set b1 --email b@home.test --marketplace jp", 0, "was created", ""),
         ("buyer opt-out b1 --marketplace jp", 0, "opted out", ""),
@@ -138,6 +140,7 @@ fn documents() {
         ("order show o1 --marketplace jp", "buyer category id marketplace placed seller status"),
         ("alias get --buyer b1 --seller s1 --marketplace jp", "buyer buyer_alias marketplace seller seller_alias"),
         ("seller statistics s1 --marketplace jp", "deadline_hours marketplace seller windows"),
+        ("message reports --seller s1 --marketplace jp", "reports sellers"),
         ("quota show --seller s1 --marketplace jp", "average_orders_per_day limit resets_at used"),
     ];
     for (line, keys) in table {

@@ -29,6 +29,7 @@ pub mod text;
 pub mod tnef;
 pub mod uuencode;
 pub mod vcard;
+pub mod words;
 
 pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};

@@ -162,6 +162,12 @@ pub fn decide_by(facts: &Facts<'_>) -> (&'static str, Decision) {
     first.unwrap_or_else(|| (LAST, opt_out::rule(facts)))
 }
 
+/// What speaks against an author who writes to an address that acts: a loop, or that it is not the party it was made for, proved.
+#[must_use]
+pub fn may_act(facts: &Facts<'_>) -> Option<Decision> {
+    loops(facts).or_else(|| author::rule(facts))
+}
+
 /// Rule 1: the relay's own mark, or too many `Received`.
 fn loops(facts: &Facts<'_>) -> Option<Decision> {
     let hops = facts.hops;

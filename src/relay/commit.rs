@@ -21,7 +21,7 @@ struct Written {
 impl Relay {
     /// Writes everything, hands what goes out to the queue, and answers.
     pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Reply {
-        if judged.letters.is_empty() && judged.reports.is_empty() && !judged.forward {
+        if judged.letters.is_empty() && judged.reports.is_empty() && judged.acts.is_empty() && !judged.forward {
             return judged.otherwise;
         }
         let judged = Arc::new(judged);
@@ -76,6 +76,9 @@ impl Relay {
         written.notices |= self.partial_notice(change, judged, &written.decisions)?;
         for report in &judged.reports {
             written.notices |= self.take_report(change, report, judged.at)?;
+        }
+        for act in &judged.acts {
+            written.notices |= self.take_act(change, act, judged.at)?;
         }
         if judged.forward {
             self.forward(change, judged)?;

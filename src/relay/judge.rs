@@ -1,5 +1,6 @@
 //! Facts and verdicts: each recipient's facts are gathered once, into one plain struct, and the policy decides.
 
+use super::act::Act;
 use super::compose::Ids;
 use super::target::Target;
 use super::{Arrived, Relay, Shop};
@@ -22,10 +23,24 @@ pub(super) struct Judged {
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
+    pub(super) acts: Vec<Act>,
     /// For the operator.
     pub(super) forward: bool,
     /// The reply where no recipient is left to decide about.
     pub(super) otherwise: Reply,
+}
+
+impl Judged {
+    /// Nothing is done, and the sender tries again.
+    fn trouble(mut self, error: &StoreError) -> Self {
+        tracing::error!(%error, "cannot gather the facts of a message");
+        self.otherwise = error.reply();
+        self.letters.clear();
+        self.reports.clear();
+        self.acts.clear();
+        self.forward = false;
+        self
+    }
 }
 
 /// What one recipient's message came to.
@@ -91,9 +106,10 @@ impl Letter {
 }
 
 /// What a recipient came to.
-enum Gathered {
+pub(super) enum Gathered {
     Letter(Box<Letter>),
     Report(MessageId),
+    Act(Box<Act>),
     Operator,
     Refused(Reply),
     Nobody,
@@ -128,6 +144,7 @@ impl Relay {
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
+            acts: Vec::new(),
             forward: false,
             otherwise: Reply::new(250, 0, 0, "Ok"),
         };
@@ -138,6 +155,10 @@ impl Relay {
                 Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
                 Gathered::Report(message) => {
                     judged.reports.push(Report { message, raw: raw.clone() });
+                    None
+                }
+                Gathered::Act(act) => {
+                    judged.acts.push(*act);
                     None
                 }
                 Gathered::Operator => {
@@ -153,13 +174,7 @@ impl Relay {
             });
             match letter {
                 Ok(letter) => judged.letters.extend(letter),
-                Err(error) => {
-                    tracing::error!(%error, "cannot gather the facts of a message");
-                    judged.otherwise = error.reply();
-                    judged.letters.clear();
-                    judged.reports.clear();
-                    return judged;
-                }
+                Err(error) => return judged.trouble(&error),
             }
         }
         tracing::debug!(recipients = envelope.recipients.len(), tls = client.tls, "judged");
@@ -180,6 +195,7 @@ impl Relay {
                 None => return Ok(Gathered::Report(message)),
                 way => (way, Some(message)),
             },
+            Ok(Target::Act(purpose, message)) => return self.act(view, arrived, inspection, (purpose, message)),
             Ok(Target::Operator) => return Ok(Gathered::Operator),
             Err(reply) => return Ok(Gathered::Refused(reply)),
         };
@@ -273,7 +289,7 @@ impl Relay {
         Ok(())
     }
 
-    fn facts<'a>(
+    pub(super) fn facts<'a>(
         &'a self,
         view: &View<'_>,
         arrived: &Arrived,

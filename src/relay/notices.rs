@@ -13,21 +13,21 @@ use crate::types::token::Purpose;
 use crate::types::{Address, MessageId, Role, Time};
 use bytes::Bytes;
 
-/// A message that a notice is about.
-struct About<'a> {
-    message: MessageId,
-    shop: &'a Shop,
-    pair: &'a Pair,
-    author: Role,
-    received: Time,
-    original: Option<&'a str>,
+/// A message that a notice is about, and the side that is told.
+pub(super) struct About<'a> {
+    pub(super) message: MessageId,
+    pub(super) shop: &'a Shop,
+    pub(super) pair: &'a Pair,
+    pub(super) author: Role,
+    pub(super) received: Time,
+    pub(super) original: Option<&'a str>,
     /// The address that it was written from, where that is known.
-    writer: Option<&'a Address>,
+    pub(super) writer: Option<&'a Address>,
 }
 
 impl Relay {
     /// Writes a notice to the author of a message and queues it. An author that is gone gets none.
-    fn tell(
+    pub(super) fn tell(
         &self,
         change: &Change<'_>,
         about: &About<'_>,

@@ -62,7 +62,7 @@ impl Relay {
         }
     }
 
-    /// Whether one of the recipients is an alias to which this address is registered to write. Trouble counts as yes: it is met again when
+    /// Whether one of the recipients is an alias to which this address is registered to write, or an address that acts for it. Trouble counts as yes: it is met again when
     /// the message is judged.
     fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
         envelope.recipients.iter().any(|recipient| {
@@ -71,7 +71,7 @@ impl Relay {
                     .store
                     .read(|view| view.pair(resolved.pair))
                     .map(|pair| Some((shop, pair, resolved.side.other()))),
-                Ok(Target::Bounce(message)) => self.way_back(message),
+                Ok(Target::Bounce(message) | Target::Act(_, message)) => self.way_back(message),
                 _ => return false,
             };
             match way {

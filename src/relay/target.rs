@@ -13,6 +13,8 @@ pub(super) enum Target {
     Alias(Arc<Shop>, Resolved),
     /// The signed envelope sender of a message that we sent.
     Bounce(MessageId),
+    /// An address that acts, and the message that it was made for.
+    Act(Purpose, MessageId),
     /// Postmaster or abuse.
     Operator,
 }
@@ -37,10 +39,13 @@ impl Relay {
             return if self.operator.is_some() { Ok(Target::Operator) } else { Err(unknown()) };
         }
         if let Some((word, token)) = local.split_once('+') {
-            let message = Purpose::of_word(word)
-                .filter(|purpose| *purpose == Purpose::Bounce)
-                .and_then(|purpose| self.store.secret().read(purpose, token));
-            return message.map(Target::Bounce).ok_or_else(unknown);
+            let purpose = Purpose::of_word(word).ok_or_else(unknown)?;
+            let message = self.store.secret().read(purpose, token).ok_or_else(unknown)?;
+            return Ok(if purpose == Purpose::Bounce {
+                Target::Bounce(message)
+            } else {
+                Target::Act(purpose, message)
+            });
         }
         let alias = Alias::from_text(&format!("{local}@{}", recipient.domain()));
         let found = self.store.read(|view| {

@@ -1,5 +1,6 @@
 //! The relay as a whole but for the wire: messages go in through the [`Handler`], and come out in Maildirs.
 
+mod acts;
 mod marks;
 
 use super::*;

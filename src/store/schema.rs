@@ -145,6 +145,16 @@ CREATE TABLE chain (
 CREATE VIRTUAL TABLE search
     USING fts5(words, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2');
 
+-- What a party told of a message of the other.
+CREATE TABLE report (
+    message INTEGER NOT NULL REFERENCES message,
+    reporter INTEGER NOT NULL,                 -- 0 buyer, 1 seller
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL,                      -- in the reporter's words
+    PRIMARY KEY (message, reporter)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX report_at ON report (at);
+
 CREATE TABLE quota (
     seller INTEGER NOT NULL,
     day INTEGER NOT NULL,                      -- start of the marketplace's day, milliseconds
