@@ -15,6 +15,8 @@
 mod common;
 #[path = "leaks/corpus.rs"]
 mod corpus;
+#[path = "leaks/cost.rs"]
+mod cost;
 #[path = "leaks/house.rs"]
 mod house;
 #[path = "leaks/plant.rs"]

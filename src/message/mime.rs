@@ -130,13 +130,13 @@ fn split_multipart<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
         let before = body.get(..at).unwrap_or(&[]);
         let at_line_start = at == 0 || before.ends_with(b"\n");
         let after = body.get(at + delimiter.len()..).unwrap_or(&[]);
-        let line_end = memchr::memchr(b'\n', after).map_or(after.len(), |n| n + 1);
-        let rest = after.get(..line_end).unwrap_or(&[]);
-        let (closing, rest) = rest.strip_prefix(b"--").map_or((false, rest), |rest| (true, rest));
+        let (closing, rest) = after.strip_prefix(b"--").map_or((false, after), |rest| (true, rest));
+        let white = rest.iter().take_while(|b| b.is_ascii_whitespace() && **b != b'\n').count();
         // `--a` must not be taken for the delimiter of `--ab`.
-        if !at_line_start || !rest.iter().all(u8::is_ascii_whitespace) {
+        if !at_line_start || !matches!(rest.get(white), None | Some(b'\n')) {
             continue;
         }
+        let line_end = after.len() - rest.len() + (white + 1).min(rest.len());
         if let Some(start) = start.take() {
             parts.push(part_between(body, start, at));
         }

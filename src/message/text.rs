@@ -124,9 +124,9 @@ pub fn decode_q(data: &[u8], word: bool) -> Vec<u8> {
             (b'=', _, _) if !word => {
                 // A soft break: white space up to the end of the line.
                 let rest = data.get(at + 1..).unwrap_or(&[]);
-                let line = memchr::memchr(b'\n', rest).map_or(rest, |end| rest.get(..=end).unwrap_or(rest));
-                if line.iter().all(u8::is_ascii_whitespace) {
-                    at += 1 + line.len();
+                let white = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
+                if matches!(rest.get(white), None | Some(b'\n')) {
+                    at += (white + 2).min(rest.len() + 1);
                 } else {
                     out.push(b'=');
                     at += 1;
