@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
+type Names = Arc<Mutex<HashMap<String, Answer>>>;
+type Asked = Arc<Mutex<Vec<String>>>;
+
 /// What a name answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -15,15 +18,15 @@ pub enum Answer {
 /// Serves until the test program ends.
 pub struct Zone {
     pub address: SocketAddr,
-    names: Arc<Mutex<HashMap<String, Answer>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    names: Names,
+    asked: Asked,
 }
 
 impl Zone {
     pub fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let (names, asked): (Arc<Mutex<HashMap<String, Answer>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let (names, asked) = (Names::default(), Asked::default());
         let (shared, log) = (Arc::clone(&names), Arc::clone(&asked));
         std::thread::spawn(move || {
             let mut buffer = [0; 1500];
