@@ -3,6 +3,8 @@
 //! Not here: what an MX leads to (`outbound::route`), or SPF, DKIM and DMARC (`authentication`).
 
 #[cfg(test)]
+mod signed;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod zones;

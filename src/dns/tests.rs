@@ -11,17 +11,17 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use std::collections::HashMap;
 
-type Zone = HashMap<&'static str, Vec<RData>>;
+pub(super) type Zone = HashMap<&'static str, Vec<RData>>;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::from_ascii(format!("{text}.").replace("..", ".")).unwrap()
 }
 
-fn mx(preference: u16, host: &str) -> RData {
+pub(super) fn mx(preference: u16, host: &str) -> RData {
     RData::MX(MX::new(preference, name(host)))
 }
 
-fn a(text: &str) -> RData {
+pub(super) fn a(text: &str) -> RData {
     match text.parse().unwrap() {
         IpAddr::V4(v4) => RData::A(A(v4)),
         IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
@@ -29,7 +29,7 @@ fn a(text: &str) -> RData {
 }
 
 /// What the server says; `None` is silence.
-fn answer(query: &[u8], zone: &Zone) -> Option<Message> {
+pub(super) fn answer(query: &[u8], zone: &Zone) -> Option<Message> {
     let query = Message::from_vec(query).ok()?;
     let asked = query.queries.first()?.clone();
     let mut at = asked.name().to_ascii().trim_end_matches('.').to_lowercase();
@@ -69,8 +69,12 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Message> {
     Some(reply)
 }
 
-/// The same port for UDP and TCP: what does not fit into a datagram is asked for again.
 async fn server(zone: Zone) -> SocketAddr {
+    serve(move |query| answer(query, &zone)).await
+}
+
+/// The same port for UDP and TCP: what does not fit into a datagram is asked for again.
+pub(super) async fn serve(answer: impl Fn(&[u8]) -> Option<Message> + Send + Sync + 'static) -> SocketAddr {
     let (udp, tcp) = loop {
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
@@ -78,12 +82,12 @@ async fn server(zone: Zone) -> SocketAddr {
         }
     };
     let address = udp.local_addr().unwrap();
-    let zone = Arc::new(zone);
-    let shared = Arc::clone(&zone);
+    let answer = Arc::new(answer);
+    let shared = Arc::clone(&answer);
     tokio::spawn(async move {
         let mut buffer = [0; 1500];
         while let Ok((length, from)) = udp.recv_from(&mut buffer).await {
-            let Some(mut reply) = answer(&buffer[..length], &shared) else { continue };
+            let Some(mut reply) = shared(&buffer[..length]) else { continue };
             let mut octets = reply.to_vec().unwrap();
             if octets.len() > 1232 {
                 reply.metadata.truncation = true;
@@ -95,12 +99,12 @@ async fn server(zone: Zone) -> SocketAddr {
     });
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = tcp.accept().await {
-            let zone = Arc::clone(&zone);
+            let answer = Arc::clone(&answer);
             tokio::spawn(async move {
                 while let Ok(length) = stream.read_u16().await {
                     let mut query = vec![0; usize::from(length)];
                     stream.read_exact(&mut query).await.unwrap();
-                    let Some(reply) = answer(&query, &zone) else { continue };
+                    let Some(reply) = answer(&query) else { continue };
                     let octets = reply.to_vec().unwrap();
                     stream.write_u16(u16::try_from(octets.len()).unwrap()).await.unwrap();
                     stream.write_all(&octets).await.unwrap();
