@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List what waits, oldest first
+    /// List what waits, oldest first; of one destination, what is due first
     List {
         /// Of this destination domain
-        #[arg(long)]
+        #[arg(long, visible_alias = "destination")]
         domain: Option<String>,
         /// Only those that wait, or are being delivered
         #[arg(long)]
@@ -34,14 +34,20 @@ pub(super) enum Command {
         #[arg(value_parser = item_id)]
         id: Option<ItemId>,
         /// Of this destination domain
-        #[arg(long)]
+        #[arg(long, visible_alias = "destination")]
         domain: Option<String>,
     },
-    /// Take an item out of the queue; the history says so, and nobody is told
+    /// Take an item, or all of a destination or state, out of the queue; the history says so, and nobody is told
     Cancel {
         /// The item's id
-        #[arg(value_parser = item_id)]
-        id: ItemId,
+        #[arg(value_parser = item_id, required_unless_present_any = ["domain", "state"], conflicts_with_all = ["domain", "state"])]
+        id: Option<ItemId>,
+        /// All of this destination domain
+        #[arg(long, visible_alias = "destination")]
+        domain: Option<String>,
+        /// All that wait, or are being delivered
+        #[arg(long)]
+        state: Option<State>,
     },
 }
 
@@ -55,14 +61,21 @@ pub(super) enum State {
 /// Items that are made due in one transaction.
 const BATCH: usize = 10_000;
 
+/// Items that are cancelled in one transaction: each has an entry in its history.
+const CANCELLED: usize = 1000;
+
+fn is_leased(state: State) -> bool {
+    matches!(state, State::Delivering)
+}
+
 impl Command {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         let store = context.store(Open::Existing)?;
         let now = Time::now();
         match self {
             Self::List { domain, state: wanted, limit } => {
-                let which = Which { domain, leased: wanted.map(|state| matches!(state, State::Delivering)) };
-                let items = store.read(|view| view.queue(&which, ItemId(0), limit))?;
+                let which = Which { domain, leased: wanted.map(is_leased) };
+                let items = store.read(|view| view.queue(&which, limit))?;
                 let documents: Vec<Value> = items.iter().map(document).collect();
                 let rows = items.iter().map(|item| {
                     let (id, kind, tries) =
@@ -114,7 +127,20 @@ impl Command {
                 }
                 context.out.done(&json!({ "retried": count }), &format!("{count} item(s) are due now."))
             }
-            Self::Cancel { id } => {
+            Self::Cancel { id: None, domain, state: wanted } => {
+                let which = Which { domain, leased: wanted.map(is_leased) };
+                let mut count = 0;
+                loop {
+                    let which = which.clone();
+                    let more = store.write_blocking(move |change| change.cancel_all(&which, now, CANCELLED))?;
+                    count += more;
+                    if more == 0 {
+                        break;
+                    }
+                }
+                context.out.done(&json!({ "cancelled": count }), &format!("{count} item(s) are out of the queue."))
+            }
+            Self::Cancel { id: Some(id), .. } => {
                 if store.write_blocking(move |change| change.cancel(id, now))? {
                     context.out.done(&json!({ "cancelled": id.0 }), &format!("Item {} is out of the queue.", id.0))
                 } else {

@@ -13,6 +13,8 @@ mod maildir;
 mod queue;
 pub mod route;
 mod settle;
+#[cfg(test)]
+mod storm;
 mod sts;
 #[cfg(test)]
 mod tests;

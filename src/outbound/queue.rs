@@ -168,7 +168,7 @@ async fn pass(lanes: &Arc<Lanes>, far: &mut Option<Instant>) -> Result<Duration>
     }
     let claimed = means.store.write(move |change| {
         for (domain, failures, until) in &postpone {
-            change.unreachable(domain, *failures, *until)?;
+            change.unreachable(domain, *failures, *until, None)?;
         }
         let mut items = Vec::new();
         for (domain, number) in &claims {

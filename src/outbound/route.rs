@@ -211,7 +211,7 @@ pub async fn servers(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::Zones;
+    use crate::dns::{Answer, Found, Mx, Tlsa, Zones};
     use crate::types::random::Seeded;
 
     #[test]
@@ -292,6 +292,42 @@ mod tests {
             let got = servers(&zones, domain, "mx.test", 25, *private, &mut Seeded::new(1)).await;
             let got = got.map(|s| s.into_iter().map(|s| s.address.ip()).collect::<Vec<_>>());
             assert_eq!(got, want.map(|w| w.iter().map(|t| ip(t)).collect()), "{domain}");
+        }
+    }
+
+    /// Counts what is asked.
+    struct Counting(Zones, std::sync::atomic::AtomicUsize);
+
+    impl Dns for Counting {
+        fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Found<Vec<Mx>>> {
+            self.0.mx(domain)
+        }
+        fn addresses<'a>(&'a self, host: &'a str) -> Answer<'a, Found<Vec<IpAddr>>> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            self.0.addresses(host)
+        }
+        fn txt<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<String>> {
+            self.0.txt(name)
+        }
+        fn tlsa<'a>(&'a self, name: &'a str) -> Answer<'a, Found<Vec<Tlsa>>> {
+            self.0.tlsa(name)
+        }
+    }
+
+    /// A domain with a thousand MX does not make us ask a thousand questions.
+    #[tokio::test]
+    async fn lookups_are_bounded() {
+        for (address, most) in [(Some("8.8.8.8"), ADDRESSES), (Some("10.0.0.1"), HOSTS), (None, HOSTS)] {
+            let mut zones = Zones::default();
+            zones.mx.insert("many.test".into(), Ok((0..1000).map(|n| (n, format!("m{n}.test"))).collect()));
+            for n in 0..1000 {
+                let addresses = address.map(|ip| vec![ip.parse().unwrap()]).ok_or(DnsError::Temporary);
+                zones.hosts.insert(format!("m{n}.test"), addresses);
+            }
+            let dns = Counting(zones, Default::default());
+            let found = servers(&dns, "many.test", "mx.test", 25, false, &mut Seeded::new(1)).await;
+            assert_eq!(found.map_or(0, |found| found.len()), if most == ADDRESSES { ADDRESSES } else { 0 });
+            assert_eq!(dns.1.into_inner(), most, "{address:?}");
         }
     }
 

@@ -114,7 +114,10 @@ fn settle(means: &Means, change: &Change<'_>, report: &Report, now: Time) -> Res
     match report.reach {
         Reach::Same => Ok(()),
         Reach::Again => change.reached(&item.domain),
-        Reach::Down(failures, wait) => change.unreachable(&item.domain, failures, now.plus(wait)),
+        Reach::Down(failures, wait) => {
+            let why = if let Outcome::Later { why, .. } = &report.outcome { Some(why.as_str()) } else { None };
+            change.unreachable(&item.domain, failures, now.plus(wait), why)
+        }
     }
 }
 

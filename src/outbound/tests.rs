@@ -23,7 +23,7 @@ thread_local! {
 /// When the tests' mail is queued.
 const THEN: Time = Time(1_800_000_000_000);
 
-fn now() -> Time {
+pub(super) fn now() -> Time {
     THEN
 }
 
@@ -98,7 +98,11 @@ fn closed_port() -> (TcpSocket, SocketAddr) {
     (socket, address)
 }
 
-async fn serve_one(stream: TcpStream, rcpt: &'static str, send: mpsc::UnboundedSender<String>) -> Option<()> {
+pub(super) async fn serve_one(
+    stream: TcpStream,
+    rcpt: &'static str,
+    send: mpsc::UnboundedSender<String>,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 sink.test\r\n").await.ok()?;
     let mut refused = false;
@@ -136,7 +140,10 @@ fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
-fn write<T: Send + 'static>(store: &Store, f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) fn write<T: Send + 'static>(
+    store: &Store,
+    f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+) -> Result<T> {
     aside(|| store.write_blocking(f))
 }
 
@@ -173,7 +180,7 @@ impl World {
         }
     }
 
-    fn route(&mut self, domain: &str, to: SocketAddr) {
+    pub(super) fn route(&mut self, domain: &str, to: SocketAddr) {
         self.config.delivery.routes.insert(domain.into(), format!("smtp://{to}"));
     }
 
@@ -181,7 +188,7 @@ impl World {
         self.items(domain, 1, leased).remove(0)
     }
 
-    fn items(&self, domain: &str, number: usize, leased: bool) -> Vec<Item> {
+    pub(super) fn items(&self, domain: &str, number: usize, leased: bool) -> Vec<Item> {
         let first = self.store.read(|v| v.last_message()).unwrap().0 + 1;
         let (pair, recipient, domain) = (self.pair.clone(), self.recipient(domain), domain.to_owned());
         let made = write(&self.store, move |c| {
@@ -242,7 +249,7 @@ impl World {
     }
 
     pub(super) fn left(&self) -> Vec<Item> {
-        self.store.read(|v| v.queue(&Which::default(), ItemId(0), 10_000)).unwrap()
+        self.store.read(|v| v.queue(&Which::default(), 10_000)).unwrap()
     }
 
     pub(super) fn fate(&self, id: MessageId) -> String {
@@ -434,7 +441,10 @@ async fn a_destination_comes_back() {
     outbound.submit(more.clone(), text(0));
     world.until(|left| left.iter().all(|item| !item.leased)).await;
     let row = world.left().into_iter().find(|item| item.id == more.id).unwrap();
-    assert_eq!((row.attempts, row.waits_for.as_str()), (0, "the destination did not answer 1 time(s)"));
+    assert_eq!(
+        (row.attempts, row.waits_for.as_str()),
+        (0, "the destination could not be used 1 time(s), last: connect: connection lost")
+    );
     let mut sink = sink_on(socket.listen(128).unwrap(), "250 ok\r\n");
     world.store.write(|c| c.retry_all(None, THEN, 1000)).await.unwrap();
     outbound.kick();
@@ -600,7 +610,7 @@ fn old_items_behind_a_dead_destination() {
     for (hours, failures, want) in rows {
         let at = THEN.plus(Duration::from_secs(hours * 3600));
         if !world.left().is_empty() {
-            write(&world.store, move |c| c.unreachable("dead.test", failures, at)).unwrap();
+            write(&world.store, move |c| c.unreachable("dead.test", failures, at, None)).unwrap();
         }
         loop {
             let means = Arc::clone(&means);

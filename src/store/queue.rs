@@ -216,12 +216,12 @@ impl Change<'_> {
             item.leased = true;
             item.attempts = item.attempts.saturating_add(1);
         }
-        self.next_of(domain, None)?;
+        self.next_of(domain, None, None)?;
         Ok(items)
     }
 
-    /// A destination is due when its first item is, or not before `not_before`. Without items its row goes.
-    fn next_of(&self, domain: &str, not_before: Option<(Time, u32)>) -> Result<()> {
+    /// A destination is due when its first item is, or not before `not_before`. Without items its row goes. `why`: what is newly known of it.
+    fn next_of(&self, domain: &str, not_before: Option<(Time, u32)>, why: Option<&str>) -> Result<()> {
         let first = "SELECT due FROM queue WHERE leased = 0 AND domain = ?1 ORDER BY due LIMIT 1";
         let due: Option<i64> = self.0.0.prepare_cached(first)?.query_row([domain], |row| row.get(0)).optional()?;
         let Some(due) = due else {
@@ -229,19 +229,20 @@ impl Change<'_> {
             return Ok(());
         };
         let (due, failures) = not_before.map_or((due, None), |(time, failures)| (due.max(time.0), Some(failures)));
-        let sql = "INSERT INTO destination (domain, due, failures) VALUES (?1, ?2, ifnull(?3, 0)) \
+        let sql = "INSERT INTO destination (domain, due, failures, why) VALUES (?1, ?2, ifnull(?3, 0), ifnull(?4, '')) \
                    ON CONFLICT (domain) DO UPDATE \
-                   SET due = excluded.due, failures = ifnull(?3, failures), forced = 0";
-        self.0.0.prepare_cached(sql)?.execute(params![domain, due, failures])?;
+                   SET due = excluded.due, failures = ifnull(?3, failures), why = ifnull(?4, why), forced = 0";
+        self.0.0.prepare_cached(sql)?.execute(params![domain, due, failures, why])?;
         Ok(())
     }
 
-    /// No server of the destination was reached, for the `failures`th time: what waits for it waits until `until`.
+    /// No server of the destination was reached, for the `failures`th time: what waits for it waits until `until`. `why`: our own word for
+    /// it, if it is newly known.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn unreachable(&self, domain: &str, failures: u32, until: Time) -> Result<()> {
-        self.next_of(domain, Some((until, failures)))
+    pub fn unreachable(&self, domain: &str, failures: u32, until: Time, why: Option<&str>) -> Result<()> {
+        self.next_of(domain, Some((until, failures)), why)
     }
 
     /// A server of the destination was reached again.
@@ -249,7 +250,7 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn reached(&self, domain: &str) -> Result<()> {
-        self.next_of(domain, Some((Time(i64::MIN), 0)))
+        self.next_of(domain, Some((Time(i64::MIN), 0)), Some(""))
     }
 
     /// Writes how an attempt ended. An item that was cancelled meanwhile is left alone; returns whether it was there.

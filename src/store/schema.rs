@@ -189,7 +189,8 @@ CREATE TABLE destination (
     domain TEXT PRIMARY KEY,
     due INTEGER NOT NULL,                      -- nothing is tried before
     failures INTEGER NOT NULL,                 -- attempts in a row that reached no server
-    forced INTEGER NOT NULL DEFAULT 0          -- the operator wants it tried
+    forced INTEGER NOT NULL DEFAULT 0,         -- the operator wants it tried
+    why TEXT NOT NULL DEFAULT ''               -- how the last of the failures failed
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX destination_due ON destination (due);
 

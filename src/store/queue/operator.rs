@@ -15,19 +15,40 @@ pub struct Which {
     pub leased: Option<bool>,
 }
 
+pub(super) const ALL: &str = "?1 IS NULL ORDER BY id";
+pub(super) const WAITING: &str = "leased = 0 AND ?1 IS NULL ORDER BY id";
+pub(super) const WAITING_FOR: &str = "leased = 0 AND domain = ?1 ORDER BY due";
+const DELIVERING: &str = "leased = 1 AND ?1 IS NULL ORDER BY id";
+const DELIVERING_TO: &str = "leased = 1 AND domain = ?1 ORDER BY id";
+
 impl View<'_> {
-    /// Items by their number, after `after`. Ask again with the last one's number for more.
+    /// Items: those of all destinations by their number, those of one by when they are due, and what is being delivered last.
+    ///
+    /// Only what waits is in an index, so that mail that goes out at once pays for none: to find what is being delivered, every row is looked
+    /// at, but not kept.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn queue(&self, which: &Which, after: ItemId, limit: usize) -> Result<Vec<Item>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = format!(
-            "{ITEM} WHERE id > ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR leased = ?3) ORDER BY id LIMIT ?4"
-        );
-        let mut statement = self.0.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![after.0, which.domain, which.leased, limit], item_of)?;
-        self.with_destinations(rows.collect::<rusqlite::Result<_>>()?)
+    pub fn queue(&self, which: &Which, limit: usize) -> Result<Vec<Item>> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let find = |condition: &str, domain: &dyn rusqlite::ToSql, most: i64| {
+            let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE {condition} LIMIT ?2"))?;
+            let rows = statement.query_map(params![domain, most], item_of)?;
+            rows.collect::<rusqlite::Result<Vec<Item>>>()
+        };
+        let mut found = match (&which.domain, which.leased) {
+            (None, None) => find(ALL, &None::<&str>, most)?,
+            (None, Some(false)) => find(WAITING, &None::<&str>, most)?,
+            (Some(domain), None | Some(false)) => find(WAITING_FOR, domain, most)?,
+            (_, Some(true)) => Vec::new(),
+        };
+        let room = most.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+        match (&which.domain, which.leased) {
+            (None, Some(true)) => found = find(DELIVERING, &None::<&str>, most)?,
+            (Some(domain), None | Some(true)) if room > 0 => found.extend(find(DELIVERING_TO, domain, room)?),
+            _ => {}
+        }
+        self.with_destinations(found)
     }
 
     /// One item.
@@ -53,13 +74,16 @@ impl View<'_> {
     /// An item whose destination is down waits for that, whatever its own time is: that is what people want to read.
     fn with_destinations(&self, mut items: Vec<Item>) -> Result<Vec<Item>> {
         let mut statement =
-            self.0.prepare_cached("SELECT due, failures FROM destination WHERE domain = ?1 AND failures > 0")?;
+            self.0.prepare_cached("SELECT due, failures, why FROM destination WHERE domain = ?1 AND failures > 0")?;
         for item in items.iter_mut().filter(|item| !item.leased) {
-            let down = statement.query_row([&item.domain], |row| Ok((Time(row.get(0)?), row.get::<_, u32>(1)?)));
-            let Some((due, failures)) = down.optional()? else { continue };
+            let down = statement.query_row([&item.domain], |row| {
+                Ok((Time(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, String>(2)?))
+            });
+            let Some((due, failures, why)) = down.optional()? else { continue };
             item.due = item.due.max(due);
             if item.waits_for.is_empty() {
-                item.waits_for = format!("the destination did not answer {failures} time(s)");
+                let why = if why.is_empty() { why } else { format!(", last: {why}") };
+                item.waits_for = format!("the destination could not be used {failures} time(s){why}");
             }
         }
         Ok(items)
@@ -112,6 +136,18 @@ impl Change<'_> {
         };
         self.0.0.prepare_cached(destinations)?.execute(params![now.0, domain])?;
         Ok(self.0.0.prepare_cached(rows)?.execute(params![now.0, domain, limit])?)
+    }
+
+    /// Takes items out of the queue, at most `limit` in this transaction: ask again until it returns 0.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn cancel_all(&self, which: &Which, now: Time, limit: usize) -> Result<usize> {
+        let items = self.queue(which, limit)?;
+        for item in &items {
+            self.cancel(item.id, now)?;
+        }
+        Ok(items.len())
     }
 
     /// Takes an item out of the queue; the history says so. Returns whether it was there.
