@@ -81,24 +81,22 @@ fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String>
     is_card.then(|| vcard::clean(start, order.from.0, order.from.1, order.replacements))
 }
 
-/// Cleans a file. What cannot be cleaned is passed, and told in `passed`.
-pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, passed: &mut Vec<Why>) -> Cow<'a, [u8]> {
+/// Cleans a file. What cannot be cleaned is passed, and why is told.
+pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>) -> (Cow<'a, [u8]>, Option<Why>) {
     let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
     if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") {
         let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order).ok().flatten());
-        return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
+        return (cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes())), None);
     }
-    match metadata::clean(&bytes, order.metadata) {
+    let cleaned = match metadata::clean(&bytes, order.metadata) {
         Cleaned::Unchanged if charset::is_text(&bytes) => {
             charset::scrub_untold(&bytes, false, order.replacements).map_or(bytes, Cow::Owned)
         }
         Cleaned::Unchanged => bytes,
         Cleaned::Changed(cleaned) => Cow::Owned(cleaned),
-        Cleaned::CannotClean(why) => {
-            passed.push(why);
-            bytes
-        }
-    }
+        Cleaned::CannotClean(why) => return (bytes, Some(why)),
+    };
+    (cleaned, None)
 }
 
 /// Who wrote a message inside the message. Somebody else keeps name and address; a party is its alias without a name; what does not read is left out.
@@ -127,11 +125,11 @@ pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
 mod tests {
     use super::*;
     use crate::config::{Limits, Metadata};
-    use crate::message::rewrite::rewrite;
+    use crate::message::rewrite::{Passed, rewrite};
     use crate::message::scrub::Replacement;
     use crate::types::{Address, Alias, Time};
 
-    fn run(message: &str) -> Result<(String, Vec<Why>), Unclean> {
+    fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {
         let key = Address::parse("b-real-9c1@home.example").unwrap().key();
         let (author, receiver) = (Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
         let replacements = [Replacement::new(&key, Some(&author))];
@@ -202,7 +200,16 @@ mod tests {
         assert!(out.contains("hi buyer@m.test !!"), "{out}");
         let (out, passed) = run(&encoded(b"{\\rtf1 hello}")).unwrap();
         assert!(out.contains(&data_encoding::BASE64.encode(b"{\\rtf1 hello}")), "{out}");
-        assert_eq!(passed, [Why::Unsupported]);
+        assert_eq!(passed, [Passed { path: "1".to_owned(), kind: "application/rtf", why: Why::Unsupported }]);
+        let inside = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b\r\n{}--b--\r\n",
+            encoded(b"{\\rtf1 hello}")
+        );
+        let forwarded = format!(
+            "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nhi\r\n--a\r\nContent-Type: message/rfc822\r\n\r\n{inside}--a--\r\n"
+        );
+        let paths = |message: &str| run(message).unwrap().1.into_iter().map(|passed| passed.path).collect::<Vec<_>>();
+        assert_eq!((paths(&inside), paths(&forwarded)), (vec!["1.2".to_owned()], vec!["1.2.1.2".to_owned()]));
         let armour =
             "Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ\r\n-----END PGP MESSAGE-----\r\n";
         assert_eq!(run(armour).unwrap_err(), Unclean::Encrypted);

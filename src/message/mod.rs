@@ -33,5 +33,5 @@ pub mod words;
 
 pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};
-pub use rewrite::{Order, Rewritten, Unclean, rewrite};
+pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite};
 pub use scrub::Replacement;

@@ -9,7 +9,7 @@ use super::metadata::Why;
 use super::mime::{Parametrised, Part};
 use super::scrub::{Replacement, scrubbed};
 use super::text::{decode_words, encode_base64, encode_name, encode_unstructured, parameter};
-use super::{charset, contents};
+use super::{archive, charset, contents};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -56,7 +56,18 @@ pub struct Rewritten {
     /// CRLF lines, dots not stuffed.
     pub bytes: Vec<u8>,
     /// Files that may tell something and could not be cleaned.
-    pub passed: Vec<Why>,
+    pub passed: Vec<Passed>,
+}
+
+/// A file that went as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Where it is in the message as received: `2.1`.
+    pub path: String,
+    /// What it is, by its first octets.
+    pub kind: &'static str,
+    /// Why it could not be cleaned.
+    pub why: Why,
 }
 
 /// Why a message cannot be made safe.
@@ -85,6 +96,7 @@ pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
         parts: 0,
         footed: [false; 2],
         inside: 0,
+        path: vec![1],
         passed: Vec::new(),
     };
     writer.envelope_header(&top);
@@ -100,7 +112,9 @@ struct Writer<'a> {
     footed: [bool; 2],
     /// Messages around the part that is being written.
     inside: usize,
-    passed: Vec<Why>,
+    /// Where the part that is being written is in the message as received.
+    path: Vec<usize>,
+    passed: Vec<Passed>,
 }
 
 impl Writer<'_> {
@@ -162,6 +176,14 @@ impl Writer<'_> {
         self.line("Date", &date.unwrap_or(self.order.received).rfc5322());
     }
 
+    /// [`Writer::part`] for the child of this number, counted from one.
+    fn child(&mut self, number: usize, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+        self.path.push(number);
+        let done = self.part(part, depth);
+        self.path.pop();
+        done
+    }
+
     /// Writes a part's own header and body. Depth is bounded, so that recursion is, too.
     fn part(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
         self.parts += 1;
@@ -176,7 +198,7 @@ impl Writer<'_> {
                     self.removed("winmail.dat");
                     return Ok(());
                 };
-                self.part(&Part::read(&opened, false), depth + 1)
+                self.child(1, &Part::read(&opened, false), depth + 1)
             }
             "message/rfc822" | "message/global" => self.message(part, depth),
             _ if part.is("multipart") => self.multipart(part, depth),
@@ -197,8 +219,9 @@ impl Writer<'_> {
             let plain = Parametrised { value: "text/plain".to_owned(), parameters: Vec::new() };
             return self.text(&Part { kind: plain, ..part.clone() });
         }
-        let mut children: Vec<Part<'_>> =
-            children.into_iter().map(|raw| Part::read(raw, digest)).filter(|child| !is_signature(child)).collect();
+        let read = |(at, raw)| (at + 1, Part::read(raw, digest));
+        let mut children: Vec<(usize, Part<'_>)> =
+            children.into_iter().enumerate().map(read).filter(|(_, child)| !is_signature(child)).collect();
         if subtype == "signed" {
             // The signature names its owner and would not hold; what it signed stays.
             children.truncate(1);
@@ -208,7 +231,7 @@ impl Writer<'_> {
                 let empty = Part::read(b"", false);
                 return self.part(&empty, depth + 1);
             }
-            [only] if subtype != "related" => return self.part(only, depth + 1),
+            [(number, only)] if subtype != "related" => return self.child(*number, only, depth + 1),
             _ => {}
         }
         let subtype = if matches!(subtype, "alternative" | "related") { subtype } else { "mixed" };
@@ -225,9 +248,9 @@ impl Writer<'_> {
         }
         parameter(&mut kind, "boundary", &boundary);
         self.line("Content-Type", &kind);
-        for child in &children {
+        for (number, child) in &children {
             self.out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            self.part(child, depth + 1)?;
+            self.child(*number, child, depth + 1)?;
         }
         self.out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         Ok(())
@@ -246,7 +269,7 @@ impl Writer<'_> {
         self.common_header(&inner);
         self.line("MIME-Version", "1.0");
         self.inside += 1;
-        let done = self.part(&inner, depth + 1);
+        let done = self.child(1, &inner, depth + 1);
         self.inside -= 1;
         done
     }
@@ -317,7 +340,11 @@ impl Writer<'_> {
         self.content_id_field(part);
         self.line("Content-Transfer-Encoding", "base64");
         self.out.extend_from_slice(b"\r\n");
-        let cleaned = contents::file(part.decoded(), self.order, &mut self.passed);
+        let (cleaned, why) = contents::file(part.decoded(), self.order);
+        if let Some(why) = why {
+            let path = self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+            self.passed.push(Passed { path, kind: archive::kind_of(&cleaned).unwrap_or("file"), why });
+        }
         let encoded = encode_base64(&cleaned);
         self.out.extend_from_slice(&encoded);
     }

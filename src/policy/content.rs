@@ -5,6 +5,11 @@
 use super::{Decision, Facts, Reason};
 use crate::config::{Attachments, Size};
 
+/// The content type that stands for an archive of which not all could be listed. Ours.
+pub const UNLISTED: &str = "application/x-unlisted-archive";
+/// The content type that stands for a file, or one in it, that opens only with a password. Ours.
+pub const ENCRYPTED: &str = "application/x-encrypted";
+
 /// What the message holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Content<'a> {

@@ -3,6 +3,7 @@
 
 use super::Facts;
 use super::author::{Author, Proof};
+use super::content::UNLISTED;
 use super::opt_out::KnownBy;
 use super::reason::Method;
 use std::fmt::Write as _;
@@ -68,6 +69,12 @@ impl Facts<'_> {
         flags.iter().filter(|(_, is)| *is).for_each(|(name, _)| say(name, "yes"));
         if let Some(part) = self.content.encrypted {
             say("encrypted-part", part);
+        }
+        // Archives that were not seen whole: who looks for what was in them looks here.
+        let unlisted = self.content.parts.iter().filter(|part| part.sniffed.contains(&UNLISTED));
+        let unlisted: Vec<&str> = unlisted.map(|part| part.path).take(20).collect();
+        if !unlisted.is_empty() {
+            say("unlisted", &unlisted.join(","));
         }
         if let Some(automatic) = self.automatic {
             say("automatic", automatic.as_str());

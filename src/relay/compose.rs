@@ -4,7 +4,7 @@
 use super::judge::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer};
-use crate::message::{Inspection, Order, Replacement, Unclean, guard, inspect, rewrite};
+use crate::message::{Inspection, Order, Passed, Replacement, Unclean, guard, inspect, rewrite};
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
 use crate::store::{Pair, Result, StoreError, View};
@@ -16,7 +16,15 @@ impl Relay {
     /// Writes the letter's outgoing message, or changes its decision if that cannot be done safely.
     pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter) {
         match self.written(&arrived.raw, inspection, letter, arrived.at) {
-            Ok(bytes) => letter.outgoing = Some(bytes),
+            Ok((bytes, passed)) => {
+                letter.outgoing = Some(bytes);
+                let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
+                let passed: Vec<String> = passed.iter().take(20).map(told).collect();
+                if !passed.is_empty() {
+                    // What a file still tells of its author: whoever asks later finds it in the history.
+                    letter.facts.push_str(&format!(" uncleaned={}", passed.join(",")));
+                }
+            }
             Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
             Err(Stop::Leak(place)) => {
@@ -51,7 +59,7 @@ impl Relay {
         inspection: &Inspection,
         letter: &Letter,
         received: Time,
-    ) -> std::result::Result<Bytes, Stop> {
+    ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
         let pair = &letter.pair;
         let (secrets, replacements) = secrets(pair);
         let (from, to) = (letter.author, letter.author.other());
@@ -73,12 +81,7 @@ impl Relay {
         };
         match rewrite(raw, &order) {
             Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
-                Ok(()) => {
-                    for why in &rewritten.passed {
-                        tracing::info!(message = %letter.id, why = why.as_str(), "passed a file uncleaned");
-                    }
-                    Ok(self.signed(&letter.shop.domain, rewritten.bytes, received))
-                }
+                Ok(()) => Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed)),
                 Err(place) => Err(Stop::Leak(place.as_str())),
             },
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),
@@ -150,7 +153,7 @@ impl Relay {
         let mut letter = Letter::new(id, shop, pair, entry.author);
         letter.thread = entry.thread;
         letter.ids = self.ids(view, &letter, &inspection)?;
-        Ok(self.written(&raw, &inspection, &letter, entry.received).ok())
+        Ok(self.written(&raw, &inspection, &letter, entry.received).ok().map(|(bytes, _)| bytes))
     }
 }
 

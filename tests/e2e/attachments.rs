@@ -1,9 +1,18 @@
 //! Attachments as real programs pack them: the forbidden ones are refused with their part and the rule, the others arrive.
 
 use super::common::{BUYER, Place, SELLER, Sink, run, swaks};
+use std::path::PathBuf;
 
 /// Writes the files; Python's own writers of zip and tar, and Info-ZIP for the password.
 const PACK: &str = include_str!("pack.py");
+
+fn packed(place: &Place) -> PathBuf {
+    let dir = place.dir.path().join("files");
+    std::fs::create_dir(&dir).unwrap();
+    let packed = run("/usr/bin/python3", &["-c", PACK, dir.to_str().unwrap()], "");
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    dir
+}
 
 #[test]
 fn forbidden_files_are_found_in_archives_and_by_content() {
@@ -11,10 +20,7 @@ fn forbidden_files_are_found_in_archives_and_by_content() {
     let place = Place::new(sink.port, "");
     let relay = place.serve();
     let (buyer_alias, _) = place.register();
-    let dir = place.dir.path().join("files");
-    std::fs::create_dir(&dir).unwrap();
-    let packed = run("/usr/bin/python3", &["-c", PACK, dir.to_str().unwrap()], "");
-    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let dir = packed(&place);
     // file, what the reply says; none: it arrives
     let cases = [
         ("named.zip", Some("exe")),
@@ -49,5 +55,43 @@ fn forbidden_files_are_found_in_archives_and_by_content() {
         }
     }
     assert!(sink.others().is_empty());
+    relay.stop();
+}
+
+/// Documents lose their authors and stay whole; what cannot be cleaned arrives, and the history tells which part that was.
+#[test]
+fn documents_are_cleaned_or_the_history_tells() {
+    let mut sink = Sink::start();
+    let place = Place::new(sink.port, "");
+    let relay = place.serve();
+    let (buyer_alias, _) = place.register();
+    let dir = packed(&place);
+    // file, what the history says of it
+    let cases = [
+        ("authors.docx", ""),
+        ("good.zip", "uncleaned=1.2:application/zip:unsupported"),
+        ("old.rtf", "uncleaned=1.2:application/rtf:unsupported"),
+        ("good.7z", "unlisted=1.2"),
+    ];
+    for (file, told) in cases {
+        let path = format!("@{}", dir.join(file).display());
+        let more = ["--attach-type", "application/octet-stream", "--attach-name", file, "--attach", &path];
+        let (ok, text) = swaks(relay.port, SELLER, &buyer_alias, &more);
+        assert!(ok, "{file}: {text}");
+        let wire = sink.next(BUYER);
+        let id = text.split("Accepted as ").nth(1).unwrap().split_whitespace().next().unwrap();
+        let walk = place.cli(&["message", "show", id]).to_string();
+        assert!(walk.contains(told) && !walk.contains(file), "{file}: {walk}");
+        assert_eq!(told.is_empty(), !walk.contains("uncleaned=") && !walk.contains("unlisted="), "{file}: {walk}");
+        if file == "authors.docx" {
+            let read = run("/usr/bin/python3", &["-c", include_str!("unpack.py")], &wire.message);
+            let text = String::from_utf8_lossy(&read.stdout);
+            assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+            assert!(
+                text.contains("w:author=\"Author 2\"") && text.contains("hello") && !text.contains("Secret"),
+                "{text}"
+            );
+        }
+    }
     relay.stop();
 }

@@ -29,3 +29,9 @@ subprocess.run(["zip", "-q", "-P", "secret", "locked.zip", "locked.txt"], check=
 zipped("good.zip", {"order.pdf": b"%PDF-1.4", "list.csv": "a,b"})
 zipped("good.docx", word)
 tarred("good.tar.gz", "w:gz", {"order.txt": b"hello"})
+zipped("authors.docx", word | {
+    "docProps/core.xml": "<cp:coreProperties><dc:creator>Secret</dc:creator></cp:coreProperties>",
+    "word/document.xml": '<w:document><w:ins w:author="Secret"><w:t>hello</w:t></w:ins></w:document>' + "<!-- long -->" * 20000,
+    "word/comments.xml": '<w:comment w:author="Secret Two" w:initials="Secret"/>'})
+open("old.rtf", "w").write("{\\rtf1{\\info{\\author Secret}}hello}")
+open("good.7z", "wb").write(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(100))

@@ -10,14 +10,11 @@ mod tar;
 mod zip;
 
 use super::metadata::{Order, place};
+use crate::policy::content::{ENCRYPTED, UNLISTED};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeSet;
 use std::io::Read;
 
-/// A file, or a file in one, that opens only with a password.
-pub const ENCRYPTED: &str = "application/x-encrypted";
-/// An archive that could not be listed whole: of a kind that is not read here, or over the budget.
-pub const UNLISTED: &str = "application/x-unlisted-archive";
 /// Macros of an Office document.
 pub const MACROS: &str = "application/vnd.ms-office.vbaproject";
 /// First octets that tell what a file is.

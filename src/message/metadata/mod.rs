@@ -54,6 +54,11 @@ type Outcome = Result<Option<Vec<u8>>, Why>;
 /// Takes the traces out of `bytes`, as far as `options` wants it.
 #[must_use]
 pub fn clean(bytes: &[u8], options: &Metadata) -> Cleaned {
+    clean_inside(bytes, options, 0)
+}
+
+/// [`clean`] for a file inside `depth` others.
+fn clean_inside(bytes: &[u8], options: &Metadata, depth: usize) -> Cleaned {
     let pictures = options.pictures;
     let outcome = match bytes {
         [0xff, 0xd8, 0xff, ..] if pictures => jpeg::clean(bytes),
@@ -63,7 +68,7 @@ pub fn clean(bytes: &[u8], options: &Metadata) -> Cleaned {
         [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..] if pictures => tiff::clean(bytes),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] if pictures => heif::clean(bytes),
         [b'%', b'P', b'D', b'F', b'-', ..] if options.pdf => pdf::clean(bytes),
-        [b'P', b'K', 3, 4, ..] if options.office => office::clean(bytes),
+        [b'P', b'K', 3, 4, ..] if options.office => office::clean(bytes, options, depth),
         // Old Office files, and RTF.
         [0xd0, 0xcf, 0x11, 0xe0, ..] | [b'{', b'\\', b'r', b't', b'f', ..] if options.office => Err(Why::Unsupported),
         _ => Ok(None),

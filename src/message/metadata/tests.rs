@@ -162,7 +162,13 @@ fn zip(parts: &[(&str, &str)]) -> Vec<u8> {
 const CORE: &str = "<?xml version=\"1.0\"?><cp:coreProperties><dc:title>Offer</dc:title><dc:creator>Secret</dc:creator><cp:lastModifiedBy x=\"y\">Secret</cp:lastModifiedBy></cp:coreProperties>";
 
 fn docx() -> Vec<u8> {
-    zip(&[("[Content_Types].xml", "<Types/>"), ("docProps/core.xml", CORE), ("word/document.xml", "<w:t>text</w:t>")])
+    zip(&[
+        ("[Content_Types].xml", "<Types/>"),
+        ("docProps/core.xml", CORE),
+        ("word/document.xml", "<w:ins w:author=\"Secret\"><w:t>text</w:t></w:ins>"),
+        ("word/comments.xml", "<w:comment w:initials=\"Secret\"/>"),
+        ("word/styles.xml", "<w:t>styles</w:t>"),
+    ])
 }
 
 fn odt() -> Vec<u8> {
@@ -263,7 +269,7 @@ fn nothing_moves_in_files_with_offsets() {
 
 #[test]
 fn what_cannot_be_cleaned_is_told() {
-    let core = "x".repeat(3 << 20);
+    let core = "x".repeat(17 << 20);
     let video = b"\0\0\0\x14ftypisom\0\0\0\0isom".to_vec();
     // file, why
     let cases = [

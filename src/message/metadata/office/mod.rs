@@ -1,35 +1,63 @@
 //! Office files (ECMA-376, ODF 1.3) are ZIP archives (APPNOTE 6.3): their property parts are emptied of names, the other parts are copied as they are packed.
 
-use super::{Order, Outcome, Why, place};
-use flate2::read::DeflateDecoder;
-use std::io::Read as _;
+mod names;
 
-/// Parts that hold properties.
-const PROPERTIES: &[&[u8]] = &[b"docProps/core.xml", b"docProps/app.xml", b"docProps/custom.xml", b"meta.xml"];
-/// Elements in them whose text goes.
-const NAMES: &[&str] = &[
-    "creator",
-    "lastModifiedBy",
-    "Company",
-    "Manager",
-    "HyperlinkBase",
-    "Template",
-    "initial-creator",
-    "printed-by",
-    "generator",
-    "user-defined",
-    "Application",
-    "AppVersion",
-    "lpwstr",
-    "lpstr",
-    "keywords",
-    "category",
-    "contentStatus",
-    "description",
-];
+use super::{Cleaned, Order, Outcome, Why, place};
+use crate::config::Metadata;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use std::io::{Read as _, Write as _};
+
 const MOST_ENTRIES: usize = 20_000;
-/// Property parts are small; a larger one is a bomb.
-const LARGEST: u64 = 1 << 20;
+/// Octets unpacked of one part, and of all; more is a bomb.
+const LARGEST: usize = 16 << 20;
+const MOST_UNPACKED: usize = 64 << 20;
+/// Documents in documents.
+const DEPTH: usize = 2;
+
+/// Parts that name people, by where they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Title, author, company, program.
+    Properties,
+    /// Text with tracked changes, comments, the list of people.
+    Word,
+    /// Comments, people, paths, shared workbooks.
+    Sheets,
+    /// Authors of comments.
+    Slides,
+    /// Everything of the OpenDocument formats but `meta.xml`.
+    OpenDocument,
+    /// The template that a text is based on.
+    Links,
+}
+
+impl Part {
+    fn of(name: &[u8], open_document: bool) -> Option<Self> {
+        let name = std::str::from_utf8(name).ok()?;
+        let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+        let starts = |with: &[&str]| with.iter().any(|start| file.starts_with(start)) && file.ends_with(".xml");
+        let word = ["document", "comments", "people", "footnotes", "endnotes", "header", "footer"];
+        match folder {
+            "docProps" if starts(&["core", "app", "custom"]) => Some(Self::Properties),
+            "" if file == "meta.xml" => Some(Self::Properties),
+            _ if open_document => starts(&["content", "styles", "settings"]).then_some(Self::OpenDocument),
+            "word" | "word/glossary" if starts(&word) => Some(Self::Word),
+            "word/_rels" if file == "settings.xml.rels" => Some(Self::Links),
+            "xl" if starts(&["comments", "workbook"]) => Some(Self::Sheets),
+            "xl/comments" | "xl/persons" | "xl/revisions" if file.ends_with(".xml") => Some(Self::Sheets),
+            "ppt" if starts(&["commentAuthors", "authors"]) => Some(Self::Slides),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a part is a picture or a document of its own.
+fn is_file(name: &[u8]) -> bool {
+    let within = |folder: &str| memchr::memmem::find(name, folder.as_bytes()).is_some();
+    within("/media/") || within("/embeddings/") || name.starts_with(b"Pictures/")
+}
 
 struct Entry<'a> {
     central: &'a [u8],
@@ -38,7 +66,8 @@ struct Entry<'a> {
     data: &'a [u8],
 }
 
-pub(super) fn clean(bytes: &[u8]) -> Outcome {
+/// `depth`: documents around this one.
+pub(super) fn clean(bytes: &[u8], options: &Metadata, depth: usize) -> Outcome {
     let entries = entries(bytes)?;
     let has = |name: &[u8]| entries.iter().any(|entry| entry.name == name);
     let open_document =
@@ -53,6 +82,7 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
     let mut out = Vec::with_capacity(bytes.len());
     let mut directory = Vec::new();
     let mut changed = false;
+    let (mut people, mut left) = (names::People::default(), MOST_UNPACKED);
     for entry in &entries {
         let field = |at: usize, width: usize| entry.central.get(at..at + width).ok_or(Why::Damaged);
         let method = place(entry.central, 10, 2, Order::Little).ok_or(Why::Damaged)?;
@@ -60,11 +90,20 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
         if flags & 1 != 0 {
             return Err(Why::Encrypted);
         }
-        let mut packed = None;
-        if PROPERTIES.contains(&entry.name) {
-            let text = unpack(entry.data, method)?;
-            packed = without_names(&text);
+        let mut clean = None;
+        if let Some(part) = Part::of(entry.name, open_document) {
+            let xml = unpack(entry.data, method, &mut left)?;
+            // UTF-16 is not read.
+            let xml = std::str::from_utf8(&xml).map_err(|_| Why::Unsupported)?;
+            clean = names::clean(xml, part, &mut people).map(String::into_bytes);
+        } else if is_file(entry.name) && depth < DEPTH {
+            // What cannot be cleaned inside stays as it is.
+            let file = unpack(entry.data, method, &mut left)?;
+            if let Cleaned::Changed(cleaned) = super::clean_inside(&file, options, depth + 1) {
+                clean = Some(cleaned);
+            }
         }
+        let packed = clean.map(Packed::new).transpose()?;
         changed |= packed.is_some();
         // Method, sizes and checksum; what was cleaned is stored.
         let mut fixed = Vec::with_capacity(26);
@@ -73,15 +112,10 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
         fixed.extend_from_slice(&u16::try_from(flags & !8).unwrap_or(0).to_le_bytes());
         match &packed {
             None => fixed.extend_from_slice(field(10, 18)?),
-            Some(data) => {
-                let size = u32::try_from(data.len()).map_err(|_| Why::Unsupported)?.to_le_bytes();
-                let mut crc = flate2::Crc::new();
-                crc.update(data);
-                fixed.extend_from_slice(&[0, 0]);
+            Some(packed) => {
+                fixed.extend_from_slice(&[8, 0]);
                 fixed.extend_from_slice(field(12, 4)?);
-                fixed.extend_from_slice(&crc.sum().to_le_bytes());
-                fixed.extend_from_slice(&size);
-                fixed.extend_from_slice(&size);
+                fixed.extend_from_slice(&packed.fields);
             }
         }
         fixed.extend_from_slice(&u16::try_from(entry.name.len()).map_err(|_| Why::Damaged)?.to_le_bytes());
@@ -91,7 +125,7 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
         // No extra field: owners and times of the author's system stand in them.
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(entry.name);
-        out.extend_from_slice(packed.as_deref().unwrap_or(entry.data));
+        out.extend_from_slice(packed.as_ref().map_or(entry.data, |packed| &packed.data));
         // Parts that overlap would make much of little.
         if out.len() > bytes.len().saturating_mul(2) + (1 << 16) {
             return Err(Why::Damaged);
@@ -147,42 +181,43 @@ fn entries(bytes: &[u8]) -> Result<Vec<Entry<'_>>, Why> {
     Ok(out)
 }
 
-fn unpack(data: &[u8], method: usize) -> Result<String, Why> {
-    let mut text = String::new();
-    let read = match method {
-        0 => data.take(LARGEST + 1).read_to_string(&mut text),
-        8 => DeflateDecoder::new(data).take(LARGEST + 1).read_to_string(&mut text),
-        _ => return Err(Why::Unsupported),
-    };
-    match read {
-        Ok(length) if u64::try_from(length).is_ok_and(|length| length <= LARGEST) => Ok(text),
-        // UTF-16, too large, or broken.
-        _ => Err(Why::Unsupported),
+/// A part that was cleaned.
+struct Packed {
+    data: Vec<u8>,
+    /// Checksum and both sizes, as headers have them.
+    fields: Vec<u8>,
+}
+
+impl Packed {
+    fn new(clean: Vec<u8>) -> Result<Self, Why> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        // Writing to a Vec does not fail.
+        let data = encoder.write_all(&clean).and_then(|()| encoder.finish()).map_err(|_| Why::Unsupported)?;
+        let mut crc = flate2::Crc::new();
+        crc.update(&clean);
+        let mut fields = crc.sum().to_le_bytes().to_vec();
+        for size in [data.len(), clean.len()] {
+            fields.extend_from_slice(&u32::try_from(size).map_err(|_| Why::Unsupported)?.to_le_bytes());
+        }
+        Ok(Self { data, fields })
     }
 }
 
-/// The XML without the text of elements that name somebody. `None`: it names nobody.
-fn without_names(xml: &str) -> Option<Vec<u8>> {
-    let mut out = String::with_capacity(xml.len());
-    let mut rest = xml;
-    let mut changed = false;
-    while let Some((before, tag)) = rest.split_once('<') {
-        out.push_str(before);
-        out.push('<');
-        rest = tag;
-        let Some((head, body)) = tag.split_once('>') else { break };
-        let name = head.split(|c: char| c.is_ascii_whitespace() || c == '/').next().unwrap_or("");
-        let local = name.rsplit(':').next().unwrap_or(name);
-        if head.starts_with(['/', '?', '!']) || head.ends_with('/') || !NAMES.contains(&local) {
-            continue;
+/// Unpacks a part, and takes what it holds off `left`.
+fn unpack(data: &[u8], method: usize, left: &mut usize) -> Result<Vec<u8>, Why> {
+    let most = LARGEST.min(*left);
+    let mut out = Vec::new();
+    match method {
+        0 if data.len() <= most => out.extend_from_slice(data),
+        8 => {
+            let read = DeflateDecoder::new(data).take(most as u64 + 1).read_to_end(&mut out);
+            read.map_err(|_| Why::Damaged)?;
         }
-        let Some(end) = body.find('<') else { break };
-        let (text, after) = body.split_at(end);
-        changed |= !text.trim().is_empty();
-        out.push_str(head);
-        out.push('>');
-        rest = after;
+        _ => return Err(Why::Unsupported),
     }
-    out.push_str(rest);
-    changed.then(|| out.into_bytes())
+    if out.len() > most {
+        return Err(Why::Unsupported);
+    }
+    *left -= out.len();
+    Ok(out)
 }
