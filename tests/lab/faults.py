@@ -1,22 +1,35 @@
 """The system refuses: flushes, writes and files opened fail, injected by strace. Nothing gets 250 that is not on disk; a failed flush ends the
 daemon without a second try at it, everything else passes by itself."""
-import collections, random, re, time
+import collections, os, random, re, sqlite3, time
 from house import DB, House, Image, Load, Sink, check, until
 
 # What a client may hear while the system refuses.
 TEMPORARY = re.compile(r"4(51 4\.3\.0|52 4\.3\.1|21 4\.3\.2) |$")
 
 
-def run(house, sink, inject, path=None, calls="fsync,fdatasync,pwrite64,openat,ftruncate,write", large=0.0):
+def run(house, sink, inject, path=None, large=0.0):
     """The daemon under load and under strace until something was injected and its effect is over; what the clients saw, and the trace."""
     trace = house.directory / "trace"
     only = ["-P", str(path)] if path else []
-    house.start(wrapper=["strace", "-f", "-y", "-qq", "-e", f"trace={calls}", *only, "-e", "signal=none", "-e", f"inject={inject}", "-o", str(trace)])
+    calls = inject.split(":")[0]
+    house.start(wrapper=["strace", "-f", "--seccomp-bpf", "-y", "-qq", "-e", f"trace={calls}", *only, "-e", "signal=none", "-e", f"inject={inject}", "-o", str(trace)])
     size = lambda: 1_500_000 if random.random() < large else 3000
     load = Load(house, clients=6, name=f"f{random.randrange(10 ** 9)}", size=size, per_connection=5)
     injected = lambda: "(INJECTED)" in trace.read_text(errors="replace")
+    while not injected() and path == house.data / DB:
+        stuff(house)
+        time.sleep(0.2)
     until("an injected error", injected, 30)
     return load, trace
+
+
+def stuff(house):
+    """Fills the log, so that the daemon's next commit finds it time to move it into the database."""
+    db = sqlite3.connect(house.data / DB, timeout=20)
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    db.executemany("INSERT INTO body (size, packed, raw) VALUES (?, 0, ?)", ((1 << 20, os.urandom(1 << 20)) for _ in range(9)))
+    db.commit()
+    db.close()
 
 
 def ends(house, sink, load):
@@ -40,8 +53,7 @@ def flush(rounds):
             on = (None, house.data / DB, house.data / f"{DB}-wal")[turn % 3]
             # The first of the database may be at start.
             when = 2 if on == house.data / DB else random.randint(8, 80)
-            # Large messages fill the log, so that it is soon moved into the database.
-            load, trace = run(house, sink, f"fsync,fdatasync:error=EIO:when={when}", on, large=0.9 if on == house.data / DB else 0.2)
+            load, trace = run(house, sink, f"fsync,fdatasync:error=EIO:when={when}", on)
             status = until("the daemon ends after a failed flush", lambda: house.process.poll() is not None and str(house.process.returncode), 20)
             load.stop()
             check(status == "1", f"exit status {status}: {house.logged()[-800:]}")

@@ -43,7 +43,7 @@ def traced(rounds, synchronous):
         names = "openat,write,pwrite64,sendto,sendmsg,writev,fsync,fdatasync"
         house.environment["MARKETRELAY_LAB_SYNCHRONOUS"] = synchronous
         # Whole pages, so that the message's subject is seen where its row is written.
-        house.start(wrapper=["strace", "-f", "-y", "-s", "9000", "-e", f"trace={names}", "-e", "signal=none", "-o", str(path)])
+        house.start(wrapper=["strace", "-f", "--seccomp-bpf", "-y", "-s", "9000", "-e", f"trace={names}", "-e", "signal=none", "-o", str(path)])
         load = Load(house, clients=6, name="order")
         time.sleep(rounds)
         load.stop()
