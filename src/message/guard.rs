@@ -104,6 +104,9 @@ fn found(bytes: &[u8], secrets: &[Secret]) -> bool {
 }
 
 fn found_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
+    if bytes.is_ascii() && memchr::memchr3(b'@', b'%', b'&', bytes).is_none() {
+        return false;
+    }
     let plain = lower(bytes);
     let unescaped = unescape(&plain);
     secrets.iter().any(|secret| {

@@ -44,35 +44,44 @@ impl DataReader {
     /// Takes the next piece and gives the message's own octets, CRLFs included, to `out`, in slices of the input.
     pub fn feed(&mut self, input: &[u8], mut out: impl FnMut(&[u8])) -> Fed {
         let mut at = 0;
+        // From here to `at` the octets are the message's own, and not given out yet: what has no dots to take off goes out in one slice.
+        let mut run = 0;
+        if self.state == State::Cr && input.first() == Some(&b'\n') {
+            // Its CR came with the piece before, and was kept back.
+            out(b"\r\n");
+            self.state = State::LineStart;
+            (at, run) = (1, 1);
+        }
+        let mut give = |from: usize, to: usize| match input.get(from..to) {
+            Some(octets) if !octets.is_empty() => out(octets),
+            _ => {}
+        };
         while let Some(&byte) = input.get(at) {
             match (self.state, byte) {
                 (State::LineStart, b'.') => {
+                    give(run, at);
                     self.state = State::Dot;
                     at += 1;
+                    run = at;
                 }
                 (State::LineStart | State::Line, _) => {
                     let rest = input.get(at..).unwrap_or(&[]);
                     let end = memchr::memchr2(b'\r', b'\n', rest);
-                    let (line, _) = rest.split_at(end.unwrap_or(rest.len()));
-                    if !line.is_empty() {
-                        out(line);
-                    }
-                    at += line.len();
                     self.state = match end.and_then(|end| rest.get(end)) {
                         None => State::Line,
                         Some(b'\r') => State::Cr,
                         Some(_) => return Fed::BareNewline,
                     };
-                    at += usize::from(end.is_some());
+                    at += end.map_or(rest.len(), |end| end + 1);
                 }
                 (State::Dot, b'\r') => {
                     self.state = State::DotCr;
                     at += 1;
+                    run = at;
                 }
                 (State::Dot, b'\n') => return Fed::BareNewline,
                 (State::Dot, _) => self.state = State::Line,
                 (State::Cr, b'\n') => {
-                    out(b"\r\n");
                     self.state = State::LineStart;
                     at += 1;
                 }
@@ -80,6 +89,8 @@ impl DataReader {
                 (State::Cr | State::DotCr, _) => return Fed::BareNewline,
             }
         }
+        // A CR is the message's own once its LF has come.
+        give(run, at - usize::from(self.state == State::Cr && at > run));
         Fed::More
     }
 }
