@@ -9,6 +9,8 @@ mod attachments;
 mod front;
 #[path = "e2e/limits.rs"]
 mod limits;
+#[path = "e2e/marks.rs"]
+mod marks;
 #[path = "e2e/notices.rs"]
 mod notices;
 #[path = "e2e/submission.rs"]
