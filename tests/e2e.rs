@@ -7,6 +7,8 @@ mod common;
 mod attachments;
 #[path = "e2e/front.rs"]
 mod front;
+#[path = "e2e/history.rs"]
+mod history;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/marks.rs"]

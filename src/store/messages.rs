@@ -193,6 +193,7 @@ const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.au
 fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let number: i64 = row.get(0)?;
     let (received, response) = (Time(row.get(6)?), Response::of(row.get(13)?));
+    let fate: String = row.get(14)?;
     Ok(MessageRow {
         id: MessageId(number).to_string(),
         number,
@@ -209,10 +210,11 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         thread: MessageId(row.get(10)?).to_string(),
         subject: row.get(11)?,
         automatic: row.get(12)?,
-        needs_response: response == Some(Response::Waiting),
+        // What never reached the seller waits for nothing.
+        needs_response: response == Some(Response::Waiting) && fate != "failed",
         response,
         response_at: row.get::<_, Option<i64>>(17)?.map(|at| Time(at).rfc3339()),
-        fate: row.get(14)?,
+        fate,
         original: row.get(15)?,
         facts: row.get(16)?,
     })
