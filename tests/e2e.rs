@@ -441,26 +441,7 @@ fn the_server_on_the_wire() {
 fn outgoing_mail_is_signed() {
     let mut sink = Sink::start();
     let place = Place::new(sink.port, "");
-    let mut records = String::new();
-    let mut tables = String::new();
-    for kind in ["rsa", "ed25519"] {
-        let key = place.dir.path().join(format!("{kind}.pem"));
-        let made = place.cli(&[
-            "dkim",
-            "generate",
-            "--selector",
-            kind,
-            "--algorithm",
-            kind,
-            "--output",
-            key.to_str().unwrap(),
-        ]);
-        records.push_str(&format!("{}\n{}\n", made["name"].as_str().unwrap(), made["record"].as_str().unwrap()));
-        tables
-            .push_str(&format!("[[dkim]]\nmarketplace = \"jp\"\nselector = \"{kind}\"\nkey = \"{}\"\n", key.display()));
-    }
-    let config = std::fs::read_to_string(&place.config).unwrap();
-    std::fs::write(&place.config, config + &tables).unwrap();
+    let records: String = place.sign().into_iter().map(|(name, record)| format!("{name}\n{record}\n")).collect();
     let relay = place.serve();
     let (buyer_alias, _) = place.register();
     let message = place.dir.path().join("out.eml");

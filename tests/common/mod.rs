@@ -195,6 +195,22 @@ impl Place {
         (alias("buyer_alias"), alias("seller_alias"))
     }
 
+    /// Makes an RSA and an Ed25519 key, and has everything signed by both; name and text of their DNS records.
+    #[allow(dead_code, reason = "not every test signs")]
+    pub fn sign(&self) -> Vec<(String, String)> {
+        let mut records = Vec::new();
+        let mut config = std::fs::read_to_string(&self.config).unwrap();
+        for kind in ["rsa", "ed25519"] {
+            let key = self.dir.path().join(format!("{kind}.pem"));
+            let key = key.to_str().unwrap();
+            let made = self.cli(&["dkim", "generate", "--selector", kind, "--algorithm", kind, "--output", key]);
+            records.push((made["name"].as_str().unwrap().to_owned(), made["record"].as_str().unwrap().to_owned()));
+            let _ = write!(config, "[[dkim]]\nmarketplace = \"jp\"\nselector = \"{kind}\"\nkey = \"{key}\"\n");
+        }
+        std::fs::write(&self.config, config).unwrap();
+        records
+    }
+
     pub fn serve(&self) -> Relay {
         Relay::start(self.command(&["serve"]))
     }

@@ -285,7 +285,7 @@ fn shapes() -> Vec<Shape> {
         Box::new(|size| part(&format!("multipart/mixed; boundary=\"{}\"", "-".repeat(900)), &"-".repeat(size))),
     );
     add("base 64 in base 64".into(), Box::new(|size| base64_in_base64(size / 6)));
-    add("winmail.dat".into(), Box::new(|size| winmail(size)));
+    add("winmail.dat".into(), Box::new(winmail));
     for piece in [
         "<</Author(x)>>",
         "<<",

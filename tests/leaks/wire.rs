@@ -1,14 +1,15 @@
 //! The collections once more, through the real binary: over SMTP to one daemon, and what arrives at the server behind it.
 
-use super::common::{Place, Relay, Sink};
+use super::common::{Place, Relay, Sink, run};
 use super::corpus::{Tally, kinds, samples};
-use super::house::{BUYER, SELLER, form, keep, python};
+use super::house::{BUYER, SELLER, form, keep, path, python};
 use super::plant::{Canary, from_party, planted};
 use marketrelay::config::Limits;
 use marketrelay::message::inspect;
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 
 /// Sends one message; the last reply.
 fn send(relay: &Relay, from: &str, to: &str, message: &[u8]) -> String {
@@ -51,6 +52,7 @@ fn send(relay: &Relay, from: &str, to: &str, message: &[u8]) -> String {
 fn the_collections_through_the_daemon() {
     let mut sink = Sink::start();
     let place = Place::new(sink.port, "[policy.quota]\nbase = 100000\n");
+    let records = place.sign();
     let relay = place.serve();
     let (buyer_alias, seller_alias) = place.register();
     let folder = tempfile::tempdir().unwrap();
@@ -79,6 +81,7 @@ fn the_collections_through_the_daemon() {
     }
     let arrivals = waiting.into_iter().flat_map(|(address, count)| std::iter::repeat_n(address, count));
     let mut names = Vec::new();
+    let signed = tempfile::tempdir().unwrap();
     for (n, address) in arrivals.enumerate() {
         let wire = sink.next(address);
         let message = wire.message.strip_prefix('.').unwrap_or(&wire.message).replace("\r\n.", "\r\n");
@@ -95,6 +98,7 @@ fn the_collections_through_the_daemon() {
         keep(&format!("wire-{name}"), &input, message.as_bytes());
         std::fs::write(folder.path().join(format!("{name}.in")), &input).unwrap();
         std::fs::write(folder.path().join(format!("{name}.out")), &message).unwrap();
+        std::fs::write(signed.path().join(format!("{name}.signed")), &message).unwrap();
         names.push(sample);
     }
     assert!(sent.is_empty());
@@ -116,7 +120,34 @@ fn the_collections_through_the_daemon() {
             ));
         }
     }
+    tally.wrong.extend(unverified(signed.path(), place.dir.path(), &records));
     assert!(sink.others().is_empty(), "nothing else arrives");
     relay.stop();
     tally.end();
+}
+
+/// Signatures that do not verify: all by dkimpy, those of every eighth message by opendkim.
+fn unverified(folder: &Path, place: &Path, records: &[(String, String)]) -> Vec<String> {
+    let (zone, keys, config) = (place.join("zone"), place.join("keys"), place.join("opendkim.conf"));
+    let lines =
+        |between: &str| records.iter().map(|(name, record)| format!("{name}{between}{record}\n")).collect::<String>();
+    std::fs::write(&zone, lines("\t")).unwrap();
+    std::fs::write(&keys, lines(" ")).unwrap();
+    std::fs::write(&config, format!("Mode v\nTestPublicKeys {}\nSyslog no\n", keys.display())).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let output = run("/usr/bin/python3", &[&text(&path("verify.py")), &text(folder), &text(&zone)], "");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let mut wrong: Vec<String> = said.lines().map(|line| format!("dkimpy: {line}")).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 300);
+    for file in files.iter().step_by(8) {
+        let output = run("opendkim", &["-x", &text(&config), "-t", &text(file)], "");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let good = said.matches("verification (s=rsa, d=market.test, 2048-bit key) succeeded").count();
+        if !output.status.success() || good != 1 {
+            wrong.push(format!("opendkim: {}: {said}", file.display()));
+        }
+    }
+    wrong
 }
