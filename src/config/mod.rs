@@ -293,7 +293,7 @@ impl Default for Limits {
             session: Span::seconds(3600),
             min_data_rate: 500,
             memory: Size::mib(64),
-            spool_above: Size::mib(1),
+            spool_above: Size::mib(2),
             free_space: Size::mib(100),
             header_size: Size::kib(256),
             mime_depth: 50,

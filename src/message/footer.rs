@@ -57,7 +57,8 @@ impl Footer {
     #[must_use]
     pub fn under_text(&self, text: &str) -> String {
         let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
-        let mut out = format!("{text}{gap}[ref:{}] {}\r\n", self.mark, self.keep);
+        let mut out = String::with_capacity(text.len() + 1024);
+        let _ = write!(out, "{text}{gap}[ref:{}] {}\r\n", self.mark, self.keep);
         for action in &self.actions {
             let _ = write!(out, "{}: {}\r\n", action.label, action.address);
         }

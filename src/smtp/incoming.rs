@@ -24,10 +24,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Of so many octets a quarter is for what arrives.
+    /// Of so many octets three eighths are for what arrives.
     pub(super) fn new(octets: u64) -> Self {
         let all = kib(octets).min(u32::MAX >> 4);
-        let arriving = all / 4;
+        let arriving = all / 8 * 3;
         let whole_kib = (all - arriving).max(1);
         let semaphore = |kib: u32| Arc::new(Semaphore::new(kib as usize));
         Self { arriving: semaphore(arriving), whole: semaphore(whole_kib), arriving_kib: arriving, whole_kib }
