@@ -296,3 +296,69 @@ fn a_random_walk_agrees_with_the_model() {
     }
     assert!(visited.len() >= 60, "the walk saw only {}", visited.len());
 }
+
+/// Whatever is said in whatever order: nobody sends on a submission listener who did not give the right password under TLS, in this session and since TLS began.
+#[tokio::test]
+async fn no_walk_leads_past_the_login() {
+    use crate::types::{Random as _, random::Seeded};
+    let limits =
+        Limits { junk_commands: usize::MAX, errors_soft: usize::MAX, errors_hard: usize::MAX, ..Limits::default() };
+    let settings = Arc::new(Settings { limits, submission: true, starttls: true, ..settings() });
+    // \0user\0pencil, the same with another password, and the two words of LOGIN
+    let words = [
+        "EHLO a",
+        "STARTTLS",
+        "AUTH PLAIN AHVzZXIAcGVuY2ls",
+        "AUTH PLAIN AHVzZXIAcGVuY2lk",
+        "AUTH PLAIN",
+        "AHVzZXIAcGVuY2ls",
+        "AUTH LOGIN",
+        "AUTH LOGIN dXNlcg==",
+        "dXNlcg==",
+        "cGVuY2ls",
+        "AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=",
+        "",
+        "*",
+        "XCLIENT ADDR=198.51.100.7",
+        "RSET",
+        "MAIL FROM:<a@b.test>",
+    ];
+    let mut random = Seeded::new(4954);
+    let (mut sent, mut granted_in_all) = (0, 0);
+    for walk in 0..3000 {
+        let mut session = Session::new(Arc::clone(&settings), client(walk % 2 == 0));
+        // What a careful observer believes.
+        let (mut tls, mut granted) = (false, false);
+        let mut history = String::new();
+        for _ in 0..24 {
+            let word = words[random.below(words.len())];
+            let mut step = session.line(word.as_bytes(), &mut |_, _, _| Ok(()));
+            if step.next == Next::Login {
+                let attempt = session.attempt().expect("something to ask");
+                let right = matches!(&attempt, Attempt::Password { login, password } if login == "user" && password == "pencil");
+                let answer = Arc::new(Echo).login(session.client().clone(), attempt).await;
+                step = session.login_answer(answer);
+                assert_eq!(step.reply.code() == 235, right && tls, "{history}{word}");
+                granted |= right;
+                granted_in_all += usize::from(right);
+            }
+            let _ = writeln!(history, "{word} -> {}", step.reply.code());
+            match step.next {
+                Next::Tls => {
+                    session.tls_started();
+                    (tls, granted) = (true, false);
+                }
+                Next::Close => break,
+                _ => {}
+            }
+            // The front speaks for another client from now on.
+            granted &= !(word.starts_with("XCLIENT") && step.reply.code() == 220);
+            if word.starts_with("MAIL") && step.reply.code() == 250 {
+                assert!(tls && granted, "{history}");
+                sent += 1;
+            }
+            assert_eq!(session.client().login.is_some(), granted, "{history}");
+        }
+    }
+    assert!(sent > 50 && granted_in_all > 100, "the walks saw too little: {sent} {granted_in_all}");
+}
