@@ -19,6 +19,8 @@ struct Server {
     refuses: Option<&'static str>,
     /// SCRAM: it does not know the password after all.
     ignorant: bool,
+    /// LOGIN: it lets everybody in at once.
+    early: bool,
 }
 
 /// Serves one session. Returns what it read: in the clear, and over TLS.
@@ -28,6 +30,9 @@ async fn serve<S: Stream + 'static>(stream: S, server: Server, certificate: Cert
     let mut scram: Option<(String, String, [u8; 32])> = None;
     let mut say = "220 smart.test\r\n".to_owned();
     loop {
+        if say.is_empty() {
+            return (clear, hidden);
+        }
         if stream.write_all(say.as_bytes()).await.is_err() || stream.flush().await.is_err() {
             return (clear, hidden);
         }
@@ -52,6 +57,7 @@ async fn serve<S: Stream + 'static>(stream: S, server: Server, certificate: Cert
             }
             ["STARTTLS"] => server.starttls.unwrap_or("502 what\r\n").to_owned(),
             ["AUTH", "PLAIN", _] => refused.to_owned(),
+            ["AUTH", "LOGIN"] if server.early => "235 2.7.0 in\r\n".to_owned(),
             ["AUTH", "LOGIN"] => "334 VXNlcm5hbWU6\r\n".to_owned(),
             ["AUTH", "SCRAM-SHA-256", first] => {
                 let (reply, state) = scram_first(first);
@@ -137,6 +143,35 @@ async fn logins() {
             "p",
             Some("auth: not SMTP"),
         ),
+        (
+            "garbage",
+            Server { auth: "PLAIN", refuses: Some("hello\r\n"), ..good },
+            "smart.test",
+            "p",
+            Some("auth: not SMTP"),
+        ),
+        (
+            "no 235",
+            Server { auth: "PLAIN", refuses: Some("250 ok\r\n"), ..good },
+            "smart.test",
+            "p",
+            Some("auth: not SMTP"),
+        ),
+        (
+            "two codes",
+            Server { auth: "PLAIN", refuses: Some("235-a\r\n535 b\r\n"), ..good },
+            "smart.test",
+            "p",
+            Some("auth: not SMTP"),
+        ),
+        (
+            "close",
+            Server { auth: "PLAIN", refuses: Some(""), ..good },
+            "smart.test",
+            "p",
+            Some("auth: connection lost"),
+        ),
+        ("early", Server { auth: "LOGIN", early: true, ..good }, "smart.test", "p", Some("auth: not SMTP")),
         (
             "no way",
             Server { auth: "GSSAPI", ..good },

@@ -229,29 +229,47 @@ async fn helo_where_ehlo_is_unknown() {
     assert!(!refused.is_permanent(), "it is about us, not about the message");
 }
 
-fn opportunistic() -> Security {
-    let tls = crate::tls::ClientTls::new().unwrap();
-    Security::Opportunistic(tls.opportunistic, "sink.test".try_into().unwrap())
-}
-
+/// Each class of answer to STARTTLS: who would do without TLS goes on where that is safe, who demands it never does.
 #[tokio::test(start_paused = true)]
 async fn starttls() {
-    // answer to STARTTLS, what becomes of it
-    let rows = [
-        ("220 go\r\n250 injected\r\n", Some("tls: not SMTP")),
-        ("220 go\r\nx", Some("tls: not SMTP")),
-        ("454 4.7.0 not now\r\n", None),
-        ("501 5.5.1 no\r\n", None),
-        ("220 go\r\n", Some("tls: connection lost")),
+    const GONE: &str = "tls: connection lost";
+    const ODD: &str = "tls: not SMTP";
+    // answer, what becomes of it where TLS is opportunistic, and where it is required
+    let rows: &[(Answer, Option<&str>, &str)] = &[
+        (Says("220 go\r\n250 injected\r\n"), Some(ODD), ODD),
+        (Says("220 go\r\nx"), Some(ODD), ODD),
+        (Says("220-go\r\n220 go\r\n250-x\r\n"), Some(ODD), ODD),
+        (Says("454 4.7.0 not now\r\n"), None, "tls: refused with 454 4.7.0"),
+        (Says("501 5.5.1 no\r\n"), None, "tls: refused with 501 5.5.1"),
+        (Says("250 ok\r\n"), None, "tls: refused with 250"),
+        (Says("hello\r\n"), Some(ODD), ODD),
+        (Says("\r\n"), Some(ODD), ODD),
+        (Endless("220-more\r\n"), Some(ODD), ODD),
+        (Endless("220 xxxxxxxxxxxxxxx"), Some(ODD), ODD),
+        (Silence, Some("tls: no answer in time"), "tls: no answer in time"),
+        (Close, Some(GONE), GONE),
+        (SaysAndCloses("220 go\r\n"), Some(GONE), GONE),
+        (SaysAndCloses("22"), Some(GONE), GONE),
     ];
-    for (says, want) in rows {
-        let (near, far) = duplex(1 << 16);
-        let odd = if want == Some("tls: connection lost") { SaysAndCloses(says) } else { Says(says) };
-        tokio::spawn(sink(far, "250-x\r\n250 STARTTLS\r\n", Some(("tls", odd))));
-        let client = Client::open(near, "mx.test", opportunistic(), ClientTimeouts::default()).await;
-        assert_eq!(client.as_ref().err().map(ToString::to_string).as_deref(), want, "{says}");
-        if let Ok(mut client) = client {
-            send(&mut client, TEXT).await.unwrap();
+    let tls = crate::tls::ClientTls::new().unwrap();
+    let name = || "sink.test".try_into().unwrap();
+    for (answer, lax, strict) in rows {
+        let securities = [
+            (Security::Opportunistic(tls.opportunistic.clone(), name()), *lax),
+            (Security::Required(tls.verified.clone(), name(), None), Some(*strict)),
+        ];
+        for (security, want) in securities {
+            let (near, far) = duplex(1 << 16);
+            tokio::spawn(sink(far, "250-x\r\n250 STARTTLS\r\n", Some(("tls", *answer))));
+            let client = Client::open(near, "mx.test", security, ClientTimeouts::default()).await;
+            assert_eq!(client.as_ref().err().map(ToString::to_string).as_deref(), want, "{answer:?}");
+            match client {
+                Ok(mut client) => {
+                    assert!(!client.is_encrypted());
+                    send(&mut client, TEXT).await.unwrap();
+                }
+                Err(failure) => assert!(!failure.is_permanent(), "{answer:?}"),
+            }
         }
     }
 }
