@@ -4,14 +4,20 @@ import base64, json, subprocess, sys
 import dkim
 
 folder, what = sys.argv[1], sys.argv[2]
-files = {"rsa": f"{folder}/rsa.pem", "ed25519": f"{folder}/ed25519.key"}
+files = {"rsa": f"{folder}/rsa.pem", "weak": f"{folder}/weak.pem", "ed25519": f"{folder}/ed25519.key"}
+# name: key, algorithm, whether only the body's length so far is signed
+kinds = {
+    "rsa": ("rsa", b"rsa-sha256", False), "ed25519": ("ed25519", b"ed25519-sha256", False), "weak": ("weak", b"rsa-sha256", False),
+    "sha1": ("rsa", b"rsa-sha1", False), "length": ("rsa", b"rsa-sha256", True),
+}
 if what == "records":
     import nacl.signing
-    subprocess.run(["openssl", "genrsa", "-traditional", "-out", files["rsa"], "2048"], check=True, capture_output=True)
-    public = subprocess.run(["openssl", "rsa", "-in", files["rsa"], "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
     key = nacl.signing.SigningKey.generate()
     open(files["ed25519"], "wb").write(base64.b64encode(key.encode()))
-    print("v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode())
+    for name, bits in [("rsa", "2048"), ("weak", "512")]:
+        subprocess.run(["openssl", "genrsa", "-traditional", "-out", files[name], bits], check=True, capture_output=True)
+        public = subprocess.run(["openssl", "rsa", "-in", files[name], "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+        print("v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode())
     print("v=DKIM1; k=ed25519; p=" + base64.b64encode(key.verify_key.encode()).decode())
     sys.exit()
 keys = {name: open(file, "rb").read() for name, file in files.items()}
@@ -19,9 +25,9 @@ out = []
 for item in json.load(sys.stdin):
     message = base64.b64decode(item["message"])
     for algorithm, selector, domain in item["keys"]:
-        field = dkim.sign(message, selector.encode(), domain.encode(), keys[algorithm], canonicalize=(b"relaxed", b"relaxed"),
-                          signature_algorithm={"rsa": b"rsa-sha256", "ed25519": b"ed25519-sha256"}[algorithm],
-                          include_headers=[b"from", b"subject", b"to"])
+        key, name, length = kinds[algorithm]
+        field = dkim.sign(message, selector.encode(), domain.encode(), keys[key], canonicalize=(b"relaxed", b"relaxed"),
+                          signature_algorithm=name, include_headers=[b"from", b"subject", b"to"], length=length)
         message = field + message
     if item["arc"]:
         selector, domain = item["arc"]

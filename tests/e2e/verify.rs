@@ -26,12 +26,13 @@ const DOMAINS: [&str; 10] = [
 fn records(zone: &Zone, keys: &str) {
     let made = run("/usr/bin/python3", &["-c", SIGN, keys, "records"], "");
     let text = String::from_utf8(made.stdout).unwrap();
-    let [rsa, ed25519] = text.lines().collect::<Vec<_>>()[..] else {
+    let [rsa, weak, ed25519] = text.lines().collect::<Vec<_>>()[..] else {
         panic!("{text}{}", String::from_utf8_lossy(&made.stderr))
     };
     for domain in ["dkim.example", "mail.dmarc.example", "mail.strict.example", "spf.example", "evil.example"] {
         zone.text(&format!("r._domainkey.{domain}"), rsa);
         zone.text(&format!("e._domainkey.{domain}"), ed25519);
+        zone.text(&format!("w._domainkey.{domain}"), weak);
     }
     // A forger's own domain passes everything.
     let records = [
@@ -97,6 +98,14 @@ fn authentication_cases() -> Vec<Case> {
         Case {
             keys: &[("rsa", "r", "dkim.example"), ("rsa", "r", "evil.example")],
             ..dkim("another signature above the author's", PASS, "relayed")
+        },
+        // RFC 8301: neither counts.
+        Case { keys: &[("weak", "w", "dkim.example")], ..dkim("RSA with 512 bits", "550 5.7.20", "dkim-failed") },
+        Case { keys: &[("sha1", "r", "dkim.example")], ..dkim("RSA with SHA-1", "550 5.7.26", "unauthenticated") },
+        Case {
+            keys: &[("length", "r", "dkim.example")],
+            spoil: ("hello", "hello\r\nand buy here"),
+            ..dkim("only a part of the body is signed", "550 5.7.26", "unauthenticated")
         },
         Case { spoil: ("hello", "hullo"), ..dkim("body changed", "550 5.7.20", "dkim-failed") },
         Case { spoil: ("Subject: offer", "Subject: Offer!"), ..dkim("subject changed", "550 5.7.20", "dkim-failed") },
@@ -324,6 +333,14 @@ fn authors_are_proved_by_dns() {
     for (case, reason) in cases.iter().zip(reasons) {
         assert!(case.reason.is_empty() || case.reason == reason, "{}: {reason}", case.why);
     }
+    // One by one a seller may be believed without proof; what fails is still refused.
+    place.cli(&["seller", "set", "S-1", "--unauthenticated", "allow"]);
+    for (domain, want) in [("none.example", PASS), ("spffail.example", "550 5.7.23"), ("dmarc.example", "550 5.7.26")] {
+        let (from, wire) = (format!("ann@{domain}"), letter(&format!("ann@{domain}")).replace('\n', "\r\n"));
+        let reply = send(relay.port, &[], &from, &buyer_alias, wire.as_bytes());
+        assert!(reply.starts_with(want), "{domain}: {reply}");
+    }
+    sink.next(BUYER);
     // A forwarder's seal is told, and that is all.
     for (case, row) in cases.iter().zip(history.as_array().unwrap().iter().rev()).filter(|(case, _)| case.arc.is_some())
     {
