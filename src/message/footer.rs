@@ -46,6 +46,10 @@ const LONGEST: usize = 6000;
 /// Octets before an acting address on its line at most, if they are a label.
 const LONGEST_LABEL: usize = 200;
 
+/// The author's style sheet cannot hide what the receiver needs to complain.
+const STYLE: &str =
+    "display:block!important;visibility:visible!important;color:#777!important;font-size:small!important";
+
 impl Footer {
     /// The address for `purpose`, if there is one.
     #[must_use]
@@ -69,13 +73,12 @@ impl Footer {
     /// `html` with the footer at its end.
     #[must_use]
     pub fn under_html(&self, html: &str) -> String {
-        let lower = html.to_ascii_lowercase();
-        let at = lower.rfind("</body").or_else(|| lower.rfind("</html")).unwrap_or(html.len());
-        let (before, after) = html.split_at(at);
+        let (at, end_tags) = html::bottom(html);
+        let (before, after) = html.split_at_checked(at).unwrap_or((html, ""));
         let mut out = String::with_capacity(html.len() + 1024);
         let _ = write!(
             out,
-            "{before}<div style=\"color:#777;font-size:small\"><br>[ref:{}] {}<br>\r\n",
+            "{before}{end_tags}<div style=\"{STYLE}\"><br>[ref:{}] {}<br>\r\n",
             self.mark,
             escape(&self.keep)
         );

@@ -41,6 +41,26 @@ fn what_is_written_is_found_and_taken_out_again() {
 }
 
 #[test]
+fn a_document_cannot_hide_its_footer() {
+    // a document, what stands before the footer
+    let cases = [
+        ("<html><body><p>a</p></body></html>\r\n", "<p>a</p><div"),
+        ("<html><body><p>a</p></BODY>", "<p>a</p><div"),
+        ("<div style='display:none'>a", "a</div><div"),
+        ("<body><a href='x'><textarea>a</body></html>", "a</textarea></a><div"),
+        ("<p title='</body>'>a</p>", "a</p><div"),
+        ("<title>a</body>", "a</title><div"),
+        ("a", "a<div"),
+        ("", "<div"),
+    ];
+    for (html, want) in cases {
+        let whole = footer().under_html(html);
+        assert!(whole.contains(&format!("{want} style=\"display:block!important;")), "{whole}");
+        assert_eq!(found(&whole, true), [MARK_A], "{whole}");
+    }
+}
+
+#[test]
 fn marks_in_any_dress() {
     // text, as HTML, whether the mark is seen
     let cases = [

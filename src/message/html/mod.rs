@@ -45,6 +45,20 @@ pub(super) fn without(html: &str, find: impl FnOnce(&str) -> Vec<Range<usize>>) 
     (!found.is_empty()).then(|| replaced(html, &places, found.into_iter().map(|range| (range, ""))))
 }
 
+/// Where something may be put under a document, and the end tags to put before it: whatever the document leaves open, it shows.
+#[must_use]
+pub(super) fn bottom(html: &str) -> (usize, String) {
+    let mut end = html.len();
+    for tag in ["</html>", "</body>"] {
+        let before = html.get(..end).unwrap_or("").trim_end();
+        let start = before.len().saturating_sub(tag.len());
+        if before.get(start..).is_some_and(|last| last.eq_ignore_ascii_case(tag)) {
+            end = start;
+        }
+    }
+    (end, plain::end_tags(html.get(..end).unwrap_or("")))
+}
+
 /// A stretch of visible text: where it begins in it, and where it stands in the document.
 pub(super) type Place = (usize, Range<usize>);
 

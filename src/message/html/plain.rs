@@ -16,6 +16,9 @@ const INLINE: &[&str] = &[
     "wbr",
 ];
 
+/// Elements whose end tag may be left out.
+const OPTIONAL: &[&str] = &["p", "li", "td", "tr", "th", "dt", "dd", "option", "tbody", "thead"];
+
 /// Open elements at which a document is too deep. Long threads of quotes have some hundreds.
 const DEEPEST: usize = 1000;
 
@@ -69,9 +72,38 @@ pub(super) fn too_complex(html: &str) -> bool {
 
 /// Open elements without those whose end tag may be left out.
 fn nested(counts: &HashMap<String, usize>, open: usize) -> usize {
-    const OPTIONAL: &[&str] = &["p", "li", "td", "tr", "th", "dt", "dd", "option", "tbody", "thead"];
     let optional: usize = OPTIONAL.iter().filter_map(|name| counts.get(*name)).sum();
     open.saturating_sub(optional)
+}
+
+/// End tags of what is still open at the end of `html`, so that what comes behind it stands in none of its elements. What is closed by something else's
+/// end tag is closed once more: programs would open formatting elements again (HTML 13.2.4.3).
+#[must_use]
+pub(super) fn end_tags(html: &str) -> String {
+    let mut open: Vec<&str> = Vec::new();
+    let mut loose: Vec<&str> = Vec::new();
+    let is = |name: &str, list: &[&str]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
+    for token in Tokens::new(html) {
+        match token {
+            Token::Open(name) if !is_void(name) && !is(name, &["html", "head", "body"]) => {
+                // A paragraph ends the one before it.
+                let again = is(name, OPTIONAL) && open.last().is_some_and(|last| last.eq_ignore_ascii_case(name));
+                if !again && open.len() < DEEPEST {
+                    open.push(name);
+                }
+            }
+            Token::Close(name) => {
+                if let Some(at) = open.iter().rposition(|other| other.eq_ignore_ascii_case(name)) {
+                    let inside = open.drain(at..).skip(1).filter(|name| is_inline(name));
+                    loose.extend(inside);
+                    loose.truncate(DEEPEST);
+                }
+            }
+            _ => {}
+        }
+    }
+    let tags = open.iter().rev().chain(&loose).map(|name| format!("</{name}>"));
+    tags.collect()
 }
 
 /// The text of `html` as a document of one preformatted block. Entities stay as they are.
@@ -129,6 +161,27 @@ mod tests {
         let text = render(html);
         let body = text.split_once("inherit\">\r\n").unwrap().1.split_once("\r\n</pre>").unwrap().0;
         assert_eq!(body, "t\r\nHello you,\r\na &lt; b &lt; c &amp; d\r\nend\r\n");
+    }
+
+    #[test]
+    fn what_is_left_open_is_closed() {
+        // html, the end tags
+        let cases = [
+            ("<html><body><p>x</p>", ""),
+            ("<div style=display:none><p>a<P>b<br>", "</p></div>"),
+            ("<textarea>x</div>", "</textarea>"),
+            ("<title>x</titles>", "</title>"),
+            ("<div><font style=display:none></div>x", "</font>"),
+            ("<table><tr><td><b>x</table>", "</b>"),
+            ("<a href='</a>'>x", "</a>"),
+            ("</i></div>", ""),
+        ];
+        for (html, want) in cases {
+            assert_eq!(end_tags(html), want, "{html}");
+        }
+        for storm in ["<div>", "<b><i></b>", "<p>", "</p>", "<b></div>"] {
+            assert!(end_tags(&storm.repeat(100_000)).len() <= DEEPEST * 12, "{storm}");
+        }
     }
 
     #[test]
