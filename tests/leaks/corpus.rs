@@ -21,10 +21,9 @@ pub fn samples() -> Vec<Sample> {
         collect(&folder_of(krate).join("resources"), krate, &mut out);
     }
     assert!(out.len() > 150, "the mail crates carry fewer messages than they did: {}", out.len());
-    match shared() {
-        Some(folder) => collect(&folder, "shared", &mut out),
-        // A clone of the repository alone does not have it; the project's CI does.
-        None => assert!(std::env::var_os("CI").is_none(), "no shared/corpus beside the repository"),
+    // Not in a clone of the repository alone.
+    if let Some(folder) = shared() {
+        collect(&folder, "shared", &mut out);
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
