@@ -82,9 +82,6 @@ async fn retain(store: &Store, keep_days: u32) {
         if let Err(error) = purge(store, before).await {
             tracing::error!(%error, "cannot purge old messages");
         }
-        if let Err(error) = store.write(move |change| change.forget_reasons(before)).await {
-            tracing::error!(%error, "cannot purge old reports");
-        }
         tokio::time::sleep(ROUND).await;
     }
 }
@@ -109,5 +106,63 @@ async fn purge(store: &Store, before: Time) -> Result<()> {
             return Ok(());
         }
         rest(started).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::store::{Body, Filter, NewMessage, Open, Verified};
+    use crate::types::{Role, SystemRandom};
+
+    /// Hours pass in no time; what is old is chained, found, and gone in the round after.
+    #[tokio::test(start_paused = true)]
+    async fn it_follows_and_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, Metrics::default()).unwrap();
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let now = Time::now();
+        for (age, fate) in [(days(9), "delivered"), (days(8), "queued"), (days(3), "delivered"), (days(0), "none")] {
+            let received = now.minus(age);
+            let id = MessageId::after(MessageId(0), received, 0);
+            let write = move |change: &crate::store::Change<'_>| {
+                let body = Some(change.insert_body(&Body::pack(b"Subject: x\r\n\r\nwords\r\n"))?);
+                let (verdict, reason, facts) = ("relay", "relayed", String::new());
+                let subject = String::new();
+                change.insert_message(&NewMessage {
+                    id,
+                    pair: None,
+                    author: Role::Buyer,
+                    body,
+                    received,
+                    size: 1,
+                    verdict,
+                    reason,
+                    thread: id,
+                    original: None,
+                    subject,
+                    automatic: false,
+                    needs_response: false,
+                    fate,
+                    facts,
+                })
+            };
+            store.write(write).await.unwrap();
+        }
+        let left =
+            |store: &Store| store.read(|view| view.messages(&Filter { limit: 9, ..Filter::default() })).unwrap().len();
+        let janitor = tokio::spawn(run(store.clone(), 7));
+        let until = Instant::now() + Duration::from_secs(30);
+        while left(&store) == 4 {
+            assert!(Instant::now() < until, "it does nothing");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        janitor.abort();
+        assert_eq!(left(&store), 3, "what still has to go out stays");
+        finish(&store).await;
+        let mut found = Verified::default();
+        assert_eq!(store.read(|view| view.verify(None, 99, None, &mut found)).unwrap(), None);
+        assert!(found.fault.is_none() && (found.messages, found.gone, found.waiting) == (3, 1, 0), "{found:?}");
     }
 }

@@ -122,7 +122,8 @@ fn settle(means: &Means, change: &Change<'_>, report: &Report, now: Time) -> Res
 }
 
 fn fail(means: &Means, change: &Change<'_>, item: &Item, class: FailureClass, why: &str, now: Time) -> Result<()> {
-    if change.settle(item, &Settle::Failed { why: why.to_owned() }, now)? {
+    // The history tells what class its author was told, and what was behind it.
+    if change.settle(item, &Settle::Failed { why: format!("{}: {why}", class.as_str()) }, now)? {
         means.house.given_up(change, item, class, now)?;
         log(means, item, "failed", why);
     }

@@ -233,6 +233,7 @@ fn what_is_old_goes_in_bounded_steps() {
     store
         .write_blocking(move |c| {
             (0..100).try_for_each(|day| c.count_quota(seller, Time(day * 86_400_000)))?;
+            c.report(MessageId::after(MessageId(0), T0, 0), Role::Buyer, "rude", T0)?;
             // Still has to go out.
             c.set_fate(MessageId::after(MessageId(0), T0.plus(Duration::from_secs(60 * 7)), 7), "queued")
         })
@@ -257,8 +258,8 @@ fn what_is_old_goes_in_bounded_steps() {
         assert_eq!(verify(&store, Some(&whole)).fault, None, "after step {steps}");
     }
     assert!((15..18).contains(&steps), "{steps}");
-    let left = ["message", "body", "mid", "event", "quota"].map(count);
-    assert_eq!(left, [501, 501, 501, 501, 0]);
+    let left = ["message", "body", "mid", "event", "quota", "report"].map(count);
+    assert_eq!(left, [501, 501, 501, 501, 0, 0]);
     let hits = |text: &str| {
         let filter = Filter { text: crate::message::search::query(text), limit: 9999, ..Filter::default() };
         store.read(|v| v.messages(&filter)).unwrap().len()

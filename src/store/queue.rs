@@ -278,7 +278,8 @@ impl Change<'_> {
         let relayed = item.kind == Kind::Relay;
         match settle {
             Settle::Done => {
-                self.record(item.message, now, if relayed { "delivered" } else { "notice-delivered" }, "")?;
+                let attempt = if item.attempts > 1 { format!("attempt {}", item.attempts) } else { String::new() };
+                self.record(item.message, now, if relayed { "delivered" } else { "notice-delivered" }, &attempt)?;
                 if relayed {
                     self.set_fate(item.message, "delivered")?;
                 }

@@ -94,14 +94,4 @@ impl Change<'_> {
         self.0.0.prepare_cached(sql)?.execute(params![message.0, role_number(reporter), now.0, reason])?;
         Ok(())
     }
-
-    /// Lets go of what reporters wrote before `before`; that they reported stays.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn forget_reasons(&self, before: Time) -> Result<()> {
-        let sql = "UPDATE report SET reason = '' WHERE at < ?1 AND reason <> ''";
-        self.0.0.prepare_cached(sql)?.execute([before.0])?;
-        Ok(())
-    }
 }

@@ -1,4 +1,4 @@
-//! What has grown old goes: messages with their bodies, words, events and ids, the blocks of the chain that held them, and counts of the quota. In small steps from
+//! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks of the chain that held them, and counts of the quota. In small steps from
 //! the oldest on, so that nobody waits for it; the space goes back to the file system in small steps, too.
 
 use super::chain::{Position, entries};
@@ -96,6 +96,7 @@ impl Change<'_> {
                 let sql = "DELETE FROM mid WHERE pair = ?1 AND author = ?2 AND hash = ?3 AND message = ?4";
                 self.0.0.prepare_cached(sql)?.execute([*pair, *author, hash(original), *id])?;
             }
+            self.0.0.prepare_cached("DELETE FROM report WHERE message = ?1")?.execute([id])?;
             self.0.0.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id])?;
             if let Some(body) = body {
                 self.0.0.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([id])?;
