@@ -1,0 +1,143 @@
+"""What takes long: a million messages that wait for a dead destination, and hours of steady load. Memory, descriptors and files have to stay flat."""
+import csv, os, pathlib, shutil, socket, sqlite3, statistics, subprocess, threading, time
+from abuse import memory
+from house import DB, HOST, ROOT, SELLER, House, Sink, Smtp, check, message, until
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def latencies(houses, sink, name, number=80):
+    """Milliseconds from the first octet of a message to its arrival, of daemons that take turns: the lower quartile, which a busy machine disturbs least."""
+    took = [[] for _ in houses]
+    for n in range(number):
+        for house, times in zip(houses, took):
+            mark, began = f"{name}{n}-{house.port}", time.monotonic()
+            with Smtp(house.port) as smtp:
+                check(smtp.mail(house.aliases[0], message(mark)).startswith("250"), "not accepted")
+            while mark not in sink.when and time.monotonic() < began + 30:
+                time.sleep(0.0002)
+            check(mark in sink.when, f"{mark} does not arrive")
+            times.append((sink.when[mark] - began) * 1000)
+    return [statistics.quantiles(times, n=4)[0] for times in took]
+
+
+def copies(db, table, where, changed):
+    """Inserts into a table what `changed` makes of one of its rows, once for each number of the table `n`."""
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    made = ", ".join(changed.get(c, f"t.{c}") for c in columns)
+    db.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {made} FROM n, (SELECT * FROM {table} WHERE {where}) t")
+
+
+def million(rounds):
+    """`rounds` messages wait for a server that is not there: nothing of it is felt by the others, in memory, or at start."""
+    sink, turns = Sink(), 80 if rounds >= 1_000_000 else 25
+    sections = {"delivery": [f'route = "smtp://{HOST}:{sink.port}"', "[delivery.routes]", f'"real1.test" = "smtp://{HOST}:1"']}
+    with House(sink.port, sections) as house, House(sink.port, sections) as calm:
+        house.start()
+        calm.start()
+        with Smtp(house.port) as smtp:
+            check(smtp.mail(house.aliases[1], message("dead")).startswith("250"), "not accepted")
+        until("it waits", lambda: house.cli("queue", "list", "--json").count('"id"') == 1)
+        latencies([house, calm], sink, "warm", 20)
+        small = memory(house)
+        house.stop()
+        db = sqlite3.connect(house.data / DB, isolation_level=None)
+        db.execute("PRAGMA synchronous=OFF")
+        db.execute("BEGIN")
+        db.execute("CREATE TEMP TABLE n (i INTEGER PRIMARY KEY)")
+        db.executemany("INSERT INTO n VALUES (?)", ((i,) for i in range(1, rounds)))
+        row, = db.execute("SELECT message FROM queue").fetchone()
+        # Ids grow with time: the copies lie just before the original.
+        copies(db, "message", f"id = {row}", {"id": "t.id - n.i", "thread": "t.id - n.i"})
+        copies(db, "queue", f"message = {row}", {"id": "t.id + n.i", "message": "t.message - n.i", "due": "t.due + n.i % 1000"})
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        check(db.execute("SELECT count(*) FROM queue").fetchone()[0] == rounds, "not filled")
+        db.close()
+        began = time.monotonic()
+        house.start()
+        ready = time.monotonic() - began
+        after = latencies([house, calm], sink, "after", turns)
+        # Through two rounds of the schedule's own look at the queue.
+        time.sleep(65 if rounds >= 1_000_000 else 2)
+        later, large = latencies([house, calm], sink, "later", turns), memory(house)
+        began = time.monotonic()
+        house.cli("queue", "list", "--limit", "50", "--json")
+        listing = time.monotonic() - began
+        house.kill()
+        began = time.monotonic()
+        house.start()
+        again = time.monotonic() - began
+        house.stop()
+    sink.close()
+    said = f"ready in {ready:.1f} s, after kill -9 in {again:.1f} s; latency {after[0]:.1f} ms and later {later[0]:.1f} ms, {after[1]:.1f} and {later[1]:.1f} ms without them; {small:.0f} and {large:.0f} MiB; queue list {listing:.1f} s"
+    check(max(ready, again) < 2, said)
+    # Half a millisecond is what a busy machine adds or takes.
+    check(all(full <= empty * 1.2 + 0.5 for full, empty in (after, later)), said)
+    check(large <= small + 30, said)
+    return said
+
+
+def graph(values, width=60):
+    """One line of bars from zero to the largest."""
+    step = max(1, len(values) // width)
+    means = [statistics.mean(values[i:i + step]) for i in range(0, len(values), step)]
+    top = max(means) or 1
+    return "".join(BARS[min(7, int(v / top * 7.99))] for v in means)
+
+
+def source(house, number, sessions=10):
+    tool = shutil.which("smtp-source", path=os.environ["PATH"] + ":/usr/sbin")
+    subprocess.run([tool, "-4", "-d", "-m", str(number), "-s", str(min(sessions, number)), "-l", "4096", "-f", SELLER, "-t", house.aliases[0], f"{HOST}:{house.port}"],
+                   check=True, timeout=300)
+
+
+def soak(rounds):
+    """`rounds` minutes at half the rate that is possible: what the daemon holds stays flat. Samples go to target/lab-soak.csv."""
+    tool = shutil.which("smtp-sink", path=os.environ["PATH"] + ":/usr/sbin")
+    with socket.create_server((HOST, 0)) as probe:
+        port = probe.getsockname()[1]
+    swallow = subprocess.Popen([tool, "-u", "nobody", "-h", "sink.test", f"{HOST}:{port}", "4000"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with House(port, {"log": ['format = "json"', 'level = "warn,marketrelay::serve=info"']}) as house:
+            house.start()
+            source(house, 200)
+            began = time.monotonic()
+            source(house, 2000)
+            rate = max(1, int(2000 / (time.monotonic() - began) / 2))
+            samples, ended = [], threading.Event()
+
+            def watch():
+                start = time.monotonic()
+                while not ended.wait(min(5, rounds)):
+                    wal = house.data / f"{DB}-wal"
+                    samples.append({"seconds": round(time.monotonic() - start), "memory_mib": round(memory(house), 1), "descriptors": len(os.listdir(f"/proc/{house.process.pid}/fd")),
+                                    "wal_mib": round(wal.stat().st_size / 2**20, 1), "queue": house.metric("marketrelay_queue"), "store_mib": round((house.data / DB).stat().st_size / 2**20)})
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            end, sent = time.monotonic() + rounds * 60, 0
+            while time.monotonic() < end:
+                began = time.monotonic()
+                source(house, rate)
+                sent += rate
+                time.sleep(max(0, 1 - (time.monotonic() - began)))
+            ended.set()
+            watcher.join()
+            until("the queue is empty", lambda: sqlite3.connect(house.data / DB).execute("SELECT count(*) FROM queue").fetchone()[0] == 0)
+            house.stop()
+    finally:
+        swallow.kill()
+        swallow.wait()
+    path = pathlib.Path(os.environ.get("LAB_CSV", ROOT / "target/lab-soak.csv"))
+    with open(path, "w", newline="") as f:
+        writer = csv.DictWriter(f, list(samples[0]))
+        writer.writeheader()
+        writer.writerows(samples)
+    said = f"{sent} messages at {rate}/s"
+    for name, slack in (("memory_mib", 8), ("descriptors", 10), ("wal_mib", 16)):
+        values = [s[name] for s in samples]
+        early, late = (statistics.median(part) for part in (values[len(values) // 4:len(values) // 2 or None] or values, values[-(len(values) // 4 or 1):]))
+        print(f"    {name:12} {min(values):8.1f} to {max(values):8.1f}  {graph(values)}", flush=True)
+        said += f"; {name} {early:.1f} early, {late:.1f} late"
+        check(late <= early * 1.1 + slack, said)
+    return said
