@@ -35,3 +35,21 @@ zipped("authors.docx", word | {
     "word/comments.xml": '<w:comment w:author="Secret Two" w:initials="Secret"/>'})
 open("old.rtf", "w").write("{\\rtf1{\\info{\\author Secret}}hello}")
 open("good.7z", "wb").write(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(100))
+def pdf(name, *options):
+    objects = ["<</Type/Catalog/Pages 2 0 R/Metadata 5 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]>>",
+               "<</Title(Offer)/Author(Secret Name)/Creator(Secret Writer 9.1)/Producer(Secret Maker 3)/CreationDate(D:20261121083751+09'00')/ModDate(D:20261121083751+09'00')>>"]
+    xmp = "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description xmlns:dc='http://purl.org/dc/elements/1.1/'><dc:creator>Secret</dc:creator></rdf:Description></rdf:RDF></x:xmpmeta>"
+    objects.append("<</Type/Metadata/Subtype/XML/Length %d>>stream\n%s\nendstream" % (len(xmp), xmp))
+    out, places = "%PDF-1.5\n", []
+    for number, text in enumerate(objects, 1):
+        places.append(len(out))
+        out += "%d 0 obj\n%s\nendobj\n" % (number, text)
+    at = len(out)
+    out += "xref\n0 6\n0000000000 65535 f \n" + "".join("%010d 00000 n \n" % place for place in places)
+    out += "trailer\n<</Size 6/Root 1 0 R/Info 4 0 R>>\nstartxref\n%d\n%%%%EOF\n" % at
+    open("made.pdf", "w").write(out)
+    subprocess.run(["qpdf", "made.pdf", *options, name], check=True)
+pdf("plain.pdf")
+pdf("streams.pdf", "--object-streams=generate", "--compress-streams=y")
+pdf("linear.pdf", "--linearize", "--object-streams=generate")
+pdf("locked.pdf", "--encrypt", "", "owner", "256", "--")

@@ -260,11 +260,53 @@ fn nothing_moves_in_files_with_offsets() {
     let text = String::from_utf8_lossy(&changed(&pdf())).into_owned();
     assert!(text.contains("/Title(Offer)/Author (                ") && text.contains("/Creator<00000000>"), "{text}");
     // the packed stream unpacks to an empty packet
-    let out = changed(&pdf());
-    let at = memchr::memmem::find(&out, b"stream\r\n").unwrap() + 8;
-    let mut xmp = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::ZlibDecoder::new(&out[at..]), &mut xmp).unwrap();
-    assert!(xmp.starts_with("<x:xmpmeta") && xmp.trim_end().ends_with("</x:xmpmeta>"));
+    let xmp = unpacked(&changed(&pdf()), b"stream\r\n");
+    assert!(xmp.starts_with("<x:xmpmeta") && xmp.trim_end().ends_with("</x:xmpmeta>"), "{xmp}");
+}
+
+fn unpacked(file: &[u8], before: &[u8]) -> String {
+    let at = memchr::memmem::find(file, before).unwrap() + before.len();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::ZlibDecoder::new(&file[at..]), &mut text).unwrap();
+    text
+}
+
+/// The information dictionary in an object stream, one of its values in an object of its own, a picture with a place.
+#[test]
+fn object_streams_are_packed_anew() {
+    let objects = [
+        "<</Title(Offer)/Author(Secret)/Creator 9 0 R/CreationDate(D:20261121083751+09'00')/Kids 3 0 R>>",
+        "<</Type/Pages>>",
+        "(Secret Writer)",
+    ];
+    let table = format!("12 0 3 {} 9 {} ", objects[0].len() + 1, objects[0].len() + objects[1].len() + 2);
+    let content = format!("{table}{}", objects.join("\n"));
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(content.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let head = format!(
+        "%PDF-1.5\n5 0 obj\n<</Type/ObjStm/N 3/First {}/Length {}/Filter/FlateDecode>>\nstream\n",
+        table.len(),
+        packed.len()
+    );
+    let jpeg = [b"7 0 obj <<>>\nstream\n", &jpeg(1)[..40], b"\nendstream endobj\n"].concat();
+    let file = [
+        head.as_bytes(),
+        &packed,
+        b"\nendstream\nendobj\n",
+        &jpeg,
+        b"8 0 obj <</Type/XRef/Info 12 0 R>> stream\nx\nendstream",
+    ]
+    .concat();
+    let out = changed(&file);
+    assert_eq!(out.len(), file.len());
+    let text = unpacked(&out, b">>\nstream\n");
+    assert!(
+        !text.contains("Secret") && text.contains("/Title(Offer)/Author(      )/Creator 9 0 R/CreationDate(  "),
+        "{text}"
+    );
+    assert!(text.starts_with(&table) && text.contains("<</Type/Pages>>\n(             )"), "{text}");
+    assert_eq!(clean(&out, &Metadata::default()), Cleaned::Unchanged);
 }
 
 #[test]
