@@ -8,7 +8,7 @@ use crate::store::Open;
 use crate::types::{Role, SystemRandom, Time};
 use clap::Subcommand;
 use serde_json::json;
-use std::io::Read;
+use std::io::{IsTerminal as _, Read};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,7 +33,14 @@ impl Command {
         let credential = if remove {
             None
         } else {
-            let password = read(std::io::stdin().lock())?;
+            let input = std::io::stdin();
+            if input.is_terminal() {
+                // It would be shown while it is typed.
+                let remedy =
+                    "give the password on standard input: systemd-ask-password | marketrelay seller password set ID";
+                return Err(Failure::Failed(remedy.to_owned()));
+            }
+            let password = read(input.lock())?;
             let derived = password::derive(&password, &mut SystemRandom);
             Some(derived.map_err(|error| Failure::Failed(error.to_string()))?)
         };

@@ -66,6 +66,10 @@ fn sellers_log_in_by_each_mechanism() {
         assert!(got == status && text.contains(word) && !text.contains(PASSWORD), "{input:?}: {got} {text}");
     }
     assert!(has());
+    // On a terminal it would be shown: `script` gives the command one.
+    let arguments = [env!("CARGO_BIN_EXE_marketrelay"), "--config", place.config.to_str().unwrap()].join(" ");
+    let shown = run("script", &["-qec", &format!("{arguments} seller password set S-1"), "/dev/null"], "");
+    assert!(!shown.status.success() && String::from_utf8_lossy(&shown.stdout).contains("systemd-ask-password"));
 
     let ports = ports(&relay, 3);
     let (starttls, implicit) = (("--tls", ports[1]), ("--tls-on-connect", ports[2]));
