@@ -21,6 +21,8 @@ mod cost;
 mod house;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/traces.rs"]
+mod traces;
 #[path = "leaks/tree.rs"]
 mod tree;
 #[path = "leaks/wire.rs"]
