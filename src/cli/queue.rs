@@ -116,14 +116,17 @@ impl Command {
                 context.out.done(&json!({ "retried": usize::from(due) }), &format!("Item {} {said}.", id.0))
             }
             Self::Retry { id: None, domain } => {
-                let mut count = 0;
-                loop {
+                let (mut count, mut next) = (0, Some(String::new()));
+                while let Some(after) = next {
                     let domain = domain.clone();
-                    let more = store.write_blocking(move |change| change.retry_all(domain.as_deref(), now, BATCH))?;
-                    count += more;
-                    if more == 0 {
-                        break;
-                    }
+                    let (more, then) = store.write_blocking(move |change| match domain {
+                        Some(domain) => {
+                            let more = change.retry_destination(&domain, now, BATCH)?;
+                            Ok((more, (more == BATCH).then_some(after)))
+                        }
+                        None => change.retry_all(&after, now, BATCH),
+                    })?;
+                    (count, next) = (count + more, then);
                 }
                 context.out.done(&json!({ "retried": count }), &format!("{count} item(s) are due now."))
             }

@@ -114,28 +114,42 @@ impl Change<'_> {
         Ok(true)
     }
 
-    /// Makes what waits for a destination, or for all, due now. At most `limit` items in this transaction, so that the daemon is not
-    /// held up: ask again until it returns 0.
+    /// Makes what waits for a destination due now. At most `limit` items in this transaction, so that the daemon is not held up: ask again
+    /// until it returns less.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn retry_all(&self, domain: Option<&str>, now: Time, limit: usize) -> Result<usize> {
+    pub fn retry_destination(&self, domain: &str, now: Time, limit: usize) -> Result<usize> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        // Two statements, so that each has its index.
-        let (rows, destinations) = match domain {
-            Some(_) => (
-                "UPDATE queue SET due = ?1 WHERE id IN \
-                 (SELECT id FROM queue WHERE leased = 0 AND domain = ?2 AND due > ?1 LIMIT ?3)",
-                "UPDATE destination SET due = min(due, ?1), forced = 1 WHERE domain = ?2",
-            ),
-            None => (
-                "UPDATE queue SET due = ?1 WHERE id IN \
-                 (SELECT id FROM queue WHERE leased = 0 AND ?2 IS NULL AND due > ?1 LIMIT ?3)",
-                "UPDATE destination SET due = min(due, ?1), forced = 1 WHERE ?2 IS NULL",
-            ),
-        };
-        self.0.0.prepare_cached(destinations)?.execute(params![now.0, domain])?;
-        Ok(self.0.0.prepare_cached(rows)?.execute(params![now.0, domain, limit])?)
+        let destination = "UPDATE destination SET due = min(due, ?1), forced = 1 WHERE domain = ?2";
+        self.0.0.prepare_cached(destination)?.execute(params![now.0, domain])?;
+        let items = "UPDATE queue SET due = ?1 WHERE id IN \
+                     (SELECT id FROM queue WHERE leased = 0 AND domain = ?2 AND due > ?1 LIMIT ?3)";
+        Ok(self.0.0.prepare_cached(items)?.execute(params![now.0, domain, limit])?)
+    }
+
+    /// Makes what waits for the destinations behind `after`, in the order of their names, due now, as far as `limit` (items and destinations)
+    /// goes. Returns how many items, and what to ask with next; `None` at the end.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn retry_all(&self, after: &str, now: Time, limit: usize) -> Result<(usize, Option<String>)> {
+        let (mut after, mut count) = (after.to_owned(), 0);
+        let sql = "SELECT domain FROM destination WHERE domain > ?1 ORDER BY domain LIMIT 1";
+        for _ in 0..limit {
+            let next: Option<String> =
+                self.0.0.prepare_cached(sql)?.query_row([&after], |row| row.get(0)).optional()?;
+            let Some(domain) = next else { return Ok((count, None)) };
+            let room = limit - count;
+            let more = self.retry_destination(&domain, now, room)?;
+            count += more;
+            if more == room {
+                // It may have more.
+                return Ok((count, Some(after)));
+            }
+            after = domain;
+        }
+        Ok((count, Some(after)))
     }
 
     /// Takes items out of the queue, at most `limit` in this transaction: ask again until it returns 0.

@@ -119,10 +119,14 @@ fn a_destination_that_is_down_waits_as_a_whole() {
     assert!(store.write_blocking(move |c| c.retry(id, NOW)).unwrap());
     assert!(due(&store, NOW).contains(&(domain.clone(), 1, true)), "what is known of it stays");
     store.write_blocking(|c| c.unreachable("dead.test", 2, later(400), None)).unwrap();
-    assert_eq!(store.write_blocking(|c| c.retry_all(Some("dead.test"), NOW, 100)).unwrap(), 1, "only what was not due");
+    assert_eq!(
+        store.write_blocking(|c| c.retry_destination("dead.test", NOW, 100)).unwrap(),
+        1,
+        "only what was not due"
+    );
     assert!(due(&store, NOW).contains(&(domain, 2, true)));
     store.write_blocking(|c| c.unreachable("dead.test", 3, later(400), None)).unwrap();
-    assert_eq!(store.write_blocking(|c| c.retry_all(None, NOW, 100)).unwrap(), 0);
+    assert_eq!(store.write_blocking(|c| c.retry_all("", NOW, 100)).unwrap(), (0, None));
     assert_eq!(store.read(|v| v.failures_of("dead.test")).unwrap(), 3);
     store.write_blocking(|c| c.reached("dead.test")).unwrap();
     assert!(due(&store, NOW).contains(&("dead.test".into(), 0, false)));
@@ -198,6 +202,29 @@ fn the_operator_finds_and_cancels() {
     assert_eq!((cancelled, store.read(|v| v.queue_length()).unwrap()), ([1, 1, 0], 0));
 }
 
+/// All that waits, in steps of any size: each item once, and an end.
+#[test]
+fn a_retry_of_everything_in_steps() {
+    for limit in 1..=6 {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = filled(dir.path(), &["a.test", "b.test", "a.test", "c.test", "a.test"], false);
+        for domain in ["a.test", "b.test", "c.test"] {
+            for item in claim(&store, domain, NOW) {
+                assert!(settle(&store, &item, Settle::Again { due: later(300), why: "x".into() }, NOW));
+            }
+        }
+        let (mut count, mut next, mut steps) = (0, Some(String::new()), 0);
+        while let Some(after) = next {
+            let (more, then) = store.write_blocking(move |c| c.retry_all(&after, NOW, limit)).unwrap();
+            (count, next, steps) = (count + more, then, steps + 1);
+            assert!(more <= limit && steps < 20, "{limit}");
+        }
+        assert_eq!(count, 5, "{limit}");
+        assert_eq!(due(&store, NOW).len(), 3);
+        assert_eq!(claim(&store, "a.test", NOW).len(), 3);
+    }
+}
+
 /// A million items for one destination: what the schedule asks stays cheap. The plan of each question is what is checked, not its time.
 #[test]
 fn the_schedule_never_reads_all_rows() {
@@ -212,6 +239,7 @@ fn the_schedule_never_reads_all_rows() {
         "SELECT due FROM queue WHERE leased = 0 AND domain = 'a' ORDER BY due LIMIT 1",
         "SELECT * FROM queue WHERE leased = 0 AND delay_told = 0 AND queued < 5 ORDER BY queued LIMIT 5",
         "SELECT * FROM queue WHERE message = 5",
+        "SELECT domain FROM destination WHERE domain > ?1 ORDER BY domain LIMIT 1",
         "SELECT id FROM queue WHERE leased = 0 AND domain = ?2 AND due > ?1 LIMIT ?3",
     ];
     let questions: Vec<&str> = questions.into_iter().chain(listed.iter().map(String::as_str)).collect();
