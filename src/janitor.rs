@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 const ROUND: Duration = Duration::from_secs(3600);
 const STEP: usize = 50;
 const PAGES: u32 = 64;
-/// A message is chained when it has been there for so long: until then one with a lower id may still be on its way into the store.
-const SETTLED: Duration = Duration::from_secs(10);
+/// A message is chained when it has been there for so long: until then one with a lower id may still be on its way into the store. An id is drawn before the message is
+/// written anew for each of its recipients, and a large one to a hundred of them takes its time on a busy machine.
+const SETTLED: Duration = Duration::from_secs(300);
 /// A rest is so many times as long as the step before it, within bounds.
 const REST_FACTOR: u32 = 10;
 const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));

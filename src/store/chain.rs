@@ -4,7 +4,7 @@
 //! response clock, with every octet as received; of an event all of it. Hashes are kept in blocks of some hundred records, one row a block, beside the ids.
 //!
 //! What that is worth, and what not:
-//! - The chain is written right behind the history, not in the transaction that accepts a message: a block takes what was received up to some seconds ago. What is
+//! - The chain is written right behind the history, not in the transaction that accepts a message: a block takes what was received up to some minutes ago. What is
 //!   changed within that time is not seen; `history verify` says how many records are not in it yet. Accepting a message costs one look at the last block, no hash.
 //! - A message whose id is older than the last block is not taken any more: a record that is no block's is one that was put in later.
 //! - Who can write to the database can also make the whole chain anew. Therefore the hash of the last block is logged now and then, and `history verify --holds HASH`

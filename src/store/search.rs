@@ -1,4 +1,4 @@
-//! Full-text search over the history. The index follows the history with the chain, some seconds behind; what it does not hold yet is read by the one who searches.
+//! Full-text search over the history. The index follows the history with the chain, some minutes behind; what it does not hold yet is read by the one who searches.
 
 use super::{Result, View};
 use crate::message::search::words;
