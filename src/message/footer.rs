@@ -111,9 +111,23 @@ pub fn marks(text: &str, is_html: bool, found: &mut Vec<String>) {
     }
 }
 
+/// Passes over a text at most: what is taken out may leave the halves of something else side by side.
+const PASSES: usize = 4;
+
 /// Takes footers, marks and acting addresses out of `text`. `None`: there were none.
 #[must_use]
 pub fn strip(text: &str, is_html: bool) -> Option<String> {
+    let mut stripped = pass(text, is_html)?;
+    for _ in 1..PASSES {
+        match pass(&stripped, is_html) {
+            Some(next) => stripped = next,
+            None => break,
+        }
+    }
+    Some(stripped)
+}
+
+fn pass(text: &str, is_html: bool) -> Option<String> {
     if !is_html {
         let found = footers(text, false, true);
         return (!found.is_empty()).then(|| without(text, &found));

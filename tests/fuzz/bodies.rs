@@ -68,6 +68,7 @@ pub fn scrubber(data: &[u8]) {
     let replacements = [scrub::Replacement::new(&address.key(), Some(&alias))];
     let text = String::from_utf8_lossy(data);
     for html in [false, true] {
+        let _ = message::footer::strip(&text, html);
         if let Some(clean) = scrub::scrub(&text, html, &replacements) {
             assert_eq!(scrub::scrub(&clean, html, &replacements), None);
         }

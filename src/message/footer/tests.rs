@@ -116,6 +116,9 @@ fn what_programs_make_of_footers_when_they_quote() {
         (format!("a\n> [ref:{MARK_A}]"), false, "a\n> ".to_owned()),
         (format!("a\n> No response needed: {done}\n> [/ref]\nb"), false, "a\n> \n> \nb".to_owned()),
         (format!("a\n> Report <mailto:{done}>.\r\nb"), false, "a\n> \r\nb".to_owned()),
+        // halves that come together
+        (format!("a[ref:{}[/ref]{}]b", &MARK_A[..9], &MARK_A[9..]), false, "ab".to_owned()),
+        (format!("<i>a</i>do[/ref]ne+{TOKEN_A}@market.test, b"), true, "<i>a</i>, b".to_owned()),
         // people's own words stay
         (format!("a\nI wrote to {done} and nothing came\nb"), false, "a\nI wrote to  and nothing came\nb".to_owned()),
         (format!("[ref:{MARK_A}] Yes, blue.\n"), false, " Yes, blue.\n".to_owned()),
