@@ -5,6 +5,7 @@
 //!
 //! Not here: what the rows mean for a verdict (`policy`), or what a message looks like (`message`).
 
+mod body;
 mod chain;
 mod error;
 #[cfg(test)]
@@ -27,9 +28,10 @@ pub(crate) mod tests;
 mod verify;
 mod writer;
 
+pub use body::Body;
 pub use chain::{Block, Position};
 pub use error::{Result, StoreError};
-pub use messages::{Body, Filter, MessageRow, NewMessage};
+pub use messages::{Filter, MessageRow, NewMessage};
 pub use open::{FILE, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
