@@ -156,3 +156,18 @@ fn only_time_reads_the_clock() {
         }
     }
 }
+
+#[test]
+fn no_field_of_a_log_line_takes_the_place_of_its_text() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    files(&root, &mut all);
+    for path in &all {
+        let text = fs::read_to_string(path).unwrap();
+        for call in code(&text).join("\n").split("tracing::").skip(1) {
+            let call = call.split(");").next().unwrap_or("");
+            let taken = ["(message =", " message =", "%message", "?message"].iter().any(|field| call.contains(field));
+            assert!(!taken, "{}: `message` is the line's own text: {call}", path.display());
+        }
+    }
+}

@@ -53,7 +53,7 @@ impl Relay {
         // The other side may be gone: its messages can still be reported.
         facts.gone = letter.pair.party(actor).removed;
         if let Some(refused) = may_act(&facts) {
-            tracing::info!(%message, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
+            tracing::info!(id = %message, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
             return Ok(Gathered::Refused(refused.reply(message)));
         }
         let author = inspection.author.as_ref().ok().map(|author| author.address.clone());
@@ -88,7 +88,7 @@ impl Relay {
             // No such address was given out.
             _ => return Ok(false),
         };
-        tracing::info!(message = %act.message, what = word, by = act.actor.as_str(), "acted");
+        tracing::info!(id = %act.message, what = word, by = act.actor.as_str(), "acted");
         // The walk of the message tells it once a day, as does the notice: nobody fills a mailbox or the store by asking again.
         if change.event_since(act.message, word, Day::at(now, &act.shop.zone).starts)? {
             return Ok(false);
