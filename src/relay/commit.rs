@@ -6,7 +6,7 @@ use crate::metrics::Decision as Label;
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
-use crate::store::{Change, NewMessage, Result};
+use crate::store::{Change, NewMessage, Result, StoreError};
 use crate::types::{Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use std::sync::Arc;
 struct Written {
     decisions: Vec<Decision>,
     leased: Vec<(Item, Bytes)>,
-    notices: bool,
+    /// Something waits in the store.
+    waits: bool,
 }
 
 impl Relay {
@@ -41,7 +42,7 @@ impl Relay {
         }
         if let Some(outbound) = self.outbound.get() {
             written.leased.into_iter().for_each(|(item, bytes)| outbound.submit(item, bytes));
-            if written.notices {
+            if written.waits {
                 outbound.kick();
             }
         }
@@ -49,7 +50,7 @@ impl Relay {
     }
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
-        let mut written = Written { decisions: Vec::new(), leased: Vec::new(), notices: false };
+        let mut written = Written { decisions: Vec::new(), leased: Vec::new(), waits: false };
         let mut body = None;
         for letter in &judged.letters {
             let decision = self.counted(change, letter, judged.at)?;
@@ -69,20 +70,20 @@ impl Relay {
             }
             if decision.answer {
                 self.opt_out_reply(change, letter, judged.at)?;
-                written.notices = true;
+                written.waits = true;
             }
             written.decisions.push(decision);
         }
-        written.notices |= self.partial_notice(change, judged, &written.decisions)?;
+        written.waits |= self.partial_notice(change, judged, &written.decisions)?;
         for report in &judged.reports {
-            written.notices |= self.take_report(change, report, judged.at)?;
+            written.waits |= self.take_report(change, report, judged.at)?;
         }
         for act in &judged.acts {
-            written.notices |= self.take_act(change, act, judged.at)?;
+            written.waits |= self.take_act(change, act, judged.at)?;
         }
         if judged.forward {
             self.forward(change, judged)?;
-            written.notices = true;
+            written.waits = true;
         }
         Ok(written)
     }
@@ -101,13 +102,14 @@ impl Relay {
         if letter.author != Role::Seller || !decision.counts() {
             return Ok(decision);
         }
-        let quota = self.quota(change, letter, now)?;
-        if quota.used >= quota.limit {
+        // The limit is as it was a moment ago: to count a large seller's orders takes longer than all else here.
+        let Some(quota) = &letter.quota else { return Ok(decision) };
+        if change.quota_used(letter.pair.seller.id, starts())? >= quota.limit {
             let verdict = match self.config.policy.quota.over {
                 crate::config::OverQuota::Reject => Verdict::Reject,
                 crate::config::OverQuota::Defer => Verdict::Defer,
             };
-            let reason = Reason::OverQuota { limit: quota.limit, opens: quota.opens };
+            let reason = Reason::OverQuota { limit: quota.limit, opens: quota.opens.clone() };
             return Ok(Decision { verdict, reason, answer: false });
         }
         change.count_quota(letter.pair.seller.id, starts())?;
@@ -116,7 +118,8 @@ impl Relay {
 
     fn queue_letter(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<()> {
         let receiver = letter.pair.party(letter.author.other());
-        let (Some(address), Some(bytes)) = (&receiver.main, &letter.outgoing) else { return Ok(()) };
+        // Nothing is accepted that has nowhere to go.
+        let address = receiver.main.as_ref().ok_or(StoreError::NotFound("address of the receiver"))?;
         let new = NewItem {
             message: letter.id,
             kind: Kind::Relay,
@@ -125,10 +128,11 @@ impl Relay {
             content: None,
         };
         // With the queue at hand the item is delivered from memory, right after the commit.
-        let leased = self.outbound.get().is_some();
-        let item = change.enqueue(&new, now, leased)?;
-        if leased {
-            written.leased.push((item, bytes.clone()));
+        let bytes = letter.outgoing.as_ref().filter(|_| self.outbound.get().is_some());
+        let item = change.enqueue(&new, now, bytes.is_some())?;
+        match bytes {
+            Some(bytes) => written.leased.push((item, bytes.clone())),
+            None => written.waits = true,
         }
         if letter.author == Role::Seller && !letter.automatic {
             change.answered(letter.pair.id, now)?;

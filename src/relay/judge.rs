@@ -66,7 +66,9 @@ pub(super) struct Letter {
     pub(super) ids: Ids,
     /// What every rule says, for `policy explain`; empty for a message that is really sent.
     pub(super) answers: Vec<Answer>,
-    /// What goes out, if it is relayed.
+    /// How much a seller may send, and has sent when the facts were gathered.
+    pub(super) quota: Option<Use>,
+    /// What goes out, if it is relayed and there is room for it in memory.
     pub(super) outgoing: Option<Bytes>,
 }
 
@@ -89,8 +91,21 @@ impl Letter {
             rule: None,
             ids: Ids::default(),
             answers: Vec::new(),
+            quota: None,
             outgoing: None,
         }
+    }
+
+    /// The first copy stays in memory, and of the others what has room beside it: fifty of a large message would take more than all other mail
+    /// together. What is let go is made again from the store when its turn comes.
+    fn held_within(mut self, room: usize, held: &mut usize) -> Self {
+        let size = self.outgoing.as_ref().map_or(0, Bytes::len);
+        if *held > 0 && held.saturating_add(size) > room {
+            self.outgoing = None;
+        } else {
+            *held += size;
+        }
+        self
     }
 
     /// Completes the facts with what the checks of the author found, and who had the last word.
@@ -148,6 +163,7 @@ impl Relay {
             forward: false,
             otherwise: Reply::new(250, 0, 0, "Ok"),
         };
+        let (room, mut held) = (self.config.queue.memory.octets(), 0);
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
             let gathered = self.store.read(|view| self.gather(view, &arrived, &inspection, recipient));
@@ -173,7 +189,7 @@ impl Relay {
                 Gathered::Nobody => None,
             });
             match letter {
-                Ok(letter) => judged.letters.extend(letter),
+                Ok(letter) => judged.letters.extend(letter.map(|letter| letter.held_within(room, &mut held))),
                 Err(error) => return judged.trouble(&error),
             }
         }
@@ -282,6 +298,7 @@ impl Relay {
             letter.answers = every_answer(&facts);
         }
         letter.facts = facts.words();
+        letter.quota.clone_from(&facts.quota);
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;
@@ -349,7 +366,7 @@ impl Relay {
         })
     }
 
-    pub(super) fn quota(&self, view: &View<'_>, letter: &Letter, now: Time) -> Result<Use, StoreError> {
+    fn quota(&self, view: &View<'_>, letter: &Letter, now: Time) -> Result<Use, StoreError> {
         let (seller, rules) = (letter.pair.seller.id, &self.config.policy.quota);
         let day = Day::at(now, &letter.shop.zone);
         let orders = view.count_orders(seller, window_start(now, &letter.shop.zone, rules), now)?;

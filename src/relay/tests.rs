@@ -273,6 +273,35 @@ async fn several_recipients_get_one_reply() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
+    let world = world_with(|config| config.queue.memory = crate::config::Size::kib(64)).await;
+    let seller = world.pair.seller.id;
+    let aliases = world.store.write(move |c| {
+        let more = (2..6).map(|n| {
+            let new = party(Role::Buyer, &format!("b{n}"), "Bo", &format!("b{n}@home.example"));
+            let (buyer, _) = c.set_party(&new, &[], Time::now())?;
+            let pair = c.pair_or_new(buyer, seller, ("m.test", 35), Time::now(), &mut SystemRandom)?;
+            Ok(c.pair(pair)?.buyer_alias.as_str().to_owned())
+        });
+        more.collect::<Result<Vec<_>, StoreError>>()
+    });
+    let to: Vec<String> = aliases.await.unwrap();
+    let to: Vec<&str> = to.iter().map(String::as_str).chain([world.aliases().0]).collect();
+    let mail = format!("From: {SELLER}\nSubject: x\n\n{}", "A line of the catalogue.\n".repeat(1200));
+    let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
+    let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
+    let judged = world.relay.judge(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false });
+    let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
+    assert_eq!(held, [true, true, false, false, false]);
+    assert_eq!(world.relay.commit(judged).await.code(), 250);
+    for buyer in ["b2@home.example", "b3@home.example", "b4@home.example", "b5@home.example", BUYER] {
+        let arrived = world.arrived(buyer).await;
+        assert!(arrived.len() == 1 && arrived[0].matches("catalogue").count() == 1200, "{buyer}: {}", arrived.len());
+    }
+    world.outbound.drain(crate::outbound::DRAIN).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounce_is_told_anew() {
     let world = world().await;
     let (buyer_alias, _) = world.aliases();
