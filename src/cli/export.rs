@@ -60,12 +60,12 @@ impl Export {
                 file.flush()?;
                 tell(context, &count, path)
             }
+            (Format::Mbox, None) if !context.out.is_json() => {
+                context.out.stream(|out| self.mbox(store, &filter, out).map(drop))
+            }
             (Format::Mbox, None) => {
                 let mut mbox = Vec::new();
                 let count = self.mbox(store, &filter, &mut mbox)?;
-                if !context.out.is_json() {
-                    return context.out.raw(&mbox);
-                }
                 let text = String::from_utf8_lossy(&mbox);
                 context.out.done(&json!({ "messages": count.written, "not_kept": count.missing, "mbox": text }), "")
             }

@@ -25,6 +25,23 @@ impl<'a> Output<'a> {
         ok_if_closed(self.out.write_all(bytes).and_then(|()| self.out.flush()))
     }
 
+    /// A text as it is, or a document with it under `key`.
+    pub(super) fn text(self, key: &str, text: &[u8]) -> Outcome {
+        if !self.json {
+            return self.raw(text);
+        }
+        self.done(&serde_json::json!({ key: String::from_utf8_lossy(text) }), "")
+    }
+
+    /// Octets that are too many to be held at once.
+    pub(super) fn stream(self, write: impl FnOnce(&mut dyn Write) -> Outcome) -> Outcome {
+        let mut pipe = Pipe { out: self.out, closed: false };
+        let mut out = std::io::BufWriter::with_capacity(1 << 16, &mut pipe);
+        let result = write(&mut out).and_then(|()| Ok(out.flush()?));
+        drop(out);
+        if pipe.closed { Ok(()) } else { result }
+    }
+
     /// A document, or a sentence.
     pub(super) fn done(self, document: &impl Serialize, sentence: &str) -> Outcome {
         let text = if self.json { json(document)? } else { format!("{}\n", plain(sentence, true)) };
@@ -49,6 +66,24 @@ impl<'a> Output<'a> {
     /// A line on the way, for people.
     pub(super) fn line(&mut self, text: &str) -> Outcome {
         ok_if_closed(writeln!(self.out, "{}", plain(text, true)).and_then(|()| self.out.flush()))
+    }
+}
+
+/// Remembers whether the other end has gone.
+struct Pipe<'a> {
+    out: &'a mut dyn Write,
+    closed: bool,
+}
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.closed |= written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+        written
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
     }
 }
 
