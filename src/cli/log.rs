@@ -1,6 +1,7 @@
 //! Where log lines go: standard error, as text or JSON, or the journal.
 
 use crate::config::{Log, LogFormat};
+use std::io::IsTerminal as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -11,7 +12,13 @@ fn directives(level: &str) -> String {
     if bare { format!("off,marketrelay={level}") } else { level.to_owned() }
 }
 
-/// Starts logging.
+/// What a panic is told by: where it was. Its words may hold a piece of the text that it choked on.
+fn panicked(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(place, "panic: a bug in this program; please report it with this line");
+}
+
+/// Starts logging, and has panics told there.
 ///
 /// # Errors
 /// A level that is none, or a journal that is not there.
@@ -19,7 +26,11 @@ pub fn start(settings: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives(&settings.level)).map_err(|error| format!("[log] level: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        LogFormat::Text => {
+            // Colours are for people; a file or a journal would keep their codes.
+            let colours = std::io::stderr().is_terminal();
+            registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours)).try_init()
+        }
         LogFormat::Json => {
             registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
         }
@@ -29,7 +40,9 @@ pub fn start(settings: &Log) -> Result<(), String> {
             registry.with(journal).try_init()
         }
     };
-    started.map_err(|error| error.to_string())
+    started.map_err(|error| error.to_string())?;
+    std::panic::set_hook(Box::new(panicked));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod export;
 mod history;
 mod import;
 pub mod log;
+mod manual;
 mod message;
 mod order;
 mod output;
@@ -194,10 +195,16 @@ impl Context<'_> {
 
 /// Runs the command line `arguments` (the program's name first) and returns the exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json_wanted = arguments.iter().any(|word| word == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             let text = error.render();
+            if error.use_stderr() && json_wanted {
+                let document = serde_json::json!({ "error": text.to_string().trim_end(), "problems": [] });
+                let _ = writeln!(out, "{document:#}");
+            }
             // Help is asked for and goes to standard output; a mistake does not. A closed pipe is nobody's fault.
             let to: &mut dyn Write = if error.use_stderr() { err } else { out };
             let _ = write!(to, "{text}");
@@ -234,17 +241,13 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "marketrelay", &mut script);
-            return out.raw(&script);
+            return out.text("script", &script);
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
-            return out.raw(&page);
-        }
+        Command::Man => return out.text("page", &manual::page()?),
         Command::Demo(demo) => return demo.run(out),
         _ => {}
     }
-    let config = config::load(&arguments.config).map_err(Failure::Config)?;
+    let config = config::load(&arguments.config, check::route).map_err(Failure::Config)?;
     let context = Context { config, marketplace: arguments.marketplace, out };
     let problems = context.config.check(check::route);
     if matches!(arguments.command, Command::Check) {

@@ -52,11 +52,13 @@ fn statuses_and_words() {
         ("--version", 0, "marketrelay", ""),
         ("completions bash", 0, "_marketrelay", ""),
         ("man", 0, ".TH", ""),
+        ("man", 0, ".SH \"MARKETRELAY SELLER PASSWORD SET\"\n.SS SYNOPSIS", ""),
+        ("man", 0, "Another address the seller may write from", ""),
         ("check", 0, "good", ""),
         ("nonsense", 2, "", "unrecognized"),
         ("seller set", 2, "", "required"),
         ("seller set 'a b' --email a@b.test", 2, "", "visible ASCII"),
-        ("message show xyz", 2, "", "id"),
+        ("message show xyz", 2, "", "13 letters and digits"),
         ("message list --verdict maybe", 2, "", "possible values"),
         ("order set o --buyer b --seller s --placed yesterday", 2, "", "2026-11-21T09:00:00+09:00"),
         ("completions tcsh", 2, "", "possible values"),
@@ -164,6 +166,12 @@ fn documents() {
     let (status, out, _) = world.run("seller show nobody --marketplace jp --json");
     let document: Value = serde_json::from_str(&out).unwrap();
     assert!(status == 4 && document["error"].as_str().unwrap().contains("nobody"));
+    // The whole of standard output is one document, whatever was asked.
+    let (status, out, err) = world.run("seller show --json");
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert!(status == 2 && err.contains("required") && document["error"].as_str().unwrap().contains("required"));
+    assert!(world.json("completions bash")["script"].as_str().unwrap().contains("_marketrelay"));
+    assert!(world.json("man")["page"].as_str().unwrap().contains(".TH"));
     std::fs::write(world.dir.path().join("c.toml"), "colour = 1").unwrap();
     let (status, out, _) = world.run("check --json");
     let document: Value = serde_json::from_str(&out).unwrap();

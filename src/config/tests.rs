@@ -121,16 +121,24 @@ fn every_problem_at_once_with_its_remedy() {
         ("", &["hostname", "marketplace", "listener"]),
         (
             "colour = 1\n[log]\nlevel = 3\nformat = 'odd'\n[limits]\nidle = 'soon'\n",
-            &["colour", "limits.idle", "log.format", "log.level"],
+            &["colour", "limits.idle", "log.format", "log.level", "hostname", "marketplace", "listener"],
         ),
         (
             "[[listener]]\naddress = 'x'\n[[listener]]\naddress = '127.0.0.1:1'\ntls = 'maybe'\n",
-            &["listener[0]", "listener[1]"],
+            &["listener[0]", "listener[1]", "hostname", "marketplace"],
         ),
-        ("[limits]\nmemory = '5 furlongs'\n", &["limits.memory"]),
+        // What does not read hides nothing of the rest, and is not told twice.
+        (
+            "hostname = 'x'\n[limits]\nmemory = '5 furlongs'\nrecipients = 0\n[tls]\nkeys = ''\n[[listener]]\naddress = '127.0.0.1:1'\ntls = 'starttls'\n",
+            &["limits.memory", "tls.keys", "hostname", "marketplace", "limits.recipients"],
+        ),
+        (
+            "[[marketplace]]\nid = 'm'\n[[dkim]]\nmarketplace = 'm'\nselector = 's'\nkey = '/dev/null'\n",
+            &["marketplace[0]", "hostname", "listener"],
+        ),
     ];
     for (text, places) in cases {
-        let problems = parse(text).map_or_else(|problems| problems, |config| config.check(route));
+        let problems = super::load::examine(text, route).map_or_else(|problems| problems, |config| config.check(route));
         let got: Vec<&str> = problems.iter().map(|p| p.place.as_str()).collect();
         assert_eq!(got, *places, "{text}");
         assert!(problems.iter().all(|p| !p.what.is_empty() && !p.remedy.is_empty()));

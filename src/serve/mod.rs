@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Sessions and deliveries have this long to end when the store is of no use any more.
@@ -81,6 +81,8 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let config = Arc::new(config);
     let metrics = Metrics::default();
+    // From here on a signal waits until it can be heeded: SIGHUP would else end a daemon that has just said READY.
+    let signals = Signals::new()?;
     // The store comes first: without it nothing else makes sense.
     let store = Store::open(&config.data_dir, Open::Serve, &mut SystemRandom, metrics.clone())?;
     let _lock = Store::lock(&config.data_dir)?;
@@ -135,7 +137,7 @@ pub async fn run(
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(store.clone()));
 
-    let ended = until_stopped(stop, certificate.as_ref(), &store).await;
+    let ended = until_stopped(signals, stop, certificate.as_ref(), &store).await;
     tracing::info!("stopping");
     notify(&[NotifyState::Stopping]);
     let _ = stopping.send(true);
@@ -165,14 +167,28 @@ fn signers(config: &Config) -> Result<HashMap<String, Vec<Signer>>, ServeError> 
     Ok(signers)
 }
 
+/// The signals that we heed.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
+    }
+}
+
 /// Waits for a signal to stop, or for a store that takes no more writes; SIGHUP reads the certificate again meanwhile.
 async fn until_stopped(
+    signals: Signals,
     stop: impl Future<Output = ()>,
     certificate: Option<&Certificate>,
     store: &Store,
 ) -> Result<(), ServeError> {
-    let (mut terminate, mut interrupt, mut hangup) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     tokio::pin!(stop);
     loop {
         tokio::select! {

@@ -71,16 +71,22 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// A text that is not a message's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message's id is 13 letters and digits, as the SMTP reply, the log and `message list` give it")]
+pub struct MessageIdError;
+
 impl std::str::FromStr for MessageId {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
+    type Err = MessageIdError;
+    fn from_str(text: &str) -> Result<Self, MessageIdError> {
         if text.len() != 13 {
-            return Err(IdError);
+            return Err(MessageIdError);
         }
         let mut value: i64 = 0;
         for byte in text.bytes() {
-            let digit = CROCKFORD.iter().position(|c| *c == byte.to_ascii_lowercase()).ok_or(IdError)?;
-            value = value.checked_mul(32).and_then(|v| v.checked_add(i64::try_from(digit).ok()?)).ok_or(IdError)?;
+            let digit = CROCKFORD.iter().position(|c| *c == byte.to_ascii_lowercase()).ok_or(MessageIdError)?;
+            let next = value.checked_mul(32).and_then(|v| v.checked_add(i64::try_from(digit).ok()?));
+            value = next.ok_or(MessageIdError)?;
         }
         Ok(Self(value))
     }
@@ -100,8 +106,8 @@ mod tests {
             assert!(id > last && id.to_string().parse() == Ok(id));
             last = id;
         }
-        assert_eq!("zzzzzzzzzzzzz".parse::<MessageId>(), Err(IdError));
-        assert_eq!("u".parse::<MessageId>(), Err(IdError));
+        assert_eq!("zzzzzzzzzzzzz".parse::<MessageId>(), Err(MessageIdError));
+        assert_eq!("u".parse::<MessageId>(), Err(MessageIdError));
     }
 
     #[test]
