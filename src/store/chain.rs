@@ -170,7 +170,7 @@ impl View<'_> {
     /// one at a time: this belongs on a blocking thread.
     ///
     /// # Errors
-    /// The database's trouble; [`StoreError::Corrupt`] for a message that does not unpack.
+    /// The database's trouble; [`StoreError::Corrupt`] if the chain's last block cannot be read.
     pub fn next_block(&self, settled: MessageId) -> Result<Option<Block>> {
         let after = self.chain_position()?;
         let mut block = Block { to: after.clone(), after, entries: Vec::new(), messages: 0, words: Vec::new() };
@@ -186,7 +186,8 @@ impl View<'_> {
             let Some(Read { record, raw }) = self.message_record(id)? else { continue };
             if let Some(raw) = raw {
                 octets = octets.saturating_add(raw.len());
-                let words = words(&raw);
+                // Whatever a message does to its reader, those behind it are chained, found, and go when they are old.
+                let words = std::panic::catch_unwind(|| words(&raw)).unwrap_or_default();
                 said = said.saturating_add(words.len());
                 block.words.push((id, words));
             }
@@ -240,7 +241,15 @@ impl View<'_> {
             row.get::<_, Option<i64>>(11)
         });
         let Some(body) = body.optional()? else { return Ok(None) };
-        let raw = if body.is_some() { self.raw(MessageId(id))? } else { None };
+        let raw = match body.map(|_| self.raw(MessageId(id))) {
+            // It is chained as one that is not kept, so that it holds up no other. If it was whole when it was chained, it differs now.
+            Some(Err(StoreError::Corrupt(what))) => {
+                tracing::error!(id = %MessageId(id), what, "a kept message cannot be read any more");
+                None
+            }
+            Some(raw) => raw?,
+            None => None,
+        };
         record.maybe(raw.as_deref());
         Ok(Some(Read { record, raw }))
     }

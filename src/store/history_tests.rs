@@ -220,6 +220,21 @@ fn blocks_do_not_race() {
 }
 
 #[test]
+fn one_message_that_cannot_be_read_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (_, _, pair) = pair(&store);
+    kept(&store, &pair, 0..5);
+    assert_eq!(tamper(&store, "UPDATE body SET packed = 1, raw = x'00' WHERE id = (SELECT min(id) + 1 FROM body)"), 1);
+    assert!(chain(&store) > 0);
+    let found = verify(&store, None);
+    assert_eq!((found.fault, found.messages, found.waiting), (None, 5, 0));
+    let end = T0.plus(DAY);
+    let purged = store.write_blocking(move |c| c.purge(end, 100)).unwrap();
+    assert_eq!(purged.messages, 5);
+}
+
+#[test]
 fn what_is_old_goes_in_bounded_steps() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), Open::Create).unwrap();

@@ -118,17 +118,22 @@ impl Change<'_> {
     fn purge_blocks(&self, limit: usize) -> Result<usize> {
         let oldest: Option<i64> = self.0.0.query_row("SELECT min(id) FROM message", [], |row| row.get(0))?;
         let bound = oldest.unwrap_or(i64::MAX).min(self.purged_to()?.0);
-        let sql = "SELECT seq, last_message, last_event, entries FROM chain WHERE last_message < ?1 \
-                   AND seq < (SELECT max(seq) FROM chain) ORDER BY seq LIMIT ?2";
-        let blocks: Vec<Position> = {
-            let mut statement = self.0.0.prepare_cached(sql)?;
-            let rows = statement.query_map([bound, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                let list = entries(&row.get::<_, Vec<u8>>(3)?).unwrap_or_default();
-                let hash = list.last().map_or([0; 32], |entry| entry.hash);
-                Ok(Position { seq: row.get(0)?, message: row.get(1)?, event: row.get(2)?, hash })
-            })?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
+        // Read until the first that stays: a condition on it would have the whole chain looked through, in each step.
+        let sql = "SELECT seq, last_message, last_event, entries FROM chain \
+                   WHERE seq < (SELECT max(seq) FROM chain) ORDER BY seq LIMIT ?1";
+        let mut blocks: Vec<Position> = Vec::new();
+        let mut statement = self.0.0.prepare_cached(sql)?;
+        let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        while let Some(row) = rows.next()? {
+            let message: i64 = row.get(1)?;
+            if message >= bound {
+                break;
+            }
+            let list = entries(&row.get::<_, Vec<u8>>(3)?).unwrap_or_default();
+            let hash = list.last().map_or([0; 32], |entry| entry.hash);
+            blocks.push(Position { seq: row.get(0)?, message, event: row.get(2)?, hash });
+        }
+        drop(rows);
         let Some(last) = blocks.last() else { return Ok(0) };
         let numbers = [last.seq, last.message, last.event].map(i64::to_be_bytes).concat();
         self.set_meta(ANCHOR, &[numbers.as_slice(), &last.hash].concat())?;

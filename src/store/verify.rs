@@ -1,7 +1,7 @@
 //! Whether the history is still what the chain says: see `chain`. In steps of some blocks, each from one snapshot, so that a daemon beside it is not held up.
 
 use super::chain::{Entry, Hash, Position, Read, entries};
-use super::{Result, StoreError, View};
+use super::{Result, View};
 use crate::types::MessageId;
 use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension as _, params};
@@ -118,11 +118,7 @@ impl View<'_> {
             let record = if entry.event {
                 self.event_record(entry.id)?
             } else {
-                match self.message_record(entry.id) {
-                    Ok(read) => read.map(|Read { record, .. }| record),
-                    Err(StoreError::Corrupt(_)) => return Ok(Some(Fault::new(entry, "changed"))),
-                    Err(error) => return Err(error),
-                }
+                self.message_record(entry.id)?.map(|Read { record, .. }| record)
             };
             match record {
                 Some(record) if record.end(&hash) != entry.hash => return Ok(Some(Fault::new(entry, "changed"))),
