@@ -7,18 +7,19 @@
 //!
 //! ```text
 //! 7 outside   main.rs  cli/ (one file a noun)  demo.rs  serve/ (open, bind, notify, run, drain; metrics over HTTP)
-//! 6 house     relay/     the heart: target, prove, judge, compose, commit; notices and bounces
-//!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt), settle, route, maildir
+//! 6 house     relay/     the heart: target, prove, login, judge, thread, compose, commit; act, bounce, notices; explain
+//!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt), settle; route, connect, sts, dane; maildir
 //!             janitor.rs chain and index behind the history, retention
-//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, server; client; proxy.   tls.rs
-//! 4 facts     store/     all SQL: schema, writer, parties, pairs, orders, messages, queue/
-//!             authentication/ (SPF, DKIM, DMARC; what a front found)   dns.rs (a trait; hickory; zones for tests)
-//! 3 message   message/   bytes in, bytes out: headers, text, mime, author, inspect, scrub, rewrite, guard, bounce, sign; contents and its
-//!                        cleaners: html, calendar, vcard, pgp, tnef, uuencode, metadata
+//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space, server; client/; proxy.   tls.rs
+//! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders; messages, responses, reports; chain, verify, search,
+//!                        retention; policies (MTA-STS); queue/
+//!             authentication/ (SPF, DKIM, DMARC; what a front found; passwords and how often they are guessed)   dns.rs (a trait; hickory; zones for tests)
+//! 3 message   message/   bytes in, bytes out: headers, text, mime, author, inspect, words, scrub, rewrite, footer, guard, bounce, sign, search; archive;
+//!                        contents and its cleaners: html, calendar, vcard, pgp, tnef, uuencode, metadata
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out; retry and failure classes
 //! 1 settings  config/    structs with defaults, load, check (every problem with its remedy).   metrics.rs
-//! 0 words     types/     address, alias, ids, token, reply, time, envelope, network, random
+//! 0 words     types/     address, alias, ids, token, reply, time, envelope, network, random, credential
 //! ```
 //!
 //! Neighbours on one floor that know each other: the relay hands items to `outbound` and is its [`outbound::House`]; `smtp` uses `tls`; `cli` starts
@@ -30,7 +31,7 @@
 //! 3. [`relay::Relay`] proves the author, gathers the facts of each recipient into [`policy::Facts`], asks [`policy::decide`], and lets [`message::rewrite()`] build what goes
 //!    out and [`message::guard`] look at it once more. What cannot be made safe is refused here, while the sender still listens.
 //! 4. One transaction: message as received, verdict, thread ids, quota count, queue rows, notices. The store's writer commits what waits together, so that a disk
-//!    flush is paid per batch. Then 250.
+//!    flush is paid per batch. Then 250. Chain and index of the history follow some seconds later ([`janitor`]).
 //! 5. Right after the commit the finished bytes go to [`outbound::Outbound::submit`] in memory. What does not fit, or has to wait, is claimed from the store when it is due,
 //!    and made again from the message as received: the same order gives the same bytes.
 //! 6. Outcomes are settled in batches; what is given up is told to its author, in the transaction that gives it up. The legal states, and what a crash leaves at each arrow, stand in

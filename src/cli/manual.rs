@@ -11,10 +11,9 @@ pub(super) fn page() -> Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page)?;
     let mut page = String::from_utf8_lossy(&page).into_owned();
-    for sub in command.get_subcommands() {
+    for name in command.get_subcommands().map(Command::get_name).chain(["help"]) {
         // There is no page for each.
-        let name = format!("marketrelay\\-{}", sub.get_name());
-        page = page.replace(&format!("{name}(1)"), &format!("marketrelay {}", sub.get_name()));
+        page = page.replace(&format!("marketrelay\\-{name}(1)"), &format!("marketrelay {name}"));
     }
     let mut page = page.into_bytes();
     chapters(&command, "marketrelay", &mut page)?;
@@ -38,7 +37,11 @@ fn chapters(command: &Command, path: &str, page: &mut Vec<u8>) -> Result<()> {
             man.render_extra_section(&mut chapter)?;
         }
         writeln!(page, ".SH \"{}\"", path.to_uppercase())?;
-        page.extend_from_slice(String::from_utf8_lossy(&chapter).replace(".SH ", ".SS ").as_bytes());
+        let chapter = String::from_utf8_lossy(&chapter).replace(".SH ", ".SS ");
+        // The preamble stands at the top.
+        for line in chapter.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el ")) {
+            writeln!(page, "{line}")?;
+        }
     }
     Ok(())
 }

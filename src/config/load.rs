@@ -14,9 +14,11 @@ pub fn load(path: &Path, route: RouteCheck) -> Result<Config, Vec<Problem>> {
         Err(error) => Err(vec![Problem {
             place: path.display().to_string(),
             what: format!("cannot be read ({})", error.kind()),
-            remedy:
-                "Name the configuration with --config FILE or MARKETRELAY_CONFIG; conf/marketrelay.toml is an example"
-                    .into(),
+            remedy: match error.kind() {
+                std::io::ErrorKind::PermissionDenied => "Let the user that this runs as read it",
+                _ => "Name the configuration with --config FILE or MARKETRELAY_CONFIG; conf/marketrelay.toml is an example",
+            }
+            .to_owned(),
         }]),
     }
 }

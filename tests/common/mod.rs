@@ -274,6 +274,9 @@ impl Relay {
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.log());
         let log = self.log();
+        for line in log.lines() {
+            assert!(line.matches("\"message\":").count() <= 1, "a key stands twice: {line}");
+        }
         for leak in ["s-real", "b-real", "sellerco", "home.example"] {
             assert!(!log.contains(leak), "{leak} in the log:\n{log}");
         }
