@@ -159,7 +159,7 @@ fn new_file(path: &Path) -> Result<BufWriter<File>, Failure> {
 
 /// mboxrd: every line that begins with `From `, behind any number of `>`, gets one more.
 fn append(mbox: &mut dyn Write, row: &MessageRow, raw: &[u8]) -> std::io::Result<()> {
-    write!(mbox, "From marketrelay {}\nX-Marketrelay-Id: {}\n", row.received, row.id)?;
+    write!(mbox, "From marketrelay {}\nX-Marketrelay-Id: {}\n", row.time.asctime(), row.id)?;
     for line in raw.split_inclusive(|byte| *byte == b'\n') {
         let bare = line.strip_suffix(b"\n").unwrap_or(line);
         let bare = bare.strip_suffix(b"\r").unwrap_or(bare);

@@ -326,6 +326,9 @@ fn searching_and_exporting() {
     assert!(mbox.contains("Broken cup") && !mbox.contains("Hello"), "{mbox}");
     let (_, mbox, _) = world.run("message export");
     assert_eq!(mbox.matches("From marketrelay ").count(), 4);
+    // Mail programs know a beginning by its date, and take no other form of it.
+    let first = mbox.lines().next().unwrap();
+    assert!(jiff::fmt::strtime::parse("From marketrelay %a %b %e %H:%M:%S %Y", first).is_ok(), "{first}");
     assert!(mbox.contains("\n>From the shop\n>>From me\n"), "{mbox}");
     let id = timeline[0]["message"]["id"].as_str().unwrap();
     let walk = world.json(&format!("message show {id}"));

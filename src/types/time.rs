@@ -49,6 +49,12 @@ impl Time {
         self.strftime("%a, %d %b %Y %H:%M:%S +0000")
     }
 
+    /// As C's `asctime` writes it, in UTC, for the lines between the messages of an mbox (RFC 4155 A): `Sat Nov 21 00:00:00 2026`.
+    #[must_use]
+    pub fn asctime(self) -> String {
+        self.strftime("%a %b %e %H:%M:%S %Y")
+    }
+
     /// The moment as jiff knows it; out of jiff's range, its end.
     #[must_use]
     pub fn timestamp(self) -> jiff::Timestamp {
@@ -66,10 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms() {
+    fn all_forms() {
         let time = Time::from_rfc3339("2026-11-21T09:00:00+09:00").unwrap();
         assert_eq!(time.rfc3339(), "2026-11-21T00:00:00Z");
         assert_eq!(time.rfc5322(), "Sat, 21 Nov 2026 00:00:00 +0000");
+        assert_eq!(time.asctime(), "Sat Nov 21 00:00:00 2026");
+        assert_eq!(Time(0).asctime(), "Thu Jan  1 00:00:00 1970");
         assert!(!Time(i64::MAX).rfc3339().is_empty());
     }
 }
