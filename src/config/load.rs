@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Config, Vec<Problem>> {
 struct Broken {
     problems: Vec<Problem>,
     /// What does, if it is enough to look at.
-    rest: Option<Config>,
+    rest: Option<Box<Config>>,
 }
 
 /// Whether a problem at `place` may be there only because what stands at `bad` did not read.
@@ -108,7 +108,7 @@ fn read(text: &str) -> Result<Config, Broken> {
     if problems.is_empty() {
         problems.push(problem("configuration", text, &whole));
     }
-    Err(Broken { problems, rest: rest.try_into().ok() })
+    Err(Broken { problems, rest: rest.try_into().ok().map(Box::new) })
 }
 
 fn problem(place: &str, text: &str, error: &toml::de::Error) -> Problem {
