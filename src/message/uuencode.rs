@@ -31,19 +31,27 @@ pub fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Opt
     changed.then_some(out)
 }
 
-/// Names of the files that a text says it holds.
+/// Names of the files that a text says it holds, uuencoded or by yEnc.
 #[must_use]
 pub fn names(text: &[u8]) -> Vec<String> {
     /// More than anybody sends, fewer than a text of a hundred thousand such lines.
     const MOST: usize = 200;
-    let begins = memchr::memmem::find_iter(text, b"begin ").filter_map(|at| {
+    let line_at = |at: usize| {
         let line = text.get(at..)?.split(|octet| *octet == b'\n').next()?;
-        let line = String::from_utf8_lossy(line.get(..line.len().min(1000))?);
         let starts_line = at == 0 || text.get(at - 1) == Some(&b'\n');
-        let name = line.trim_end().splitn(3, ' ').nth(2).map(str::to_owned);
-        name.filter(|_| starts_line && is_begin(line.trim_end()))
+        starts_line
+            .then(|| String::from_utf8_lossy(line.get(..line.len().min(1000)).unwrap_or(line)).trim_end().to_owned())
+    };
+    let uuencoded = memchr::memmem::find_iter(text, b"begin ").filter_map(|at| {
+        let line = line_at(at).filter(|line| is_begin(line))?;
+        line.splitn(3, ' ').nth(2).map(str::to_owned)
     });
-    begins.take(MOST).collect()
+    // yEnc 1.3: `=ybegin line=128 size=584 name=setup.exe`, the name to the end of the line.
+    let yencoded = memchr::memmem::find_iter(text, b"=ybegin ").filter_map(|at| {
+        let line = line_at(at)?;
+        line.split_once(" name=").map(|(_, name)| name.trim().to_owned())
+    });
+    uuencoded.take(MOST).chain(yencoded.take(MOST)).collect()
 }
 
 /// The file that a body encodes; `None` if it is none. What stands before it and after it is dropped, a missing end forgiven.
@@ -121,6 +129,20 @@ mod tests {
             "begin 644 x\r\n#0V%T\r\n",
         ] {
             assert_eq!(clean(text, |_| Some(Vec::new())), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_in_text() {
+        // text, names
+        let cases: &[(&[u8], &[&str])] = &[
+            (b"begin 644 a b.exe\r\n", &["a b.exe"]),
+            (b"hi\nbegin 644 a.txt\n#0V%T\n`\nend\n=ybegin line=128 size=3 name=set up.exe\r\n\x8b\xff\n=yend size=3\n", &["a.txt", "set up.exe"]),
+            (b"=ybegin part=1 line=128 size=3 name=x.scr", &["x.scr"]),
+            (b"we begin 644 x.exe and =ybegin name=y.exe\nbegin here\n", &[]),
+        ];
+        for (text, want) in cases {
+            assert_eq!(names(text), *want, "{}", String::from_utf8_lossy(text));
         }
     }
 
