@@ -228,17 +228,23 @@ async fn a_login_says_which_marketplace() {
 async fn nobody_takes_as_long_as_somebody() {
     let world = world().await;
     set_password(&world, world.pair.seller.id, PASSWORD).await;
-    let quickest = async |login: &str, network: u8| {
-        let mut quickest = std::time::Duration::MAX;
-        for n in 0..4 {
-            let started = std::time::Instant::now();
-            let attempt = Attempt::Password { login: login.to_owned(), password: "wrong password".to_owned() };
-            let answer = Arc::clone(&world.relay).login(client(network + n, None), attempt).await;
-            assert!(matches!(answer, Answer::Refused(reply) if reply.code() == 535));
-            quickest = quickest.min(started.elapsed());
-        }
-        quickest
+    let wrong = async |login: &str, network: u8| {
+        let started = std::time::Instant::now();
+        let attempt = Attempt::Password { login: login.to_owned(), password: "wrong password".to_owned() };
+        let answer = Arc::clone(&world.relay).login(client(network, None), attempt).await;
+        assert!(matches!(answer, Answer::Refused(reply) if reply.code() == 535));
+        started.elapsed()
     };
-    let (somebody, nobody) = (quickest("s1", 10).await, quickest("s2", 20).await);
-    assert!(nobody * 3 > somebody && somebody * 3 > nobody, "{somebody:?} {nobody:?}");
+    // The quickest of each, in turns: a busy machine makes single ones late, and needs more of them.
+    let mut quickest = [std::time::Duration::MAX; 2];
+    let alike = |[somebody, nobody]: [std::time::Duration; 2]| nobody * 3 > somebody && somebody * 3 > nobody;
+    for n in 0..24 {
+        for (at, login) in ["s1", "s2"].into_iter().enumerate() {
+            quickest[at] = quickest[at].min(wrong(login, 10 + n).await);
+        }
+        if n >= 3 && alike(quickest) {
+            break;
+        }
+    }
+    assert!(alike(quickest), "{quickest:?}");
 }
