@@ -53,7 +53,7 @@ impl Relay {
         // The other side may be gone: its messages can still be reported.
         facts.gone = letter.pair.party(actor).removed;
         if let Some(refused) = may_act(&facts) {
-            tracing::info!(id = %message, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
+            tracing::info!(id = %letter.id, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
             return Ok(Gathered::Refused(refused.reply(message)));
         }
         let author = inspection.author.as_ref().ok().map(|author| author.address.clone());
