@@ -283,3 +283,25 @@ fn partial_acceptance() {
         scene.relay.stop();
     }
 }
+
+/// What the addresses under a message do is confirmed in the words of the language, to whoever wrote to them.
+#[test]
+fn acts_by_mail() {
+    let words = [("Thank you for your report", "We have received"), ("ご報告", "受け付けました")];
+    for (language, (subject, says)) in LANGUAGES.into_iter().zip(words) {
+        let mut scene = Scene::new(language, "");
+        scene.send(SELLER, "an offer", &[]);
+        let received = Read::new(&scene.sink.next(BUYER));
+        let text = received.text("text/plain");
+        let address = text.split_whitespace().find_map(|word| word.find("report+").map(|at| &word[at..])).unwrap();
+        let address = address.split_once("@market.test").unwrap().0.to_owned() + "@market.test";
+        let own = format!("<act.{language}@home.example>");
+        let header = format!("Message-Id: {own}");
+        let (ok, log) = swaks(scene.relay.port, BUYER, &address, &["--header", &header, "--body", "spam"]);
+        assert!(ok, "{log}");
+        let read = scene.notice(BUYER, &own, &[says]);
+        assert!(read.header("Subject").contains(subject), "{}", read.header("Subject"));
+        assert!(scene.sink.others().is_empty());
+        scene.relay.stop();
+    }
+}
