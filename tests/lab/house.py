@@ -183,7 +183,7 @@ class House:
         base = {
             "marketplace": ['id = "m"', 'domain = "alias.test"', 'name = "Lab"'], "listener": [f'address = "{HOST}:0"'],
             "authentication": ['mode = "none"'], "delivery": [f'route = "smtp://{HOST}:{sink_port}"'],
-            "policy.quota": ["base = 4000000000"], "limits": ["connections_per_client = 10000"], "log": ['format = "json"'],
+            "policy.quota": ["base = 4000000000"], "limits": ["connections_per_client = 10000", 'spool_above = "1 MiB"'], "log": ['format = "json"'],
             "metrics": [f'address = "{HOST}:0"'],
         }
         base.update(sections or {})
