@@ -270,7 +270,11 @@ class House:
 
     def close(self):
         if self.process and self.process.poll() is None:
+            # A wrapper that is killed leaves the daemon behind.
+            inner = self.pid()
             self.kill()
+            if inner != self.process.pid:
+                os.kill(inner, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self):
