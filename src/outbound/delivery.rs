@@ -58,7 +58,7 @@ impl Means {
     /// Where the item goes: the recipient's address of this moment, and its route.
     pub(super) fn target(&self, item: &Item) -> Result<Target, Outcome> {
         // The house reads the store, too: one snapshot for both.
-        let found = self.store.read(|view| Ok((view.item_address(item)?, self.house.return_path(item))));
+        let found = self.store.read(|view| Ok((view.item_address(item)?, self.house.return_path(item)?)));
         match found.map(|(address, sender)| address.map(|address| (address, sender))) {
             Ok(Some((address, sender))) => {
                 let destination = self.routes.destination(address.domain());

@@ -43,7 +43,10 @@ pub trait House: Send + Sync + 'static {
     fn load(&self, item: &Item) -> Result<Option<Bytes>>;
 
     /// The envelope sender; `None` is `<>`.
-    fn return_path(&self, item: &Item) -> Option<String>;
+    ///
+    /// # Errors
+    /// The store's trouble: without its own envelope sender a relayed message's bounces would be lost.
+    fn return_path(&self, item: &Item) -> Result<Option<String>>;
 
     /// The item was given up; queues what its author is told, in the same transaction.
     ///

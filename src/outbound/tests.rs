@@ -48,8 +48,8 @@ impl House for FakeHouse {
             _ => Ok(Some(Bytes::from_static(b"Subject: rebuilt\r\n\r\n"))),
         }
     }
-    fn return_path(&self, item: &Item) -> Option<String> {
-        (item.kind == Kind::Relay).then(|| "bounce+x@m.test".to_owned())
+    fn return_path(&self, item: &Item) -> Result<Option<String>> {
+        Ok((item.kind == Kind::Relay).then(|| "bounce+x@m.test".to_owned()))
     }
     fn given_up(&self, _: &Change<'_>, item: &Item, class: FailureClass, _: Time) -> Result<()> {
         if item.domain == "unwritable.test" {

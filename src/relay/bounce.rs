@@ -6,6 +6,10 @@ use crate::message::bounce::{self, Action};
 use crate::policy::failure::FailureClass;
 use crate::store::{Change, Result};
 use crate::types::Time;
+use std::time::Duration;
+
+/// A report of a kind that came so lately is not written down again.
+const REPEATED: Duration = Duration::from_secs(3600);
 
 impl Relay {
     /// Takes a report in. Says whether a notice was queued.
@@ -13,7 +17,10 @@ impl Relay {
         let Some(row) = change.message(report.message)? else { return Ok(false) };
         let found = bounce::read(&report.raw);
         let detail = found.status.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}"));
-        change.record(report.message, now, found.action.as_str(), detail.as_deref().unwrap_or(""))?;
+        // Whoever has received the message can write here: one line an hour of each kind fills no disk.
+        if !change.event_since(report.message, found.action.as_str(), now.minus(REPEATED))? {
+            change.record(report.message, now, found.action.as_str(), detail.as_deref().unwrap_or(""))?;
+        }
         tracing::info!(id = row.id, what = found.action.as_str(), "report");
         // One notice, however many reports a server sends.
         if found.action != Action::Failed || row.fate == "failed" {
