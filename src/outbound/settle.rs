@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 /// Outcomes in one transaction.
 const BATCH: usize = 500;
+/// Outcomes are gathered for so long: each batch wakes the writer and the schedule.
+const GATHER: Duration = Duration::from_millis(2);
 /// The store had trouble that may pass: it is tried again after this.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn run(lanes: Arc<Lanes>, mut reports: mpsc::UnboundedReceiver<Report>) {
     let mut batch = Vec::new();
     while reports.recv_many(&mut batch, BATCH).await > 0 {
+        tokio::time::sleep(GATHER).await;
+        while batch.len() < BATCH
+            && let Ok(report) = reports.try_recv()
+        {
+            batch.push(report);
+        }
         let outcomes: Arc<[Report]> = std::mem::take(&mut batch).into();
         let number = outcomes.len();
         if let Err(error) = write(&lanes.means, &outcomes).await {

@@ -151,7 +151,7 @@ fn make(directory: &Path, random: &mut dyn Random) -> Result<(), OpenError> {
     }
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(io)?;
     let mut connection = connect(&unfinished).map_err(sql)?;
-    connection.pragma_update(None, "page_size", 8192).map_err(sql)?;
+    connection.pragma_update(None, "page_size", 4096).map_err(sql)?;
     // What retention frees can go back to the file system in steps.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sql)?;
     connection.pragma_update(None, "application_id", schema::APPLICATION_ID).map_err(sql)?;

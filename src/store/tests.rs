@@ -92,7 +92,7 @@ fn refuses_what_is_not_its_store_and_says_what_to_do() {
             |d| {
                 drop(open(d, Open::Create).unwrap());
                 let file = fs::OpenOptions::new().write(true).open(d.join(FILE)).unwrap();
-                file.set_len(8192 * 2).unwrap();
+                file.set_len(4096 * 2).unwrap();
             },
             Open::Existing,
             "damaged",

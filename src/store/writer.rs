@@ -17,10 +17,10 @@ use tokio::sync::watch;
 const WAITING: usize = 4096;
 /// Jobs in one commit at most.
 const BATCH: usize = 512;
-/// How long a job that can wait does so.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a job that can wait does so. Short, so that an idle relay is idle again when the next message comes.
+const PATIENCE: Duration = Duration::from_millis(5);
 /// Pages in the log at which they are moved into the database.
-const LOG: usize = 1000;
+const LOG: usize = 4000;
 
 /// What a job came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
