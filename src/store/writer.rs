@@ -20,7 +20,7 @@ const BATCH: usize = 512;
 /// How long a job that can wait does so. Short, so that an idle relay is idle again when the next message comes.
 const PATIENCE: Duration = Duration::from_millis(5);
 /// Pages in the log at which they are moved into the database.
-const LOG: usize = 4000;
+const LOG: usize = 2000;
 
 /// What a job came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +170,10 @@ impl Loop {
                 tracing::error!(%error, jobs = count, "commit failed");
                 self.heed(&error);
                 let _ = self.connection.execute_batch("ROLLBACK");
+                if matches!(error, StoreError::Full) {
+                    // The log need not grow where its pages can be moved into the database.
+                    self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+                }
                 jobs.into_iter().for_each(|job| job.end(Err(error.clone())));
             }
         }

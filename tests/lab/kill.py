@@ -1,6 +1,6 @@
 """kill -9 at random points under load: what got 250 is delivered or queued, the store is whole, and what goes out twice was in flight."""
-import collections, random, time
-from house import House, Image, Load, Sink, check, until
+import collections, random, sqlite3, time
+from house import DB, House, Image, Load, Sink, check, until
 
 
 def sizes():
@@ -29,6 +29,8 @@ def kill(rounds):
                 flights.update(image.ids("q.leased = 1"))
         house.start()
         until(lambda: f"{len(acked - sink.ids())} of {len(acked)} messages", lambda: acked <= sink.ids())
+        # What was taken without a reply goes out as well: nothing stays behind.
+        until("the queue is empty", lambda: sqlite3.connect(house.data / DB).execute("SELECT count(*) FROM queue").fetchone()[0] == 0)
         house.stop()
         with sink.lock:
             got = dict(sink.got)
