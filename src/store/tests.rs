@@ -125,6 +125,31 @@ fn refuses_what_is_not_its_store_and_says_what_to_do() {
     Store::lock(dir.path()).unwrap();
 }
 
+/// What a process leaves that dies while it moves the log into the database: the first page counts pages that are in the log only.
+#[test]
+fn a_checkpoint_cut_off_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let size = fs::metadata(dir.path().join(FILE)).unwrap().len();
+    let other = Connection::open(dir.path().join(FILE)).unwrap();
+    other.execute_batch("INSERT INTO meta VALUES ('large', zeroblob(100000))").unwrap();
+    let log = fs::read(dir.path().join(format!("{FILE}-wal"))).unwrap();
+    other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    drop((other, store));
+    for (name, log, opens) in [("with its log", log.as_slice(), true), ("with a log of nothing", &[0; 64], false)] {
+        let file = fs::OpenOptions::new().write(true).open(dir.path().join(FILE)).unwrap();
+        file.set_len(size).unwrap();
+        fs::write(dir.path().join(format!("{FILE}-wal")), log).unwrap();
+        let opened = open(dir.path(), Open::Serve);
+        assert_eq!(opened.is_ok(), opens, "{name}: {:?}", opened.err().map(|e| e.to_string()));
+        if let Ok(store) = opened {
+            let sql = "SELECT length(value) FROM meta WHERE key = 'large'";
+            let large: i64 = store.read(|view| Ok(view.0.query_row(sql, [], |row| row.get(0))?)).unwrap();
+            assert_eq!(large, 100_000, "{name}");
+        }
+    }
+}
+
 #[test]
 fn waiting_jobs_share_a_commit_and_fail_alone() {
     let dir = tempfile::tempdir().unwrap();
