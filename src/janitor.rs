@@ -18,9 +18,9 @@ const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_se
 /// For so long the chain may go on when the daemon stops.
 const LAST: Duration = Duration::from_secs(2);
 
-/// Keeps the history in order until the task is dropped. Messages go after `keep_days`.
-pub async fn run(store: Store, keep_days: u32) {
-    tokio::join!(follow(&store), retain(&store, keep_days));
+/// Keeps the history in order until the task is dropped. Messages go after `keep_days`, however wrong the clock `now` is: see [`crate::store::Old`].
+pub async fn run(store: Store, keep_days: u32, now: fn() -> Time) {
+    tokio::join!(follow(&store), retain(&store, keep_days, now));
 }
 
 /// Puts what is left of the history into chain and index. Only when nobody accepts messages any more.
@@ -72,26 +72,27 @@ async fn rest(started: Instant) {
 }
 
 /// Lets go of what is older than `keep_days`, and of the space.
-async fn retain(store: &Store, keep_days: u32) {
+async fn retain(store: &Store, keep_days: u32, now: fn() -> Time) {
     let keep = Duration::from_secs(u64::from(keep_days) * 86_400);
     loop {
         if let Ok(position) = store.read(|view| view.chain_position()) {
             // Who keeps the log elsewhere can prove that the chain was not made anew: `history verify --holds`.
             tracing::info!(head = %position.head(), "chained");
         }
-        let before = Time::now().minus(keep);
-        if let Err(error) = purge(store, before).await {
+        if let Err(error) = purge(store, keep, now()).await {
             tracing::error!(%error, "cannot purge old messages");
         }
         tokio::time::sleep(ROUND).await;
     }
 }
 
-async fn purge(store: &Store, before: Time) -> Result<()> {
+async fn purge(store: &Store, keep: Duration, now: Time) -> Result<()> {
     let mut messages = 0;
-    loop {
+    let found = store.write_with_others(move |change| change.witness(now).and_then(|()| change.old(keep, now)));
+    let old = found.await?;
+    while let Some(old) = old {
         let started = Instant::now();
-        let gone = store.write_with_others(move |change| change.purge(before, STEP)).await?;
+        let gone = store.write_with_others(move |change| change.purge(old, STEP)).await?;
         messages += gone.messages;
         if gone.is_nothing() {
             break;
@@ -117,15 +118,24 @@ mod tests {
     use crate::store::{Body, Filter, NewMessage, Open, Verified};
     use crate::types::{Role, SystemRandom};
 
+    /// Goes with the paused clock of the test.
+    fn clock() -> Time {
+        static START: std::sync::OnceLock<(Time, tokio::time::Instant)> = std::sync::OnceLock::new();
+        let (wall, start) = START.get_or_init(|| (Time::now(), tokio::time::Instant::now()));
+        wall.plus(start.elapsed())
+    }
+
     /// Hours pass in no time; what is old is chained, found, and gone in the round after.
     #[tokio::test(start_paused = true)]
     async fn it_follows_and_lets_go() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, Metrics::default()).unwrap();
         let days = |days: u64| Duration::from_secs(days * 86_400);
-        let now = Time::now();
-        for (age, fate) in [(days(9), "delivered"), (days(8), "queued"), (days(3), "delivered"), (days(0), "none")] {
-            let received = now.minus(age);
+        let now = clock();
+        let (old, older) = (now.minus(days(8)), now.minus(days(9)));
+        // These two come while it waits for the old ones to have been there for a week.
+        let (young, younger) = (now.plus(days(3)), now.plus(days(6)));
+        for (received, fate) in [(older, "delivered"), (old, "queued"), (young, "delivered"), (younger, "none")] {
             let id = MessageId::after(MessageId(0), received, 0);
             let write = move |change: &crate::store::Change<'_>| {
                 let body = Some(change.insert_body(&Body::pack(b"Subject: x\r\n\r\nwords\r\n"))?);
@@ -153,7 +163,7 @@ mod tests {
         }
         let left =
             |store: &Store| store.read(|view| view.messages(&Filter { limit: 9, ..Filter::default() })).unwrap().len();
-        let janitor = tokio::spawn(run(store.clone(), 7));
+        let janitor = tokio::spawn(run(store.clone(), 7, clock));
         let until = Instant::now() + Duration::from_secs(30);
         while left(&store) == 4 {
             assert!(Instant::now() < until, "it does nothing");

@@ -18,8 +18,8 @@ use crate::smtp::server::{Server, Socket};
 use crate::smtp::session::Settings;
 use crate::store::{Open, OpenError, Store, StoreError};
 use crate::tls::{Certificate, ClientTls, TlsError};
-use crate::types::SystemRandom;
 use crate::types::address::ascii_domain;
+use crate::types::{SystemRandom, Time};
 use sd_notify::NotifyState;
 use std::collections::HashMap;
 use std::future::Future;
@@ -100,7 +100,7 @@ pub async fn run(
     relay.verify_with(Verifier::new(dns.resolver().clone(), &config.hostname));
     relay.sign_with(signers(&config)?);
     let outbound = Outbound::start(Start {
-        now: crate::types::Time::now,
+        now: Time::now,
         config: Arc::clone(&config),
         store: store.clone(),
         dns: Arc::new(dns),
@@ -113,7 +113,7 @@ pub async fn run(
     .await?;
     relay.connect(outbound.clone());
     let http = serve_metrics(&config, &metrics, &store).await?;
-    let janitor = tokio::spawn(crate::janitor::run(store.clone(), config.history.keep_days));
+    let janitor = tokio::spawn(crate::janitor::run(store.clone(), config.history.keep_days, Time::now));
 
     let (stopping, watch) = watch::channel(false);
     let settings = Settings {

@@ -229,9 +229,58 @@ fn one_message_that_cannot_be_read_holds_up_no_other() {
     assert!(chain(&store) > 0);
     let found = verify(&store, None);
     assert_eq!((found.fault, found.messages, found.waiting), (None, 5, 0));
-    let end = T0.plus(DAY);
-    let purged = store.write_blocking(move |c| c.purge(end, 100)).unwrap();
+    let purged = store.write_blocking(|c| c.purge(received_before(T0.plus(DAY)), 100)).unwrap();
     assert_eq!(purged.messages, 5);
+}
+
+/// What was received before a moment has been there for long enough.
+fn received_before(before: Time) -> Old {
+    Old { to: MessageId(i64::MAX), before, now: Time(i64::MAX), days: before }
+}
+
+#[test]
+fn a_wrong_clock_deletes_nothing_and_keeps_nothing_for_ever() {
+    /// Days from [`T0`] to 2106, and to 1970.
+    const FAR: (i64, i64) = (29_000, -20_800);
+    // what the clock does: where it begins, in days from T0, and for how many quarters of a day it goes on from there; what is kept for 7 days is there at the end
+    let table: &[(&str, &[(i64, u32)], bool)] = &[
+        ("it is right, and nobody writes", &[(0, 27)], true),
+        ("it is right, and the days are over", &[(0, 30)], false),
+        ("it jumps to 2106", &[(0, 4), (FAR.0, 20)], true),
+        ("it stays there", &[(0, 4), (FAR.0, 27)], false),
+        ("it jumps to 2106 and back", &[(0, 4), (FAR.0, 4), (2, 4), (FAR.0, 4), (4, 4), (FAR.0, 4)], true),
+        ("it was in 2106 when the message came", &[(FAR.0, 4), (1, 20)], true),
+        ("the same, and the days are over", &[(FAR.0, 4), (1, 27)], false),
+        ("it falls back to 1970", &[(0, 4), (FAR.1, 20)], true),
+        ("it stays there, too", &[(0, 4), (FAR.1, 27)], false),
+        ("it was in 1970 when the message came", &[(FAR.1, 4), (1, 20)], true),
+        ("it goes to and fro", &[(0, 1), (FAR.0, 1), (0, 1), (FAR.1, 1), (FAR.0, 1), (FAR.1, 1), (1, 1)], true),
+        ("it falls back by days", &[(0, 24), (1, 12)], true),
+        ("the relay stops for days", &[(0, 4), (4, 4), (7, 4)], false),
+        ("the relay stops for a month", &[(0, 4), (31, 4)], true),
+    ];
+    for (name, script, stays) in table {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, seller, pair) = pair(&store);
+        let quarter = |day: i64, n: u32| Time(T0.0 + day * 86_400_000).plus(DAY / 4 * n);
+        let at = quarter(script[0].0, 0);
+        let new = NewMessage { thread: MessageId(0), ..asked(1, &pair, at) };
+        store.write_blocking(move |c| c.insert_message(&new).and_then(|()| c.count_quota(seller, at))).unwrap();
+        chain(&store);
+        for now in script.iter().flat_map(|(day, many)| (0..*many).map(|n| quarter(*day, n))) {
+            let look = move |c: &Change<'_>| {
+                c.witness(now)?;
+                c.old(DAY * 7, now)?.map_or(Ok(Purged::default()), |old| c.purge(old, 10))
+            };
+            store.write_blocking(look).unwrap();
+        }
+        let left = store
+            .read(|v| Ok((v.messages(&Filter { limit: 9, ..Filter::default() })?.len(), v.quota_used(seller, at)?)));
+        let (messages, quota) = left.unwrap();
+        assert_eq!(messages == 1, *stays, "{name}");
+        assert!(quota == 1 || !stays, "{name}: what was sent that day is still counted");
+    }
 }
 
 #[test]
@@ -241,7 +290,7 @@ fn what_is_old_goes_in_bounded_steps() {
     let (_, seller, pair) = pair(&store);
     kept(&store, &pair, 0..2000);
     // Not chained yet: it stays.
-    let end = T0.plus(Duration::from_secs(60 * 1500));
+    let end = received_before(T0.plus(Duration::from_secs(60 * 1500)));
     let step = move |c: &Change<'_>| c.purge(end, 100);
     assert!(store.write_blocking(step).unwrap().is_nothing());
     chain(&store);
@@ -308,7 +357,7 @@ fn what_is_old_goes_in_bounded_steps() {
 
     // All of it: numbers and ids go on where they were.
     let last = store.read(|v| v.last_message()).unwrap();
-    let far = T0.plus(DAY * 300);
+    let far = received_before(T0.plus(DAY * 300));
     while !store.write_blocking(move |c| c.purge(far, 1000)).unwrap().is_nothing() {}
     // The newest event stays, and the one whose message somebody has taken away.
     assert_eq!((count("message"), count("event"), count("chain")), (0, 2, 1));

@@ -39,7 +39,7 @@ pub use parties::{NewParty, Party, Switch};
 pub use policies::{StsMode, StsPolicy};
 pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
-pub use retention::Purged;
+pub use retention::{Old, Purged};
 pub use verify::{Fault, Verified};
 
 use crate::metrics::Metrics;

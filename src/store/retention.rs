@@ -1,22 +1,59 @@
 //! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks of the chain that held them, and counts of the quota. In small steps from
 //! the oldest on, so that nobody waits for it; the space goes back to the file system in small steps, too.
+//!
+//! # When a message is old
+//! A clock can be wrong by decades, and history that is gone does not come back. So two have to agree:
+//!
+//! - **The relay has been there for `keep_days` since the message came.** It looks at the clock every hour and adds up what passed between two looks. Less than nothing, or
+//!   more than a week, is a clock that was set, or a long stop, and adds nothing. Once in a day of that sum it notes which message is the newest.
+//! - **The message looks as old by the clock**, or was received after now, which only a wrong clock says.
+//!
+//! So a clock that jumps years ahead makes nothing old, a clock in 1970 neither, and under either one messages still go when their days are over. A market without mail is purged
+//! like any other. What it costs: a message goes up to a day late, and later by each stop of more than a week. A store that has never been looked at keeps all that it has for
+//! `keep_days` from then on.
 
 use super::chain::{Position, entries};
 use super::messages::hash;
 use super::{Change, Result, View};
 use crate::types::{MessageId, Time};
 use rusqlite::{OptionalExtension as _, params};
+use std::time::Duration;
 
 /// Where in `meta` it stands what retention has taken away.
 const ANCHOR: &str = "chain-anchor";
 const PURGED: &str = "purged-to";
+/// Where in `meta` it stands how long the relay has been there, and what the clock said at the last look.
+const WITNESSED: &str = "witnessed";
+/// More than this between two looks at the clock is not believed.
+const BELIEVED: Duration = Duration::from_secs(7 * 86_400);
+/// A note of the newest message is made this far from the one before.
+const NOTED: Duration = Duration::from_secs(86_400);
 /// Blocks, and rows of the quota, for each message of a step's limit.
 const QUOTA: usize = 10;
 /// Free pages that are kept for what comes next: so many of a hundred.
 const SPARE: i64 = 20;
 
-/// Id, pair, author, body and own Message-ID of a message that goes.
-type Old = (i64, Option<i64>, i64, Option<i64>, Option<String>);
+/// What may go: see the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Old {
+    /// The newest message that has been there for long enough.
+    pub(super) to: MessageId,
+    /// What was received before this moment, and what the clock says is yet to come.
+    pub(super) before: Time,
+    pub(super) now: Time,
+    /// Days of the quota before this moment.
+    pub(super) days: Time,
+}
+
+/// A message that goes.
+struct Going {
+    id: i64,
+    pair: Option<i64>,
+    author: i64,
+    body: Option<i64>,
+    original: Option<String>,
+    received: Time,
+}
 
 /// What one step of retention came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +94,27 @@ impl View<'_> {
         Ok(MessageId(number.unwrap_or(0)))
     }
 
+    /// For how long the relay has been there, in milliseconds, and what the clock said at the last look.
+    fn witnessed(&self) -> Result<Option<(i64, Time)>> {
+        let value = self.meta(WITNESSED)?;
+        let halves = value.as_deref().and_then(|value| Some((value.first_chunk::<8>()?, value.last_chunk::<8>()?)));
+        Ok(halves.map(|(span, clock)| (i64::from_be_bytes(*span), Time(i64::from_be_bytes(*clock)))))
+    }
+
+    /// What may go where messages are kept for `keep`; `None`: nothing has been there for so long.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn old(&self, keep: Duration, now: Time) -> Result<Option<Old>> {
+        let Some((span, _)) = self.witnessed()? else { return Ok(None) };
+        let sql = "SELECT message, clock FROM witness WHERE span <= ?1 ORDER BY span DESC LIMIT 1";
+        let before = now.minus(keep);
+        let old = self.0.prepare_cached(sql)?.query_row([Time(span).minus(keep).0], |row| {
+            Ok(Old { to: MessageId(row.get(0)?), before, now, days: before.min(Time(row.get(1)?)) })
+        });
+        Ok(old.optional()?)
+    }
+
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let mut statement = self.0.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
@@ -72,23 +130,47 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// One step: up to `limit` messages received before `before` go with all that belongs to them, but for those that still have to go out and those that are not in the chain
+    /// A look at the clock, and a note of the newest message if the last one is a day old.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn witness(&self, now: Time) -> Result<()> {
+        let span = self.witnessed()?.map_or(0, |(span, clock)| {
+            let passed = now.0.saturating_sub(clock.0);
+            let believed = (0..=Time(0).plus(BELIEVED).0).contains(&passed);
+            if believed { span.saturating_add(passed) } else { span }
+        });
+        self.set_meta(WITNESSED, &[span, now.0].map(i64::to_be_bytes).concat())?;
+        let noted: Option<i64> = self.0.0.query_row("SELECT max(span) FROM witness", [], |row| row.get(0))?;
+        if noted.is_none_or(|noted| Time(span) >= Time(noted).plus(NOTED)) {
+            let sql = "INSERT OR REPLACE INTO witness (span, clock, message) VALUES (?1, ?2, ?3)";
+            self.0.0.prepare_cached(sql)?.execute([span, now.0, self.last_message()?.0])?;
+        }
+        Ok(())
+    }
+
+    /// One step: up to `limit` messages that are old go with all that belongs to them, but for those that still have to go out and those that are not in the chain
     /// yet. Its cost depends on `limit` and on their size, not on how much there is.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn purge(&self, before: Time, limit: usize) -> Result<Purged> {
-        let last = MessageId::after(MessageId(0), before, 0).0;
-        let to = last.min(self.chained_to()?.0.saturating_add(1));
-        let rows: Vec<Old> = {
-            let sql = "SELECT id, pair, author, body, original FROM message WHERE id < ?1 AND fate <> 'queued' ORDER BY id LIMIT ?2";
+    pub fn purge(&self, old: Old, limit: usize) -> Result<Purged> {
+        let to = old.to.min(self.chained_to()?).0;
+        let mut rows: Vec<Going> = {
+            let sql = "SELECT id, pair, author, body, original, received FROM message \
+                       WHERE id <= ?1 AND fate <> 'queued' ORDER BY id LIMIT ?2";
             let mut statement = self.0.0.prepare_cached(sql)?;
             let rows = statement.query_map([to, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                let (id, pair, author) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let (body, original, received) = (row.get(3)?, row.get(4)?, Time(row.get(5)?));
+                Ok(Going { id, pair, author, body, original, received })
             })?;
             rows.collect::<rusqlite::Result<_>>()?
         };
-        for (id, pair, author, body, original) in &rows {
+        let young = rows.iter().position(|row| row.received >= old.before && row.received <= old.now);
+        // The first that is too young by the clock holds up those behind it: to look past it would take longer with each step.
+        rows.truncate(young.unwrap_or(rows.len()));
+        for Going { id, pair, author, body, original, .. } in &rows {
             // The newest event stays, so that its number is not given twice.
             let events = "DELETE FROM event WHERE message = ?1 AND id < (SELECT max(id) FROM event)";
             self.0.0.prepare_cached(events)?.execute([id])?;
@@ -104,13 +186,13 @@ impl Change<'_> {
                 self.0.0.prepare_cached(sql)?.execute([body])?;
             }
         }
-        if let Some((newest, ..)) = rows.last() {
-            let purged = self.purged_to()?.0.max(newest.saturating_add(1));
+        if let Some(newest) = rows.last() {
+            let purged = self.purged_to()?.0.max(newest.id.saturating_add(1));
             self.set_meta(PURGED, &purged.to_be_bytes())?;
         }
         let sql = "DELETE FROM quota WHERE (seller, day) IN (SELECT seller, day FROM quota WHERE day < ?1 ORDER BY day LIMIT ?2)";
         let many = i64::try_from(limit.saturating_mul(QUOTA)).unwrap_or(i64::MAX);
-        let quota = self.0.0.prepare_cached(sql)?.execute([before.0, many])?;
+        let quota = self.0.0.prepare_cached(sql)?.execute([old.days.0, many])?;
         Ok(Purged { messages: rows.len(), blocks: self.purge_blocks(limit)?, quota })
     }
 

@@ -155,6 +155,13 @@ CREATE TABLE report (
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX report_at ON report (at);
 
+-- What had come in when the relay had been there for so long: see store/retention.rs.
+CREATE TABLE witness (
+    span INTEGER PRIMARY KEY,                  -- milliseconds
+    clock INTEGER NOT NULL,                    -- what it said
+    message INTEGER NOT NULL                   -- the newest then
+) STRICT;
+
 CREATE TABLE quota (
     seller INTEGER NOT NULL,
     day INTEGER NOT NULL,                      -- start of the marketplace's day, milliseconds
