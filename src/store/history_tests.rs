@@ -243,7 +243,8 @@ fn a_wrong_clock_deletes_nothing_and_keeps_nothing_for_ever() {
     /// Days from [`T0`] to 2106, and to 1970.
     const FAR: (i64, i64) = (29_000, -20_800);
     // what the clock does: where it begins, in days from T0, and for how many quarters of a day it goes on from there; what is kept for 7 days is there at the end
-    let table: &[(&str, &[(i64, u32)], bool)] = &[
+    type Script = &'static [(i64, u32)];
+    let table: &[(&str, Script, bool)] = &[
         ("it is right, and nobody writes", &[(0, 27)], true),
         ("it is right, and the days are over", &[(0, 30)], false),
         ("it jumps to 2106", &[(0, 4), (FAR.0, 20)], true),
