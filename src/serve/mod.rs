@@ -6,7 +6,7 @@
 pub mod http;
 
 use crate::authentication::Verifier;
-use crate::config::{Config, Listener, ListenerKind};
+use crate::config::{Config, ListenerKind};
 use crate::dns::Hickory;
 use crate::message::sign::Signer;
 use crate::metrics::Metrics;
@@ -16,7 +16,7 @@ use crate::outbound::{Outbound, Start};
 use crate::relay::Relay;
 use crate::smtp::server::{Server, Socket};
 use crate::smtp::session::Settings;
-use crate::store::{Open, OpenError, Store, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 use crate::tls::{Certificate, ClientTls, TlsError};
 use crate::types::address::ascii_domain;
 use crate::types::{SystemRandom, Time};
@@ -84,13 +84,15 @@ pub async fn run(
     // From here on a signal waits until it can be heeded: SIGHUP would else end a daemon that has just said READY.
     let signals = Signals::new()?;
     // The store comes first: without it nothing else makes sense.
-    let store = Store::open(&config.data_dir, Open::Serve, &mut SystemRandom, metrics.clone())?;
-    let _lock = Store::lock(&config.data_dir)?;
+    let lock = Store::lock(&config.data_dir)?;
+    let store = Store::serve(&lock, &mut SystemRandom, metrics.clone())?;
     let certificate = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Some(Certificate::load(certificate, key)?),
         _ => None,
     };
+    // All of them before anything is begun: a port in use leaves everything as it was.
     let (sockets, listeners) = sockets(&config)?;
+    let metrics_socket = config.metrics.address.map(|address| bind(address).and_then(listen)).transpose()?;
     let (texts, problems) = Texts::load(config.notices.directory.as_deref());
     if let Some(problem) = problems.into_iter().next() {
         return Err(ServeError::Config(problem));
@@ -112,7 +114,10 @@ pub async fn run(
     })
     .await?;
     relay.connect(outbound.clone());
-    let http = serve_metrics(&config, &metrics, &store).await?;
+    let http = metrics_socket.as_ref().map(TcpListener::local_addr).transpose()?;
+    if let Some(socket) = metrics_socket {
+        serve_metrics(socket, &metrics, &store);
+    }
     let janitor = tokio::spawn(crate::janitor::run(store.clone(), config.history.keep_days, Time::now));
 
     let (stopping, watch) = watch::channel(false);
@@ -224,13 +229,12 @@ fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError
         let same = |socket: &std::net::TcpListener| socket.local_addr().is_ok_and(|a| a == settings.address);
         let (listener, kept) = match handed.iter().position(same) {
             Some(index) => (handed.swap_remove(index), true),
-            None => (bind(settings)?, false),
+            None => (bind(settings.address)?, false),
         };
-        listener.set_nonblocking(true)?;
         addresses.push(listener.local_addr()?);
         let trusted = settings.trusted_networks.iter().map(|text| text.parse()).collect::<Result<_, _>>();
         sockets.push(Socket {
-            listener: TcpListener::from_std(listener)?,
+            listener: listen(listener)?,
             tls: settings.tls,
             trusted: trusted.map_err(|error| ServeError::Config(format!("trusted_networks: {error}")))?,
             proxy: settings.proxy_protocol,
@@ -245,8 +249,12 @@ fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError
     Ok((sockets, addresses))
 }
 
-fn bind(settings: &Listener) -> Result<std::net::TcpListener, ServeError> {
-    let address = settings.address;
+fn listen(socket: std::net::TcpListener) -> Result<TcpListener, ServeError> {
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket)?)
+}
+
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
@@ -261,10 +269,7 @@ fn bind(settings: &Listener) -> Result<std::net::TcpListener, ServeError> {
     open().map_err(|error| ServeError::Bind { address, error })
 }
 
-async fn serve_metrics(config: &Config, metrics: &Metrics, store: &Store) -> Result<Option<SocketAddr>, ServeError> {
-    let Some(address) = config.metrics.address else { return Ok(None) };
-    let bound = TcpListener::bind(address).await.map_err(|error| ServeError::Bind { address, error })?;
-    let address = bound.local_addr()?;
+fn serve_metrics(socket: TcpListener, metrics: &Metrics, store: &Store) {
     let store = store.clone();
     let health: http::Health =
         Arc::new(
@@ -272,8 +277,7 @@ async fn serve_metrics(config: &Config, metrics: &Metrics, store: &Store) -> Res
                 if store.healthy() { Ok(()) } else { Err("the store takes no more writes; restart the daemon") }
             },
         );
-    tokio::spawn(http::run(bound, metrics.clone(), health));
-    Ok(Some(address))
+    tokio::spawn(http::run(socket, metrics.clone(), health));
 }
 
 fn notify(states: &[NotifyState<'_>]) {
@@ -290,6 +294,41 @@ async fn watchdog(store: Store) {
         // A write, so that a writer that hangs is noticed.
         if store.write(|_| Ok(())).await.is_ok() {
             notify(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Open;
+    use crate::store::queue::{Kind, NewItem, Recipient, Which};
+    use crate::types::{Address, MessageId};
+
+    /// What a daemon that died was just delivering is still as it left it.
+    #[tokio::test]
+    async fn a_port_in_use_leaves_everything_as_it_was() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        for what in ["[metrics]", "[[listener]]"] {
+            let dir = tempfile::tempdir().unwrap();
+            let text =
+                format!("hostname = 'mx.m.test'\ndata_dir = '{}'\n{what}\naddress = '{address}'", dir.path().display());
+            let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, Metrics::default()).unwrap();
+            let leased = store.write(|change| {
+                let recipient = Recipient::Address(Address::parse("a@b.example").unwrap());
+                let (message, domain) = (MessageId(1), "b.example".to_owned());
+                let new = NewItem { message, kind: Kind::Notice, recipient, domain, content: None };
+                change.enqueue(&new, Time::now(), true)
+            });
+            let leased = leased.await.unwrap();
+            let ended = run(toml::from_str(&text).unwrap(), |_, _| panic!("{what}"), std::future::pending()).await;
+            assert!(
+                matches!(ended, Err(ServeError::Bind { address: found, .. }) if found == address),
+                "{what}: {ended:?}"
+            );
+            let left = store.read(|view| view.queue(&Which::default(), 9)).unwrap();
+            assert_eq!(left, [leased], "{what}");
         }
     }
 }

@@ -104,10 +104,13 @@ impl<'a> Deref for Change<'a> {
 
 /// Held by the one daemon of a store; the command line works beside it.
 #[derive(Debug)]
-pub struct DaemonLock(#[expect(dead_code, reason = "the lock goes with the file")] nix::fcntl::Flock<File>);
+pub struct DaemonLock {
+    directory: PathBuf,
+    _lock: nix::fcntl::Flock<File>,
+}
 
 impl Store {
-    /// Opens the store in `directory`, brings its schema up to date and starts the writer.
+    /// Opens the store in `directory` for a command beside the daemon and starts the writer. An older schema is brought up to date if no daemon runs.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and what to do about it.
@@ -117,9 +120,28 @@ impl Store {
         random: &mut dyn Random,
         metrics: Metrics,
     ) -> std::result::Result<Self, OpenError> {
+        Self::opened(directory, how, None, schema::MIGRATIONS, random, metrics)
+    }
+
+    /// The same for the daemon, which makes a store where there has never been one, and brings an older schema up to date.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn serve(lock: &DaemonLock, random: &mut dyn Random, metrics: Metrics) -> std::result::Result<Self, OpenError> {
+        Self::opened(&lock.directory, Open::Create, Some(lock), schema::MIGRATIONS, random, metrics)
+    }
+
+    fn opened(
+        directory: &Path,
+        how: Open,
+        daemon: Option<&DaemonLock>,
+        migrations: &[&str],
+        random: &mut dyn Random,
+        metrics: Metrics,
+    ) -> std::result::Result<Self, OpenError> {
         let path = directory.join(FILE);
         let sql = |error| OpenError::Sql { path: path.clone(), error };
-        let connection = open::writer(directory, how, random)?;
+        let connection = open::writer(directory, how, daemon, migrations, random)?;
         let bytes: Vec<u8> =
             connection.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0)).map_err(sql)?;
         let secret = Secret::from_bytes(&bytes)
@@ -131,18 +153,12 @@ impl Store {
         Ok(Self(Arc::new(Inner { directory, secret, readers: Mutex::new(vec![first]), writer })))
     }
 
-    /// Takes the daemon's lock.
+    /// Takes the daemon's lock, in a directory that is made if there is none.
     ///
     /// # Errors
     /// [`OpenError::InUse`] if another daemon has it.
     pub fn lock(directory: &Path) -> std::result::Result<DaemonLock, OpenError> {
-        let path = directory.join("daemon.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| OpenError::Io { path, error })?;
-        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(DaemonLock(lock)),
-            Err(_) => Err(OpenError::InUse(directory.to_owned())),
-        }
+        open::lock(directory)
     }
 
     /// The secret that signs tokens.

@@ -1,8 +1,11 @@
 //! Opening the database file: the checks before it is believed, and the settings of a connection.
 //!
 //! Never an empty store by mistake: a new one is made only where there is none, and a directory that has held one says so by its mark.
+//!
+//! A schema is only changed by who holds the daemon's lock: a daemon takes it before it opens the store, and a command that meets an older schema takes it for as long as the change
+//! lasts, or refuses. So no daemon ever finds its tables changed under it.
 
-use super::schema;
+use super::{DaemonLock, schema};
 use crate::types::Random;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -26,9 +29,6 @@ const BUSY: Duration = Duration::from_secs(5);
 pub enum Open {
     /// Make it if the directory has never held one.
     Create,
-    /// The same for the daemon: what lies in the log is first of all moved into the database. A process that died of a failed flush may have left
-    /// pages there that are in memory only, and that no later flush would write.
-    Serve,
     /// It has to be there.
     Existing,
 }
@@ -70,6 +70,19 @@ pub enum OpenError {
         /// Ours.
         known: i32,
     },
+    /// Written by an older program, and in use.
+    #[error(
+        "{path} was written by an older marketrelay (schema {found}, this one knows {known}), whose daemon may run on it: only one that runs alone brings it up to date. \
+         Restart the daemon with this version, or use the version that it is of"
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+        /// Ours.
+        known: i32,
+    },
     /// Another daemon.
     #[error("another marketrelay daemon runs on {0}. Stop it first, or give this one a data_dir of its own")]
     InUse(PathBuf),
@@ -94,8 +107,14 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store's one writing connection, having made or brought up to date the schema.
-pub(super) fn writer(directory: &Path, how: Open, random: &mut dyn Random) -> Result<Connection, OpenError> {
+/// Opens the store's one writing connection, having made or brought up to date the schema. `daemon`: the caller is one.
+pub(super) fn writer(
+    directory: &Path,
+    how: Open,
+    daemon: Option<&DaemonLock>,
+    migrations: &[&str],
+    random: &mut dyn Random,
+) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::Library(rusqlite::version().to_owned()));
     }
@@ -116,7 +135,7 @@ pub(super) fn writer(directory: &Path, how: Open, random: &mut dyn Random) -> Re
         if how == Open::Existing {
             return Err(OpenError::Missing(directory.to_owned()));
         }
-        make(directory, random)?;
+        make(directory, migrations, random)?;
     }
     check_header(&path)?;
     let sql = |error| sql_error(&path, error);
@@ -126,24 +145,50 @@ pub(super) fn writer(directory: &Path, how: Open, random: &mut dyn Random) -> Re
     if id != schema::APPLICATION_ID {
         return Err(OpenError::Foreign(path));
     }
-    if found > schema::CURRENT {
-        return Err(OpenError::Newer { path, found, known: schema::CURRENT });
+    let known = schema::version(migrations);
+    if found > known {
+        return Err(OpenError::Newer { path, found, known });
     }
     settings(&connection).map_err(sql)?;
-    schema::migrate(&mut connection).map_err(sql)?;
-    if how == Open::Serve {
+    if found < known {
+        let alone = if daemon.is_some() { None } else { Some(lock(directory)) };
+        if let Some(Err(OpenError::InUse(_))) = alone {
+            return Err(OpenError::Older { path, found, known });
+        }
+        let _alone = alone.transpose()?;
+        schema::migrate(&mut connection, migrations).map_err(sql)?;
+    }
+    if daemon.is_some() {
+        // What lies in the log is first of all moved into the database. A process that died of a failed flush may have left pages there that are in memory only, and that no
+        // later flush would write.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)?;
         check_header(&path)?;
     }
     Ok(connection)
 }
 
+/// Takes the daemon's lock.
+pub(super) fn lock(directory: &Path) -> Result<DaemonLock, OpenError> {
+    let path = directory.join("daemon.lock");
+    let file = make_directory(directory)
+        .and_then(|()| fs::File::options().create(true).truncate(false).write(true).open(&path));
+    let file = file.map_err(|error| OpenError::Io { path, error })?;
+    match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(DaemonLock { directory: directory.to_owned(), _lock: lock }),
+        Err(_) => Err(OpenError::InUse(directory.to_owned())),
+    }
+}
+
+fn make_directory(directory: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
 /// Makes an empty store under another name and renames it when it is whole, so that a crash leaves either none or one.
-fn make(directory: &Path, random: &mut dyn Random) -> Result<(), OpenError> {
+fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Result<(), OpenError> {
     let unfinished = directory.join(format!("{FILE}.new"));
     let io = |error| OpenError::Io { path: directory.to_owned(), error };
     let sql = |error| sql_error(&unfinished, error);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
+    make_directory(directory).map_err(io)?;
     for leftover in ["", "-wal", "-shm"] {
         match fs::remove_file(directory.join(format!("{FILE}.new{leftover}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
@@ -157,7 +202,7 @@ fn make(directory: &Path, random: &mut dyn Random) -> Result<(), OpenError> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sql)?;
     connection.pragma_update(None, "application_id", schema::APPLICATION_ID).map_err(sql)?;
     settings(&connection).map_err(sql)?;
-    schema::migrate(&mut connection).map_err(sql)?;
+    schema::migrate(&mut connection, migrations).map_err(sql)?;
     let mut secret = [0_u8; 32];
     random.fill(&mut secret);
     connection.execute("INSERT INTO meta VALUES ('secret', ?1)", [secret]).map_err(sql)?;

@@ -8,8 +8,10 @@ pub const APPLICATION_ID: i32 = 0x6d6b_726c;
 /// Each entry brings the schema from its index to the next version.
 pub const MIGRATIONS: &[&str] = &[VERSION_1];
 
-/// The schema this program writes.
-pub const CURRENT: i32 = MIGRATIONS.len() as i32;
+/// The schema that a list of migrations ends at.
+pub fn version(migrations: &[&str]) -> i32 {
+    i32::try_from(migrations.len()).unwrap_or(i32::MAX)
+}
 
 const VERSION_1: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
@@ -213,12 +215,12 @@ CREATE TABLE sts_policy (
 CREATE INDEX sts_policy_expires ON sts_policy (expires);
 ";
 
-/// Brings an older schema to [`CURRENT`], one transaction a step.
-pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Brings an older schema to the end of the list, one transaction a step. Only under the daemon's lock, or where nobody else has the file yet.
+pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     loop {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let Some(step) = usize::try_from(version).ok().and_then(|at| MIGRATIONS.get(at)) else { return Ok(()) };
+        let Some(step) = usize::try_from(version).ok().and_then(|at| migrations.get(at)) else { return Ok(()) };
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", version + 1)?;
         transaction.commit()?;

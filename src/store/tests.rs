@@ -140,7 +140,8 @@ fn a_checkpoint_cut_off_is_no_damage() {
         let file = fs::OpenOptions::new().write(true).open(dir.path().join(FILE)).unwrap();
         file.set_len(size).unwrap();
         fs::write(dir.path().join(format!("{FILE}-wal")), log).unwrap();
-        let opened = open(dir.path(), Open::Serve);
+        let lock = Store::lock(dir.path()).unwrap();
+        let opened = Store::serve(&lock, &mut SystemRandom, Metrics::default());
         assert_eq!(opened.is_ok(), opens, "{name}: {:?}", opened.err().map(|e| e.to_string()));
         if let Ok(store) = opened {
             let sql = "SELECT length(value) FROM meta WHERE key = 'large'";
@@ -326,6 +327,45 @@ async fn jobs_that_can_wait() {
     assert_eq!((kept(1), kept(2), kept(3)), (20, 20, 1));
 }
 
+#[test]
+fn only_who_holds_the_lock_changes_the_schema() {
+    let newer = [schema::MIGRATIONS, &["ALTER TABLE marketplace ADD COLUMN note TEXT"]].concat();
+    // who opens the store of an older version, whether a daemon runs on it, and the schema after that, or what the error says
+    let table: &[(&str, bool, bool, std::result::Result<i32, &str>)] = &[
+        ("a command", false, false, Ok(2)),
+        ("a command beside a daemon", false, true, Err("Restart the daemon with this version")),
+        ("a daemon", true, false, Ok(2)),
+        ("a daemon beside another", true, true, Err("another marketrelay daemon runs")),
+    ];
+    for (name, daemon, runs, want) in table {
+        let dir = tempfile::tempdir().unwrap();
+        let old = open(dir.path(), Open::Create).unwrap();
+        let held = runs.then(|| Store::lock(dir.path()).unwrap());
+        let upgrade = |daemon: bool| {
+            let lock = daemon.then(|| Store::lock(dir.path())).transpose()?;
+            let (how, random) = (Open::Existing, &mut SystemRandom);
+            Store::opened(dir.path(), how, lock.as_ref(), &newer, random, Metrics::default())
+        };
+        let version = |store: &Store| {
+            store.read(|v| Ok(v.0.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))?)).unwrap()
+        };
+        match (upgrade(*daemon), want) {
+            (Ok(store), Ok(want)) => assert_eq!(version(&store), *want, "{name}"),
+            (Err(error), Err(want)) => {
+                assert!(error.to_string().contains(want), "{name}: {error}");
+                assert_eq!(version(&old), 1, "{name}: nothing changed under it");
+            }
+            (got, _) => panic!("{name}: {:?}", got.map(|_| ())),
+        }
+        drop(held);
+        upgrade(false).expect(name);
+        // Now a command works beside the daemon, and the version before is refused.
+        let _daemon = Store::lock(dir.path()).expect("a command lets go of the lock");
+        upgrade(false).expect(name);
+        assert!(matches!(open(dir.path(), Open::Existing), Err(OpenError::Newer { found: 2, known: 1, .. })), "{name}");
+    }
+}
+
 /// Rows as an earlier release wrote them, brought up to date. A new migration adds its rows here.
 #[test]
 fn old_rows_survive_each_migration() {
@@ -341,9 +381,9 @@ fn old_rows_survive_each_migration() {
         }
         connection.pragma_update(None, "user_version", i32::try_from(from).unwrap() + 1).unwrap();
         connection.execute_batch(rows).unwrap();
-        schema::migrate(&mut connection).unwrap();
+        schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, schema::CURRENT);
+        assert_eq!(version, schema::version(schema::MIGRATIONS));
         let broken: Option<String> =
             connection.query_row("PRAGMA foreign_key_check", [], |row| row.get(0)).optional().unwrap();
         assert_eq!(broken, None);
