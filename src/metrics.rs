@@ -35,7 +35,7 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections accepted, by what became of them: `served`, `too-many`, `too-many-of-client`, `stopping`.
     pub connections_total: Family<Word, Counter>,
-    /// Sessions ended by the relay itself, by reason: `errors`, `idle`, `session-time`, `rate`, `bare-newline`, ….
+    /// Sessions ended by the relay itself, by reason: `errors`, `idle`, `session-time`, `slow`, `bare-newline`, ….
     pub sessions_cut: Family<Word, Counter>,
     /// Recipients refused at RCPT.
     pub recipients_refused: Counter,

@@ -9,6 +9,8 @@ mod attachments;
 mod front;
 #[path = "e2e/history.rs"]
 mod history;
+#[path = "e2e/journal.rs"]
+mod journal;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/marks.rs"]
@@ -63,7 +65,8 @@ fn a_conversation_by_swaks() {
     no_leak(&wire);
     assert!(
         wire.contains(&seller_alias)
-            && wire.contains("Sato Shop")
+            && wire.contains("From: \"Sato Shop\"")
+            && wire.contains("Seller: Sato Shop")
             && wire.contains("\r\n..dots\r\n") | wire.contains("..dots"),
         "{wire}"
     );

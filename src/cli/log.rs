@@ -12,6 +12,11 @@ fn directives(level: &str) -> String {
     if bare { format!("off,marketrelay={level}") } else { level.to_owned() }
 }
 
+/// Which lines are written.
+pub(super) fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(directives(level)).map_err(|error| error.to_string())
+}
+
 /// What a panic is told by: where it was. Its words may hold a piece of the text that it choked on.
 fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -23,7 +28,7 @@ fn panicked(info: &std::panic::PanicHookInfo<'_>) {
 /// # Errors
 /// A level that is none, or a journal that is not there.
 pub fn start(settings: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(directives(&settings.level)).map_err(|error| format!("[log] level: {error}"))?;
+    let filter = filter(&settings.level).map_err(|error| format!("[log] level: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
         LogFormat::Text => {
@@ -37,7 +42,7 @@ pub fn start(settings: &Log) -> Result<(), String> {
         LogFormat::Journal => {
             let journal = tracing_journald::layer()
                 .map_err(|error| format!("[log] format: no systemd journal here ({error}); use text or json"))?;
-            registry.with(journal).try_init()
+            registry.with(journal.with_syslog_identifier("marketrelay".to_owned())).try_init()
         }
     };
     started.map_err(|error| error.to_string())?;

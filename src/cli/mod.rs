@@ -249,14 +249,15 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
     }
     let config = config::load(&arguments.config, check::route).map_err(Failure::Config)?;
     let context = Context { config, marketplace: arguments.marketplace, out };
-    let problems = context.config.check(check::route);
-    if matches!(arguments.command, Command::Check) {
-        return check::run(context, problems);
-    }
+    let problems = match arguments.command {
+        Command::Check | Command::Serve => check::problems(&context.config),
+        _ => context.config.check(check::route),
+    };
     if !problems.is_empty() {
         return Err(Failure::Config(problems));
     }
     match arguments.command {
+        Command::Check => check::run(context),
         Command::Serve => serve(context),
         Command::Seller(command) => command.run(context),
         Command::Buyer(command) => command.run(context),
@@ -270,7 +271,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Dkim(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Backup { file } => backup(context, &file),
-        Command::Check | Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),
+        Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) enum Seller {
         /// Customer-service address: buyers' mail goes there, and the seller may write from it
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
-        /// Another address the seller may write from; may stand several times, and replaces those before
+        /// Another address the seller may write from, in From or in the envelope (a mailing service's bounces@ in the same domain); may stand several
+        /// times, and replaces those before
         #[arg(long = "sender", value_name = "ADDR")]
         senders: Vec<String>,
         /// Whether the seller gets automatic replies about blocked messages

@@ -1,6 +1,6 @@
 //! `marketrelay policy explain`: what would become of a message. Nothing is written and nothing goes out.
 
-use super::walk::{RuleAnswer, facts};
+use super::walk::{RuleAnswer, facts, remedy};
 use super::{Context, Failure, Outcome, runtime};
 use crate::authentication::Verifier;
 use crate::config::{AuthenticationMode, Config};
@@ -70,7 +70,7 @@ impl Explain {
         let trusted = trusted.filter_map(|text| text.parse::<Network>().ok()).any(|network| network.contains(ip));
         let client = Client { ip, helo: self.helo, tls: false, trusted, login: None };
         let envelope = Envelope { sender, recipients, eight_bit: true, utf8: true };
-        let notes = notes(&context.config, self.client_ip.is_some(), trusted);
+        let mut notes = notes(&context.config, self.client_ip.is_some(), trusted);
 
         let store = context.store(Open::Existing)?;
         let config = Arc::new(context.config.clone());
@@ -83,7 +83,10 @@ impl Explain {
             Ok::<_, Failure>(relay.explain(client, envelope, raw, Time::now()).await)
         })?;
         match explained {
-            Ok(explained) => print(context, &explained, &notes),
+            Ok(explained) => {
+                notes.extend(explained.decision.as_ref().and_then(|decision| remedy(decision.reason.as_str())));
+                print(context, &explained, &notes)
+            }
             Err(reply) => refused(context, &reply),
         }
     }

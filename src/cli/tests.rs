@@ -42,6 +42,34 @@ impl World {
 }
 
 #[test]
+fn what_named_files_hold_is_checked() {
+    let world = World::new();
+    let file = world.dir.path().join("c.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let pem = world.dir.path().join("wrong.pem");
+    std::fs::write(&pem, "-----BEGIN NOTHING-----\n").unwrap();
+    // what is added to a good configuration, the place, the remedy
+    let table = [
+        ("[tls]\ncertificate = 'PEM'\nkey = 'PEM'\n", "tls.certificate: ", "Check [tls]"),
+        ("[tls]\nextra_roots = 'PEM'\n", "tls.extra_roots: ", "Check [tls]"),
+        ("[[dkim]]\nmarketplace = 'jp'\nselector = 's'\nkey = 'PEM'\n", "dkim[0].key: ", "`marketrelay dkim generate`"),
+        ("[log]\nlevel = 'loud'\n", "log.level: ", "Write error, warn"),
+        ("[notices]\ndirectory = 'DIR'\n", "notices: ", "Mend the file"),
+    ];
+    std::fs::create_dir(world.dir.path().join("nl")).unwrap();
+    std::fs::write(world.dir.path().join("nl/failure.txt"), "Subject: x\n\n{nothing}\n").unwrap();
+    for (more, place, remedy) in table {
+        let more =
+            more.replace("PEM", &pem.display().to_string()).replace("DIR", &world.dir.path().display().to_string());
+        std::fs::write(&file, format!("{good}{more}")).unwrap();
+        // What would not start is no good configuration, and the daemon says the same as `check`.
+        let (checked, served) = (world.run("check"), world.run("serve"));
+        assert!(checked.0 == 3 && checked.2.contains(place) && checked.2.contains(remedy), "{more}: {checked:?}");
+        assert_eq!(checked, served, "{more}");
+    }
+}
+
+#[test]
 fn statuses_and_words() {
     let world = World::new();
     // command, status, in standard output, in standard error
@@ -198,6 +226,13 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(told["facts"]["quota"], "0/600");
     assert_eq!(told["rules"].as_array().unwrap().len(), 6);
     assert_eq!(told["rules"][5]["decides"], true);
+    // What a mailing service writes into the envelope, and what helps: --sender, tags included.
+    let letter = "From: s@shop.test\nSubject: x\n\nx\n";
+    let told = explain("bounces+77@shop.test", buyer, letter);
+    assert_eq!(told["reason"], "other-mailbox");
+    assert!(told["notes"].to_string().contains("`seller set ID --sender`"), "{told}");
+    world.json("seller set s1 --sender bounces@shop.test --marketplace jp");
+    assert_eq!(explain("bounces+77@shop.test", buyer, letter)["reason"], "relayed");
     world.json("buyer opt-out b1 --marketplace jp");
     let told = explain("s@shop.test", buyer, "From: s@shop.test\nSubject: x\n\nx\n");
     assert_eq!((&told["verdict"], &told["auto_reply"]), (&"block".into(), &true.into()), "{told}");

@@ -52,6 +52,21 @@ fn answers(row: &MessageRow) -> Vec<RuleAnswer> {
     found
 }
 
+/// What an operator can do about a refusal whose reply tells the author no more than a stranger.
+pub(super) fn remedy(reason: &str) -> Option<&'static str> {
+    match reason {
+        "stranger" => Some(
+            "From is no registered address of the party: `seller set ID --sender` or `buyer set ID --address` adds one",
+        ),
+        "other-mailbox" => Some(
+            "the envelope sender is another mailbox of the author's domain, as bounces@… of a mailing service is; SPF proves a domain, not a person. \
+             Register it with `seller set ID --sender` or `buyer set ID --address`, or have the service bounce to a domain of its own",
+        ),
+        "suspended" => Some("the party is suspended: `seller resume ID` ends that"),
+        _ => None,
+    }
+}
+
 /// `message show ID`.
 pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
     let found = store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?)))?;
@@ -70,6 +85,8 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     if rules.is_empty() {
         text.push_str("\n  none was asked");
     }
+    let remedy = remedy(&row.reason);
+    remedy.iter().for_each(|remedy| text.push_str(&format!("\nremedy\n  {remedy}")));
     text.push_str("\nwhat happened then");
     if events.is_empty() && waiting.is_empty() {
         text.push_str("\n  nothing");
@@ -83,7 +100,8 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
     let facts: serde_json::Map<_, _> =
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-    let document = json!({ "message": row, "facts": facts, "rules": rules, "events": events, "queue": items });
+    let document =
+        json!({ "message": row, "facts": facts, "rules": rules, "remedy": remedy, "events": events, "queue": items });
     context.out.done(&document, &text)
 }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! [ref:bbqxerik4m2fdq7opkxa2zzt] Please keep this line when you answer.
+//! Seller: Sato Shop
 //! Report this message: report+…@market.example
 //! [/ref]
 //! ```
@@ -13,6 +14,7 @@
 
 use super::html;
 use super::scrub::{backward, forward, forward_over_gap};
+use super::text::shown_name;
 use crate::types::token::{MARK, Purpose, TOKEN};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -24,8 +26,26 @@ pub struct Footer {
     pub mark: String,
     /// Asks to keep the mark.
     pub keep: String,
+    /// Who wrote to a buyer: mail programs hide the address that a name in `From` stands for, and forwarded mail loses both.
+    pub seller: Option<Seller>,
     /// Addresses that act.
     pub actions: Vec<Action>,
+}
+
+/// The company that wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seller {
+    /// "Seller", in the reader's words.
+    pub label: String,
+    /// Its name, as registered.
+    pub name: String,
+}
+
+impl Seller {
+    /// `Seller: Sato Shop`. A name with brackets in it ends no footer.
+    fn line(&self) -> String {
+        format!("{}: {}", self.label, shown_name(&self.name.replace(['[', ']', '\u{ff3b}', '\u{ff3d}'], " ")))
+    }
 }
 
 /// An address that acts.
@@ -63,6 +83,9 @@ impl Footer {
         let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
         let mut out = String::with_capacity(text.len() + 1024);
         let _ = write!(out, "{text}{gap}[ref:{}] {}\r\n", self.mark, self.keep);
+        if let Some(seller) = &self.seller {
+            let _ = write!(out, "{}\r\n", seller.line());
+        }
         for action in &self.actions {
             let _ = write!(out, "{}: {}\r\n", action.label, action.address);
         }
@@ -82,6 +105,9 @@ impl Footer {
             self.mark,
             escape(&self.keep)
         );
+        if let Some(seller) = &self.seller {
+            let _ = write!(out, "{}<br>\r\n", escape(&seller.line()));
+        }
         for action in &self.actions {
             let (address, word, label) = (&action.address, action.purpose.word(), escape(&action.label));
             let _ = write!(out, "<a href=\"mailto:{address}?subject={word}\">{label}</a><br>\r\n");

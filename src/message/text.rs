@@ -226,12 +226,18 @@ pub fn encode_unstructured(text: &str, column: usize) -> String {
     encode_words(&text, column)
 }
 
-/// A display name: a quoted string or encoded words, RFC 5322 3.4. Text that looks like an address is made harmless.
+/// A name as the other side sees it: one line, and nothing in it that looks like an address.
 #[must_use]
-pub fn encode_name(name: &str, column: usize) -> String {
+pub fn shown_name(name: &str) -> String {
     let name: String = harmless(name).chars().take(200).collect();
     let name = name.replace(['@', '\u{ff20}', '\u{fe6b}'], " at ").replace(['<', '>'], " ");
-    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    name.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A display name: a quoted string or encoded words, RFC 5322 3.4, of what [`shown_name`] leaves.
+#[must_use]
+pub fn encode_name(name: &str, column: usize) -> String {
+    let name = shown_name(name);
     if name.is_ascii() && !name.contains("=?") && name.len() < 60 {
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
         return format!("\"{quoted}\"");

@@ -59,7 +59,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 /// Longest value, in characters: nobody's subject needs more.
 const LONGEST_VALUE: usize = 300;
 /// The words of `footer.txt`.
-const FOOTER: [&str; 4] = ["keep", "done", "report", "stop"];
+const FOOTER: [&str; 5] = ["keep", "seller", "done", "report", "stop"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 
@@ -201,8 +201,8 @@ impl Texts {
         Filled { language: language.tag.clone(), subject, text, html }
     }
 
-    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: `keep`, or the word of a
-    /// [`crate::types::token::Purpose`] that acts.
+    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: `keep`, `seller`, or the
+    /// word of a [`crate::types::token::Purpose`] that acts.
     #[must_use]
     pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
         let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);

@@ -3,7 +3,7 @@
 
 use super::judge::Letter;
 use super::{Arrived, Relay};
-use crate::message::footer::{Action, Footer};
+use crate::message::footer::{Action, Footer, Seller};
 use crate::message::{Inspection, Order, Passed, Replacement, Unclean, guard, inspect, rewrite};
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
@@ -100,14 +100,17 @@ impl Relay {
             Role::Seller => [Purpose::NoResponse, Purpose::Report],
             Role::Buyer => [Purpose::Report, Purpose::Stop],
         };
+        let words = |word: &str| self.texts.footer(word, language, default).to_owned();
         let action = |purpose: Purpose| Action {
             purpose,
-            label: self.texts.footer(purpose.word(), language, default).to_owned(),
+            label: words(purpose.word()),
             address: format!("{}+{}@{}", purpose.word(), secret.token(purpose, letter.id), shop.domain),
         };
-        let keep = self.texts.footer("keep", language, default).to_owned();
+        let (keep, company) = (words("keep"), &letter.pair.party(Role::Seller).name);
+        let seller = (side == Role::Buyer && !company.trim().is_empty())
+            .then(|| Seller { label: words("seller"), name: company.clone() });
         let mark = secret.mark(letter.pair.id, side, letter.thread);
-        Some(Footer { mark, keep, actions: purposes.map(action).to_vec() })
+        Some(Footer { mark, keep, seller, actions: purposes.map(action).to_vec() })
     }
 
     /// The message with a DKIM signature by each of the domain's keys before it. `at` is the message's own time, so that a retry sends the same bytes.

@@ -79,7 +79,9 @@ fn footer() -> message::Footer {
     let purpose = Purpose::Stop;
     let action =
         message::footer::Action { purpose, label: "Stop & go".to_owned(), address: format!("stop+{TOKEN}@m.test") };
-    message::Footer { mark: "bbqxerik4m2fdq7opkxa2zzt".to_owned(), keep: "Wörter".to_owned(), actions: vec![action] }
+    let seller = message::footer::Seller { label: "Seller".to_owned(), name: "Käse & <Co>".to_owned() };
+    let (mark, keep) = ("bbqxerik4m2fdq7opkxa2zzt".to_owned(), "Wörter".to_owned());
+    message::Footer { mark, keep, seller: Some(seller), actions: vec![action] }
 }
 
 /// A token's form.

@@ -13,7 +13,8 @@ fn footer() -> Footer {
     };
     let actions =
         vec![action(Purpose::NoResponse, "No <response> needed"), action(Purpose::Report, "Report this message")];
-    Footer { mark: MARK_A.to_owned(), keep: "Please keep this line.".to_owned(), actions }
+    let seller = Seller { label: "Seller".to_owned(), name: "Sato <Shop> [/ref] \r\n[1] s@sato.example".to_owned() };
+    Footer { mark: MARK_A.to_owned(), keep: "Please keep this line.".to_owned(), seller: Some(seller), actions }
 }
 
 fn found(text: &str, html: bool) -> Vec<String> {
@@ -34,10 +35,17 @@ fn what_is_written_is_found_and_taken_out_again() {
         assert_eq!(found(&whole, true), [MARK_A]);
         let rest = strip(&whole, true).unwrap();
         assert!(rest.contains("Hello"), "{rest}");
-        for word in ["ref", "+", "Report", "response", "keep"] {
+        for word in ["ref", "+", "Report", "response", "keep", "Seller"] {
             assert!(!rest.replace("href", "").contains(word), "{word} in {rest}");
         }
     }
+}
+
+#[test]
+fn the_company_stands_in_the_body() {
+    let line = "Seller: Sato Shop /ref 1 s at sato.example";
+    assert!(footer().under_text("Hello").contains(&format!("this line.\r\n{line}\r\nNo <response>")));
+    assert!(footer().under_html("Hello").contains(&format!("this line.<br>\r\n{line}<br>\r\n<a href")));
 }
 
 #[test]

@@ -175,6 +175,7 @@ async fn an_answer_is_known_by_the_mark_that_it_quotes() {
             (own.as_str(), texts),
             ("[/ref]", texts),
             ("Report this message", texts),
+            ("Seller: Sato Shop", texts),
             ("No more messages from sellers", texts),
             ("stop+", texts + 1),
         ] {
