@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -142,27 +142,63 @@ impl ClientTls {
         for certificate in extra {
             roots.add(certificate)?;
         }
-        let builder = || rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
-        let any = Arc::new(AnyCertificate(provider()));
-        let opportunistic = builder()?.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();
-        Ok(Self { verified: Arc::new(verified), opportunistic: Arc::new(opportunistic) })
+        Ok(Self { verified: Arc::new(verified), opportunistic: Arc::new(judged(Any)?) })
     }
 }
 
-/// Takes any certificate, but still checks that the server holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+fn builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, rustls::Error> {
+    rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()
+}
 
-impl ServerCertVerifier for AnyCertificate {
+/// Whose certificate is taken. That the server holds its key is checked in any case.
+pub trait Judge: std::fmt::Debug + Send + Sync {
+    /// Whether it may be this server.
+    fn takes(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> bool;
+}
+
+/// A client that asks `judge`, and no authority.
+///
+/// # Errors
+/// The provider lacks the protocol versions.
+pub fn judged(judge: impl Judge + 'static) -> Result<rustls::ClientConfig, rustls::Error> {
+    let verifier = Arc::new(Verifier { judge, provider: provider() });
+    Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+#[derive(Debug)]
+struct Any;
+
+impl Judge for Any {
+    fn takes(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: UnixTime) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Verifier<J> {
+    judge: J,
+    provider: Arc<CryptoProvider>,
+}
+
+impl<J: Judge> ServerCertVerifier for Verifier<J> {
     fn verify_server_cert(
         &self,
-        _certificate: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _ocsp: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if !self.judge.takes(certificate, chain, name, now) {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -172,7 +208,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -181,11 +217,11 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -11,13 +11,12 @@ use super::Means;
 use super::route::Server;
 use crate::dns::{DnsError, Tlsa};
 use crate::smtp::client::Failure;
-use crate::tls::provider;
+use crate::tls::{Judge, judged, provider};
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 
 /// Records that are looked at; a host needs two or three.
@@ -51,15 +50,8 @@ impl Means {
         if records.is_empty() {
             return Ok(Dane::AnyCertificate);
         }
-        let provider = provider();
         let domain = ServerName::try_from(domain.to_owned()).ok();
-        let verifier = Arc::new(Verifier { records, domain, provider: Arc::clone(&provider) });
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_| Failure::Policy("dane: no TLS"))?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+        let config = judged(Named { records, domain }).map_err(|_| Failure::Policy("dane: no TLS"))?;
         Ok(Dane::Certificate(Arc::new(config)))
     }
 }
@@ -101,13 +93,12 @@ fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
 
 /// Takes the certificates that usable records name.
 #[derive(Debug)]
-struct Verifier {
+struct Named {
     records: Vec<Tlsa>,
     domain: Option<ServerName<'static>>,
-    provider: Arc<CryptoProvider>,
 }
 
-impl Verifier {
+impl Named {
     /// Whether the chain leads to `anchor`, is in its time, and has one of the names (RFC 7672 3.2.2).
     fn leads_to(
         &self,
@@ -121,23 +112,22 @@ impl Verifier {
         if roots.add(anchor.into_owned()).is_err() {
             return false;
         }
-        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider)).build();
+        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
         let Ok(verifier) = built else { return false };
         let good = |name: &ServerName<'_>| verifier.verify_server_cert(certificate, chain, name, &[], now).is_ok();
         good(name) || self.domain.as_ref().is_some_and(good)
     }
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl Judge for Named {
+    fn takes(
         &self,
         certificate: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let good = self.records.iter().any(|record| match (record.usage, record.selector, record.matching) {
+    ) -> bool {
+        self.records.iter().any(|record| match (record.usage, record.selector, record.matching) {
             // DANE-EE: neither names nor times of the certificate count (RFC 7672 3.1.1).
             (3, ..) => matches(record, certificate),
             // DANE-TA: the authority may be in the record alone.
@@ -147,32 +137,6 @@ impl ServerCertVerifier for Verifier {
                 .filter(|anchor| matches(record, anchor))
                 .any(|anchor| self.leads_to(anchor.clone(), certificate, chain, name, now)),
             _ => false,
-        });
-        if good {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        })
     }
 }

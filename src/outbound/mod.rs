@@ -13,8 +13,6 @@ mod maildir;
 mod queue;
 pub mod route;
 mod settle;
-#[cfg(test)]
-mod storm;
 mod sts;
 #[cfg(test)]
 mod tests;

@@ -15,12 +15,9 @@ fn tlsa(usage: u8, selector: u8, matching: u8, of: &CertificateDer<'_>) -> Tlsa 
 }
 
 fn verified(records: Vec<Tlsa>, chain: &[CertificateDer<'static>], name: &str) -> bool {
-    let provider = provider();
-    let domain = ServerName::try_from("d.test").ok();
-    let verifier = Verifier { records: usable(records), domain, provider };
+    let named = Named { records: usable(records), domain: ServerName::try_from("d.test").ok() };
     let (leaf, rest) = chain.split_first().unwrap();
-    let name = ServerName::try_from(name).unwrap();
-    verifier.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok()
+    named.takes(leaf, rest, &ServerName::try_from(name).unwrap(), UnixTime::now())
 }
 
 #[test]

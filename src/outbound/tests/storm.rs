@@ -1,6 +1,6 @@
 //! A destination that was down for an hour and comes back: what waited for it drains, and does not knock it down again.
 
-use super::tests::{World, now, serve_one, write};
+use super::{World, now, serve_one, write};
 use crate::types::Time;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
