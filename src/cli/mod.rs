@@ -298,6 +298,9 @@ fn raise_file_limit() {
 
 fn backup(context: Context<'_>, file: &std::path::Path) -> Outcome {
     context.store(Open::Existing)?.backup(file)?;
-    let said = format!("The store was copied to {}.", file.display());
+    let said = format!(
+        "The store was copied to {}. To restore it, put it into data_dir as marketrelay.sqlite3, with no other file there.",
+        file.display()
+    );
     context.out.done(&serde_json::json!({ "backup": file }), &said)
 }

@@ -277,7 +277,8 @@ impl Store {
             let connection = open::reader(&self.0.directory)?;
             // One snapshot, begun by a read: a copy without it begins anew whenever the daemon commits, and ends never.
             connection.execute_batch("BEGIN; SELECT count(*) FROM meta")?;
-            connection.backup(rusqlite::MAIN_DB, file, None::<fn(rusqlite::backup::Progress)>)
+            connection.backup(rusqlite::MAIN_DB, file, None::<fn(rusqlite::backup::Progress)>)?;
+            open::seal(file)
         };
         copy().map_err(|error| {
             // Half a copy is worse than none; that it stays is told by its size.

@@ -58,6 +58,11 @@ pub enum OpenError {
         /// What SQLite says.
         what: String,
     },
+    /// A backup that was put where another store was, whose log is still there: SQLite would play that log into it.
+    #[error(
+        "{0} is a backup, and the log beside it belongs to the store that was there before. Move {FILE}-wal and {FILE}-shm away, and start again"
+    )]
+    Strangers(PathBuf),
     /// Written by a newer program.
     #[error(
         "{path} was written by a newer marketrelay (schema {found}, this one knows {known}). Install that version again"
@@ -97,6 +102,9 @@ pub enum OpenError {
         /// What it says.
         error: std::io::Error,
     },
+    /// No room for the log.
+    #[error("the disk of {0} is full. Make some room there, and start again")]
+    Full(PathBuf),
     /// SQLite refuses.
     #[error("cannot open {path}: {error}")]
     Sql {
@@ -262,6 +270,12 @@ fn synchronous() -> String {
     std::env::var("MARKETRELAY_LAB_SYNCHRONOUS").unwrap_or_else(|_| "FULL".to_owned())
 }
 
+/// Marks a copy as one that has no log: a store in use is never so. [`check_header`] then knows a log that is found beside it for another's.
+pub(super) fn seal(copy: &Path) -> rusqlite::Result<()> {
+    let connection = connect(copy)?;
+    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0)).map(drop)
+}
+
 /// SQLite would take an empty file for a new database: it is refused before SQLite sees it.
 fn check_header(path: &Path) -> Result<(), OpenError> {
     let io = |error| OpenError::Io { path: path.to_owned(), error };
@@ -287,12 +301,22 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     if counted && length < page * u64::from(be(28)) && !log() {
         return Err(OpenError::Corrupt { path: path.to_owned(), what: "cut short".to_owned() });
     }
+    let sealed = head.get(18..20) == Some(&[1, 1]);
+    let log = path.with_file_name(format!("{FILE}-wal"));
+    if sealed && fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Err(OpenError::Strangers(path.to_owned()));
+    }
     Ok(())
 }
 
 fn sql_error(path: &Path, error: rusqlite::Error) -> OpenError {
     use rusqlite::ffi::ErrorCode as Code;
     match error.sqlite_error_code() {
+        Some(Code::DiskFull) => OpenError::Full(path.to_owned()),
+        // The index of the log cannot be made as long as it has to be.
+        _ if error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+            OpenError::Full(path.to_owned())
+        }
         Some(Code::NotADatabase) => OpenError::Foreign(path.to_owned()),
         Some(Code::DatabaseCorrupt) => OpenError::Corrupt { path: path.to_owned(), what: error.to_string() },
         _ => OpenError::Sql { path: path.to_owned(), error },

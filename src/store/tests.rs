@@ -304,8 +304,17 @@ fn backups_open_and_another_process_sees_changes() {
     cli.write_blocking(move |c| c.set_switch(buyer, Switch::OptedOut, true)).unwrap();
     assert!(daemon.read(|v| v.party(buyer)).unwrap().opted_out);
     let copy = tempfile::tempdir().unwrap();
-    daemon.backup(&copy.path().join(FILE)).unwrap();
+    let file = copy.path().join(FILE);
+    daemon.backup(&file).unwrap();
+    // Put where another store was, and its log still is.
+    let log = copy.path().join(format!("{FILE}-wal"));
+    std::fs::copy(dir.path().join(format!("{FILE}-wal")), &log).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    assert!(matches!(open(copy.path(), Open::Existing), Err(OpenError::Strangers(_))));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    std::fs::remove_file(&log).unwrap();
     assert!(open(copy.path(), Open::Existing).unwrap().read(|v| v.party(buyer)).unwrap().opted_out);
+    assert!(open(copy.path(), Open::Existing).is_ok(), "a log of its own is no stranger's");
 }
 
 /// A job that can wait shares the commit of one that cannot; alone, it is not forgotten.

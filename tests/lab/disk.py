@@ -1,6 +1,6 @@
 """Disks that fill up: a small tmpfs as the data directory. New mail is refused in time, the queue goes on, and mail is accepted again by itself."""
-import contextlib, os, pathlib, shutil, socket, subprocess, time
-from house import HOST, SELLER, House, Load, Sink, Smtp, check, message, until
+import contextlib, os, pathlib, shutil, socket, sqlite3, subprocess, time
+from house import DB, HOST, SELLER, House, Load, Sink, Smtp, check, message, until
 
 MIB = 1 << 20
 
@@ -82,6 +82,26 @@ def full(house, sink):
     return f"{len(load.acked)} accepted and delivered, {len(load.refused)} refused in between"
 
 
+def started_full(house, sink):
+    """Started where hardly anything is left: it delivers and refuses; where nothing at all is, it says so, and starts when there is room."""
+    check(send(house, "early").startswith("250"), "not accepted at first")
+    house.stop()
+    # The last one to close it takes the log away: not even its room is left.
+    sqlite3.connect(house.data / DB).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()
+    fill(house, 0)
+    house.spawn()
+    check(house.process.wait(20) == 1 and "is full" in house.logged(), f"exit status {house.process.returncode}: {house.logged()}")
+    os.truncate(house.data / "junk", (house.data / "junk").stat().st_size - 128 * 1024)
+    sink.reply = None
+    house.start()
+    check(send(house, "refused").startswith("452 4.3.1"), "not refused")
+    until("what waited is delivered", lambda: "early" in sink.ids())
+    (house.data / "junk").unlink()
+    until("accepted again", lambda: send(house, "late").startswith("250"), 5)
+    until("delivered", lambda: "late" in sink.ids())
+    return "says so and does not start; with 128 KiB it starts, delivers and refuses"
+
+
 def inodes(house, sink):
     """No file can be made any more: refused as well, and the same afterwards."""
     sink.reply = None
@@ -121,6 +141,7 @@ def read_only(house, sink):
 CASES = [
     (floor, {"mount": "size=40m", "limits": ['free_space = "16 MiB"']}),
     (full, {"mount": "size=24m", "limits": ["free_space = 0"]}),
+    (started_full, {"mount": "size=40m", "limits": ['free_space = "16 MiB"']}),
     (inodes, {"mount": "size=64m,nr_inodes=64", "limits": ['free_space = "16 MiB"']}),
     (inodes, {"mount": "size=64m,nr_inodes=64", "limits": ["free_space = 0"]}),
     (read_only, {"mount": "size=64m", "limits": ["free_space = 0"]}),
