@@ -3,8 +3,7 @@
 
 use super::scrub::is_ending;
 use crate::types::AddressKey;
-use mail_parser::{Message, MessageParser, PartType};
-use std::borrow::Cow;
+use mail_parser::{ContentType, Message, MessageParser, MimeHeaders as _, PartType};
 
 /// Where an address was found. No text: this goes into the history and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +44,25 @@ pub fn check(message: &[u8], secrets: &[AddressKey]) -> Result<(), Place> {
         return Err(Place::Wire);
     }
     // A parser that panics has read nothing: what cannot be checked does not go out.
-    let parsed = std::panic::catch_unwind(|| MessageParser::new().parse(message));
-    let parsed = parsed.ok().flatten().ok_or(Place::Unreadable)?;
-    walk(&parsed, &secrets)
+    let read = |whole: bool| {
+        let parser = MessageParser::new();
+        let read = || if whole { parser.parse(message) } else { parser.parse_headers(message) };
+        std::panic::catch_unwind(read).ok().flatten().ok_or(Place::Unreadable)
+    };
+    let header = read(false)?;
+    if is_seen_on_the_wire(&header) { walk(&header, &secrets) } else { walk(&read(true)?, &secrets) }
+}
+
+/// Whether the message is one text that decodes to what it is on the wire, which has been looked at: its body need not be read again.
+fn is_seen_on_the_wire(header: &Message<'_>) -> bool {
+    let [part] = header.parts.as_slice() else { return false };
+    let told = |kind: &ContentType<'_>| {
+        let charset = kind.attribute("charset").unwrap_or("us-ascii");
+        kind.ctype() == "text" && ["us-ascii", "utf-8"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+    };
+    part.content_type().is_some_and(told)
+        && part.content_transfer_encoding() == Some("7bit")
+        && header.raw_message.is_ascii()
 }
 
 fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
@@ -87,14 +102,17 @@ struct Secret {
     /// `@` and the domain.
     domain: Vec<u8>,
     unicode: Option<Vec<u8>>,
+    /// Characters of the shorter form of the domain, with the `@`.
+    shortest: usize,
 }
 
 impl Secret {
     fn new(key: &AddressKey) -> Self {
         let (local, domain) = key.expose().rsplit_once('@').unwrap_or((key.expose(), ""));
         let unicode = idna::domain_to_unicode(domain).0;
+        let shortest = 1 + domain.len().min(unicode.chars().count());
         let unicode = (unicode != domain).then(|| format!("@{}", unicode.to_lowercase()).into_bytes());
-        Self { local: local.to_lowercase().into_bytes(), domain: format!("@{domain}").into_bytes(), unicode }
+        Self { local: local.to_lowercase().into_bytes(), domain: format!("@{domain}").into_bytes(), unicode, shortest }
     }
 }
 
@@ -104,9 +122,49 @@ fn found(bytes: &[u8], secrets: &[Secret]) -> bool {
 }
 
 fn found_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
-    if bytes.is_ascii() && memchr::memchr3(b'@', b'%', b'&', bytes).is_none() {
-        return false;
+    // A character is written in an octet at least.
+    let shortest = secrets.iter().map(|secret| secret.shortest).min().unwrap_or(0);
+    let spaces = secrets.iter().any(|secret| secret.local.contains(&b' '));
+    Pieces { bytes, at: 0, spaces }.any(|piece| {
+        // What a file holds by chance ends here: the `@` and the domain stand in one run of valid UTF-8, however they are written.
+        let holds = |run: &str| next_anchor(run.as_bytes()).is_some_and(|at| run.len() - at >= shortest);
+        piece.len() > shortest
+            && piece.utf8_chunks().any(|chunk| holds(chunk.valid()))
+            && stands_in(piece, secrets, loose)
+    })
+}
+
+/// The pieces of a text between control characters in which an `@` may be written. No form of an address holds a control character, nor a space unless its local part does: nothing
+/// else has to be looked at, and that is most of a text.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Spaces may stand in an address.
+    spaces: bool,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.bytes.get(self.at..)?;
+        let found = next_anchor(rest)?;
+        let (before, after) = rest.split_at_checked(found)?;
+        let parts = |b: &u8| b.is_ascii_control() || *b == b' ' && !self.spaces;
+        let start = before.iter().rposition(parts).map_or(0, |n| n + 1);
+        let end = found + after.iter().position(parts).unwrap_or(after.len());
+        self.at += end;
+        rest.get(start..end)
     }
+}
+
+/// Where an `@` may be written: as it is, percent-encoded, as an entity, or full-width in UTF-8.
+fn next_anchor(bytes: &[u8]) -> Option<usize> {
+    let ascii = memchr::memchr3(b'@', b'%', b'&', bytes);
+    let wide = memchr::memchr(0xef, bytes.get(..ascii.unwrap_or(bytes.len()))?);
+    wide.or(ascii)
+}
+
+fn stands_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
     let plain = lower(bytes);
     let unescaped = unescape(&plain);
     secrets.iter().any(|secret| {
@@ -118,13 +176,10 @@ fn found_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
     })
 }
 
-fn lower(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if bytes.is_ascii() {
-        return Cow::Owned(bytes.to_ascii_lowercase());
-    }
+fn lower(bytes: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Owned(text.to_lowercase().into_bytes()),
-        Err(_) => Cow::Owned(bytes.to_ascii_lowercase()),
+        Ok(text) if !text.is_ascii() => text.to_lowercase().into_bytes(),
+        _ => bytes.to_ascii_lowercase(),
     }
 }
 
@@ -150,7 +205,7 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
             }
         }
     }
-    Some(lower(&out).into_owned())
+    Some(lower(&out))
 }
 
 /// UTF-16 text that is ASCII, read as ASCII: addresses in Office and database files.
@@ -249,6 +304,89 @@ mod tests {
         ];
         for (message, want) in cases {
             assert_eq!(check(message.as_bytes(), &secrets), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_the_wire_shows_is_read_once() {
+        let secrets = [Address::parse("b-real-9c1@home.example").unwrap().key()];
+        // fields, body, where: what decodes to something else is read
+        let utf16 = "+AGIALQByAGUAYQBsAC0AOQBjADEAQABoAG8AbQBlAC4AZQB4AGEAbQBwAGwAZQ-";
+        let base64 = BASE64.encode(b"b-real-9c1@home.example");
+        let cases = [
+            ("text/plain; charset=utf-8", "7bit", "hello", true, Ok(())),
+            ("text/html; charset=us-ascii", "7bit", "hello", true, Ok(())),
+            ("text/plain; charset=utf-8", "7bit", "b-real-9c1@home.example", true, Err(Place::Wire)),
+            ("text/plain; charset=utf-8", "7bit", "é", false, Ok(())),
+            ("text/plain; charset=utf-7", "7bit", utf16, false, Err(Place::Text)),
+            ("text/plain", "base64", base64.as_str(), false, Err(Place::Text)),
+            ("text/plain", "quoted-printable", "b-real-9c1=40home.example", false, Err(Place::Text)),
+            ("multipart/mixed; boundary=b", "7bit", "--b\r\n\r\nhello\r\n--b--", false, Ok(())),
+            (
+                "message/rfc822",
+                "7bit",
+                "Subject: =?utf-8?q?b-real-9c1=40home.example?=\r\n\r\nx",
+                false,
+                Err(Place::Header),
+            ),
+        ];
+        for (kind, encoding, body, seen, want) in cases {
+            let raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n");
+            let header = MessageParser::new().parse_headers(&raw).unwrap();
+            assert_eq!((is_seen_on_the_wire(&header), check(raw.as_bytes(), &secrets)), (seen, want), "{kind} {body}");
+        }
+    }
+
+    /// Pieces of addresses in all forms, and what stands between.
+    const PIECES: &[&[u8]] = &[
+        b"b-real",
+        b"\"b real\"",
+        b"B-REAL",
+        b"@",
+        b"%40",
+        b"&#64;",
+        b"&commat;",
+        "\u{ff20}".as_bytes(),
+        b"home.example",
+        b"HOME",
+        b".",
+        b"&period;",
+        b"%2e",
+        b"example",
+        b"+t\xffag",
+        b"+tag",
+        "\u{200b}".as_bytes(),
+        "\u{ff42}".as_bytes(),
+        "\u{212a}".as_bytes(),
+        b"b\xc3\xbccher.example",
+        b"%C3%BCcher",
+        b"\xff",
+        b"\xef",
+        b"\0",
+        b"\r\n",
+        b" ",
+        b"<",
+        b">",
+        b"&",
+        b"%",
+        b";",
+        b"b&#x2d;real",
+        b"xn--bcher-kva.example",
+        b"s",
+        b"\x01",
+        b"\x7f",
+        b"\t",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 4000, ..Default::default() })]
+        #[test]
+        fn nothing_is_missed_between_pieces(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..12), loose: bool, quoted: bool) {
+            let quoted = if quoted { "\"b real\"@home.example" } else { "b-real@home.example" };
+            let secrets = [quoted, "s@bücher.example"].map(|a| Secret::new(&Address::parse(a).unwrap().key()));
+            let text = pieces.concat();
+            let whole = stands_in(&text, &secrets, loose);
+            proptest::prop_assert!(found_in(&text, &secrets, loose) || !whole, "{}", String::from_utf8_lossy(&text));
         }
     }
 
