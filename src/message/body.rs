@@ -1,23 +1,43 @@
 //! A text's body on its way out: line ends, and the plainest transfer encoding that is safe. Everything is 7-bit, no line is longer than 998 octets.
 
 use super::text::{encode_base64, encode_qp};
+use crate::types::lines;
+use std::borrow::Cow;
 
 /// Longest line that is sent as it is, RFC 5322 2.1.1.
 const LINE: usize = 998;
 
+/// A body, and what goes under it: apart, as the body may be large and most are copied only once.
+pub(super) struct Written<'a> {
+    pub(super) body: Cow<'a, [u8]>,
+    /// Empty, or whole lines in the body's charset, the end of the body's last line before them.
+    pub(super) under: Vec<u8>,
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn new(text: Cow<'a, str>, under: String) -> Self {
+        let body = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Self { body, under: under.into_bytes() }
+    }
+}
+
 /// Writes Content-Transfer-Encoding, the empty line and the body.
-pub(super) fn write(out: &mut Vec<u8>, body: Vec<u8>, charset: &str) {
+pub(super) fn write(out: &mut Vec<u8>, written: &Written<'_>, charset: &str) {
     let multibyte = is_multibyte(charset);
-    let body = if multibyte { body } else { crlf(body) };
-    if is_plain(&body) && longest_line(&body) < LINE {
+    let body = if multibyte { Cow::Borrowed(&*written.body) } else { crlf(&written.body) };
+    let pieces = [&*body, written.under.as_slice()];
+    if pieces.iter().all(|piece| is_plain(piece) && lines::are_shorter(piece, LINE)) {
         out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
-        out.extend_from_slice(&body);
-    } else if multibyte || body.iter().filter(|b| !b.is_ascii()).count() > body.len() / 4 {
+        pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    } else if multibyte || pieces.concat().iter().filter(|b| !b.is_ascii()).count() > body.len() / 4 {
         out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
-        out.extend_from_slice(&encode_base64(&body));
+        encode_base64(&pieces.concat(), out);
     } else {
         out.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-        out.extend_from_slice(&encode_qp(&body));
+        encode_qp(&pieces.concat(), out);
     }
     if !out.ends_with(b"\n") {
         out.extend_from_slice(b"\r\n");
@@ -35,24 +55,10 @@ fn is_plain(body: &[u8]) -> bool {
     body.chunks(1024).all(|block| block.iter().fold(true, |all, b| all & plain(*b)))
 }
 
-fn longest_line(body: &[u8]) -> usize {
-    let (mut longest, mut start) = (0, 0);
-    for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
-        longest = longest.max(end - start);
-        start = end + 1;
-    }
-    longest
-}
-
 /// Every line end is CRLF; text that is base 64 or quoted-printable on the way may hold bare ones.
-fn crlf(body: Vec<u8>) -> Vec<u8> {
-    let mut pairs = 0_usize;
-    let all_pairs = memchr::memchr_iter(b'\n', &body).all(|at| {
-        pairs += 1;
-        at > 0 && body.get(at - 1) == Some(&b'\r')
-    });
-    if all_pairs && memchr::memchr_iter(b'\r', &body).count() == pairs {
-        return body;
+fn crlf(body: &[u8]) -> Cow<'_, [u8]> {
+    if lines::are_whole(body) {
+        return Cow::Borrowed(body);
     }
     let bare = |at: usize| match body.get(at) {
         Some(b'\n') => at == 0 || body.get(at - 1) != Some(&b'\r'),
@@ -67,5 +73,5 @@ fn crlf(body: Vec<u8>) -> Vec<u8> {
             out.push(*byte);
         }
     }
-    out
+    Cow::Owned(out)
 }

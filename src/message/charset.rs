@@ -3,7 +3,7 @@
 //!
 //! Decoding itself is in `text`.
 
-use super::body::is_multibyte;
+use super::body::{Written, is_multibyte};
 use super::scrub::{Replacement, find, scrub};
 use super::text::decode_charset;
 use encoding_rs::{Encoding, GB18030, SHIFT_JIS, UTF_16BE, UTF_16LE, WINDOWS_1252};
@@ -57,19 +57,28 @@ pub(super) fn read<'a>(bytes: &'a [u8], charset: &str, replacements: &[Replaceme
     text
 }
 
-/// A text as it goes out: its charset (`None`: it does not say one) and its octets. `changed`: what became of it, if it had to change.
-pub(super) fn written(changed: Option<String>, bytes: Cow<'_, [u8]>, charset: &str) -> (Option<String>, Vec<u8>) {
-    let untold = charset.is_empty() && std::str::from_utf8(&bytes).is_err();
+/// A text as it goes out: its charset (`None`: it does not say one) and its octets. `changed`: what became of it, if it had to change, and what goes under it.
+pub(super) fn written<'a>(
+    changed: Option<(Cow<'a, str>, String)>,
+    bytes: &'a [u8],
+    charset: &str,
+) -> (Option<String>, Written<'a>) {
+    let untold = charset.is_empty() && std::str::from_utf8(bytes).is_err();
+    let as_it_is = || Written { body: Cow::Borrowed(bytes), under: Vec::new() };
     match changed {
-        Some(text) if untold => {
+        Some((text, under)) if untold => {
             // Read as Windows' Latin-1, in which every octet is a character.
-            let (back, _, unmappable) = WINDOWS_1252.encode(&text);
-            if unmappable { (Some("utf-8".to_owned()), text.into_bytes()) } else { (None, back.into_owned()) }
+            let (body, _, unmappable) = WINDOWS_1252.encode(&text);
+            let (below, _, unmappable_below) = WINDOWS_1252.encode(&under);
+            if unmappable || unmappable_below {
+                return (Some("utf-8".to_owned()), Written::new(text, under));
+            }
+            (None, Written { body: Cow::Owned(body.into_owned()), under: below.into_owned() })
         }
-        Some(text) => (Some("utf-8".to_owned()), text.into_bytes()),
-        None if !charset.is_empty() => (Some(charset.to_ascii_lowercase()), bytes.into_owned()),
-        None if bytes.is_ascii() => (Some("us-ascii".to_owned()), bytes.into_owned()),
-        None => ((!untold).then(|| "utf-8".to_owned()), bytes.into_owned()),
+        Some((text, under)) => (Some("utf-8".to_owned()), Written::new(text, under)),
+        None if !charset.is_empty() => (Some(charset.to_ascii_lowercase()), as_it_is()),
+        None if bytes.is_ascii() => (Some("us-ascii".to_owned()), as_it_is()),
+        None => ((!untold).then(|| "utf-8".to_owned()), as_it_is()),
     }
 }
 
@@ -85,9 +94,9 @@ pub(super) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement
     for encoding in encodings {
         let now = out.as_deref().unwrap_or(bytes);
         let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(now) else { continue };
-        if encode(&text, encoding).is_some_and(|back| back == now)
-            && let Some(clean) = scrub(&text, html, replacements)
-        {
+        // What was not converted comes back.
+        let comes_back = matches!(text, Cow::Borrowed(_)) || encode(&text, encoding).is_some_and(|back| back == now);
+        if comes_back && let Some(clean) = scrub(&text, html, replacements) {
             out = encode(&clean, encoding).or(out);
         }
     }
@@ -159,7 +168,10 @@ mod tests {
             assert_eq!(told(bytes, said, *html), *want, "{said}");
         }
         let body = |changed: Option<&str>, bytes: &'static [u8], charset: &str| {
-            written(changed.map(str::to_owned), bytes.into(), charset)
+            let changed = changed.map(|text| text.split_at(text.chars().next().map_or(0, char::len_utf8)));
+            let changed = changed.map(|(body, under)| (body.to_owned().into(), under.to_owned()));
+            let (charset, written) = written(changed, bytes, charset);
+            (charset, [&written.body, written.under.as_slice()].concat())
         };
         assert_eq!(body(None, b"\xe9", ""), (None, b"\xe9".to_vec()));
         assert_eq!(body(Some("é!"), b"\xe9", ""), (None, b"\xe9!".to_vec()));

@@ -77,12 +77,11 @@ impl Footer {
         self.actions.iter().find(|action| action.purpose == purpose).map(|action| action.address.as_str())
     }
 
-    /// `text` with the footer under it.
+    /// What goes under `text`, from the line end that it lacks on: the text may be large, and is not copied for it.
     #[must_use]
     pub fn under_text(&self, text: &str) -> String {
         let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
-        let mut out = String::with_capacity(text.len() + 1024);
-        let _ = write!(out, "{text}{gap}[ref:{}] {}\r\n", self.mark, self.keep);
+        let mut out = format!("{gap}[ref:{}] {}\r\n", self.mark, self.keep);
         if let Some(seller) = &self.seller {
             let _ = write!(out, "{}\r\n", seller.line());
         }

@@ -203,7 +203,10 @@ fn size_and_head(part: &Part<'_>) -> (u64, Vec<u8>) {
     let size = match part.encoding {
         Encoding::Identity => part.body.len(),
         Encoding::Base64 => {
-            let data = part.body.iter().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
+            // In blocks that a u8 counts, so that the compiler looks at many octets at once.
+            let is_data = |b: &u8| u8::from(b.is_ascii_alphanumeric() | matches!(b, b'+' | b'/'));
+            let data: usize =
+                part.body.chunks(128).map(|block| usize::from(block.iter().map(is_data).sum::<u8>())).sum();
             data / 4 * 3 + (data % 4).saturating_sub(1)
         }
         Encoding::QuotedPrintable | Encoding::Uuencode => part.decoded().len(),

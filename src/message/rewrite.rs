@@ -81,6 +81,8 @@ pub enum Unclean {
     Encrypted,
 }
 
+/// Octets that an outgoing message may be longer, for most: header and footers.
+const ROOM: usize = 4096;
 /// Values of Importance that pass.
 const IMPORTANCE: &[&str] = &["high", "normal", "low"];
 
@@ -92,7 +94,7 @@ pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
     let top = Part::read(raw, false);
     let mut writer = Writer {
         order,
-        out: Vec::with_capacity(raw.len() + 1024),
+        out: Vec::with_capacity(raw.len() + ROOM),
         parts: 0,
         footed: [false; 2],
         inside: 0,
@@ -288,14 +290,22 @@ impl Writer<'_> {
         if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
             changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
         }
+        let mut under = String::new();
         if let Some(footer) = self.footer(part) {
             let whole = changed.as_deref().unwrap_or(&text);
-            changed = Some(if html { footer.under_html(whole) } else { footer.under_text(whole) });
+            if html {
+                changed = Some(footer.under_html(whole));
+            } else {
+                under = footer.under_text(whole);
+            }
         }
+        let changed = match changed {
+            Some(changed) => Some((changed.into(), under)),
+            None => (!under.is_empty()).then_some((text, under)),
+        };
         let mut kind = safe_kind(&part.kind.value, "text/plain");
         let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
-        drop(text);
-        let (charset, body) = charset::written(changed, bytes, &charset);
+        let (charset, written) = charset::written(changed, &bytes, &charset);
         if let Some(charset) = &charset {
             parameter(&mut kind, "charset", charset);
         }
@@ -311,7 +321,7 @@ impl Writer<'_> {
         self.line("Content-Type", &kind);
         self.disposition(part);
         self.content_id_field(part);
-        body::write(&mut self.out, body, charset.as_deref().unwrap_or(""));
+        body::write(&mut self.out, &written, charset.as_deref().unwrap_or(""));
         Ok(())
     }
 
@@ -345,8 +355,7 @@ impl Writer<'_> {
             let path = self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
             self.passed.push(Passed { path, kind: archive::kind_of(&cleaned).unwrap_or("file"), why });
         }
-        let encoded = encode_base64(&cleaned);
-        self.out.extend_from_slice(&encoded);
+        encode_base64(&cleaned, &mut self.out);
     }
 
     /// A line in place of what cannot be cleaned.
@@ -355,7 +364,7 @@ impl Writer<'_> {
             "[{what}: this attachment cannot be made anonymous and was taken out. Please send the files one by one.]\r\n"
         );
         self.line("Content-Type", "text/plain; charset=us-ascii");
-        body::write(&mut self.out, text.into_bytes(), "us-ascii");
+        body::write(&mut self.out, &body::Written::new(text.into(), String::new()), "us-ascii");
     }
 
     fn disposition(&mut self, part: &Part<'_>) {

@@ -70,7 +70,7 @@ fn entity(text: &[u8], html: &[u8], charset: &str, files: &[File<'_>]) -> Vec<u8
     let mut part = |kind: &str, disposition: &str, data: &[u8]| {
         let header = format!("---\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n{disposition}\r\n");
         out.extend_from_slice(header.as_bytes());
-        out.extend_from_slice(&encode_base64(data));
+        encode_base64(data, &mut out);
     };
     if !html.is_empty() {
         part(&format!("text/html; charset={charset}"), "", html);

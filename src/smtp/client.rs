@@ -20,7 +20,7 @@ use failure::{enhanced, reply_line, wanted};
 use open::Offers;
 
 use crate::config::ClientTimeouts;
-use crate::types::Address;
+use crate::types::{Address, lines};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Client {
         if self.offers.size.is_some_and(|most| most > 0 && mail.bytes.len() > most) {
             return Err(Failure::TooLarge);
         }
-        if has_bare_newline(mail.bytes) {
+        if !lines::are_whole(mail.bytes) {
             return Err(Failure::BareNewline);
         }
         if self.sent > 0 && self.has_spoken().await {
@@ -316,16 +316,4 @@ fn stuff(piece: &[u8], line_start: &mut bool, out: &mut Vec<u8>) {
     if let Some(last) = piece.last() {
         *line_start = *last == b'\n';
     }
-}
-
-fn has_bare_newline(message: &[u8]) -> bool {
-    let mut newlines = memchr::memchr2_iter(b'\r', b'\n', message);
-    while let Some(at) = newlines.next() {
-        let whole = message.get(at..at + 2) == Some(b"\r\n");
-        if !whole {
-            return true;
-        }
-        newlines.next();
-    }
-    false
 }

@@ -2,6 +2,8 @@
 //! line is taken off, and a bare CR or LF is refused, because two servers that disagree on what ends a line can be made to
 //! disagree on where a message ends (SMTP smuggling).
 
+use crate::types::lines;
+
 /// Where the reader stands between two octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -56,7 +58,18 @@ impl DataReader {
             Some(octets) if !octets.is_empty() => out(octets),
             _ => {}
         };
+        let mut regular = true;
         while let Some(&byte) = input.get(at) {
+            if regular && matches!(self.state, State::Line | State::LineStart) && byte != b'.' {
+                let lines = regular_lines(input.get(at..).unwrap_or(&[]));
+                // Not looked for again where something is wrong: that ends the session.
+                regular = lines > 0;
+                if regular {
+                    self.state = State::LineStart;
+                    at += lines;
+                    continue;
+                }
+            }
             match (self.state, byte) {
                 (State::LineStart, b'.') => {
                     give(run, at);
@@ -93,6 +106,12 @@ impl DataReader {
         give(run, at - usize::from(self.state == State::Cr && at > run));
         Fed::More
     }
+}
+
+/// Octets up to the end of the last line before one that begins with a dot, if all lines before it end in CRLF; 0: go on octet by octet.
+fn regular_lines(input: &[u8]) -> usize {
+    let end = memchr::memmem::find(input, b"\n.").or_else(|| memchr::memrchr(b'\n', input)).map_or(0, |end| end + 1);
+    if input.get(..end).is_some_and(lines::are_whole) { end } else { 0 }
 }
 
 #[cfg(test)]

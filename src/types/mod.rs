@@ -1,6 +1,6 @@
 //! Floor 0, words: the nouns every other floor speaks in.
 //!
-//! Owns: addresses, aliases, ids, tokens, SMTP replies, times, envelopes and the random source. Values only.
+//! Owns: addresses, aliases, ids, line ends, tokens, SMTP replies, times, envelopes and the random source. Values only.
 //! Not here: anything that reads a file, a socket, a database or (but for [`time`]) the clock.
 
 pub mod address;
@@ -8,6 +8,7 @@ pub mod alias;
 pub mod credential;
 pub mod envelope;
 pub mod ids;
+pub mod lines;
 pub mod network;
 pub mod random;
 pub mod reply;

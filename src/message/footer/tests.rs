@@ -26,7 +26,7 @@ fn found(text: &str, html: bool) -> Vec<String> {
 #[test]
 fn what_is_written_is_found_and_taken_out_again() {
     for text in ["Hello", "Hello\r\n", "", "> quoted"] {
-        let whole = footer().under_text(text);
+        let whole = text.to_owned() + &footer().under_text(text);
         assert_eq!(found(&whole, false), [MARK_A]);
         assert_eq!(strip(&whole, false).unwrap().trim_end(), text.trim_end());
     }
@@ -102,7 +102,7 @@ fn marks_in_any_dress() {
 
 #[test]
 fn what_programs_make_of_footers_when_they_quote() {
-    let plain = footer().under_text("Is it blue?");
+    let plain = "Is it blue?".to_owned() + &footer().under_text("Is it blue?");
     let quoted: String = plain.lines().map(|line| format!("> {line}\r\n")).collect();
     let done = format!("done+{TOKEN_A}@market.test");
     // what came in, as HTML, what stays
@@ -190,7 +190,7 @@ proptest::proptest! {
     #[test]
     fn only_the_footer_goes(before in "[a-z@+&#%\\[\\] \u{e9}\u{ff3b}]{0,40}", after in "[a-z@+&#%\\] \u{e9}]{0,40}", depth in 0_usize..4) {
         let quote = "> ".repeat(depth);
-        let whole = footer().under_text(&before);
+        let whole = before.clone() + &footer().under_text(&before);
         let quoted: String = whole.split_inclusive('\n').map(|line| format!("{quote}{line}")).chain([after.clone()]).collect();
         let rest = strip(&quoted, false).unwrap();
         proptest::prop_assert!(!rest.contains("ref:") && !rest.contains("market.test") && !rest.contains("Report this"), "{}", rest);

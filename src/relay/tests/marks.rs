@@ -93,12 +93,13 @@ fn reply(fixture: &str, alias: &str, (plain, html): &(Vec<String>, String)) -> S
         true => encoding_rs::ISO_2022_JP.encode(&out).0.into_owned(),
         false => out.into_bytes(),
     };
-    let body = match head {
-        head if head.contains("base64") => encode_base64(&body),
-        head if head.contains("quoted-printable") => encode_qp(&body),
-        _ => body,
-    };
-    format!("{head}\n\n{}", String::from_utf8(body).unwrap().replace("\r\n", "\n"))
+    let mut encoded = Vec::new();
+    match head {
+        head if head.contains("base64") => encode_base64(&body, &mut encoded),
+        head if head.contains("quoted-printable") => encode_qp(&body, &mut encoded),
+        _ => encoded = body,
+    }
+    format!("{head}\n\n{}", String::from_utf8(encoded).unwrap().replace("\r\n", "\n"))
 }
 
 fn fixtures() -> Vec<(String, String)> {
