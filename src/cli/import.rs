@@ -187,19 +187,23 @@ fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
     }
 }
 
-/// What is wrong with a line, without repeating what stands in it: it may be an address.
+/// What is wrong with a line, without repeating what stands in it: where columns are mixed up, even a key may be an address.
 fn without_values(error: &serde_json::Error) -> String {
+    if error.classify() != serde_json::error::Category::Data {
+        return "not a JSON object".to_owned();
+    }
     let text = error.to_string();
-    let what = match error.classify() {
-        serde_json::error::Category::Data => {
-            let named = text.starts_with("missing field")
-                || text.starts_with("unknown field")
-                || text.starts_with("unknown variant");
-            if named { text } else { "a field has the wrong kind of value".to_owned() }
-        }
-        _ => "not a JSON object".to_owned(),
-    };
-    what.split(" at line").next().unwrap_or("").to_owned()
+    if text.starts_with("missing field") {
+        return text.split(" at line").next().unwrap_or("").to_owned();
+    }
+    let unknown = ["unknown field", "unknown variant"].into_iter().find(|what| text.starts_with(what));
+    // The last list is ours, whatever the key says.
+    let known = text.rsplit_once("`, expected ").and_then(|(_, known)| known.split(" at line").next());
+    match (unknown, known) {
+        (Some(unknown), Some(known)) => format!("{unknown}, expected {known}"),
+        (Some(unknown), None) => unknown.to_owned(),
+        (None, _) => "a field has the wrong kind of value".to_owned(),
+    }
 }
 
 fn write_batch(change: &Change<'_>, shops: &Shops, batch: Vec<Numbered<Line>>) -> (u64, Vec<Numbered<String>>) {
@@ -281,4 +285,32 @@ fn external(id: &str) -> Result<ExternalId, String> {
 
 fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|error| format!("an address is wrong: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_line_is_repeated() {
+        let table = [
+            (
+                "{\"type\":\"buyer\",\"id\":\"1\",\"secret@x.test\":1}",
+                "unknown field, expected one of `id`, `marketplace`",
+            ),
+            (
+                "{\"type\":\"buyer\",\"id\":\"1\",\"secret`, expected secret at line\":1}",
+                "unknown field, expected one of `id`",
+            ),
+            ("{\"type\":\"secret@x.test\"}", "unknown variant, expected one of `seller`, `buyer`, `order`"),
+            ("{\"id\":\"secret\"}", "missing field `type`"),
+            ("{\"type\":\"buyer\",\"id\":\"1\",\"opted_out\":\"secret\"}", "a field has the wrong kind of value"),
+            ("\"secret\"", "a field has the wrong kind of value"),
+            ("secret", "not a JSON object"),
+        ];
+        for (line, want) in table {
+            let told = without_values(&serde_json::from_str::<Line>(line).unwrap_err());
+            assert!(told.starts_with(want) && !told.contains("secret") && told.len() < 200, "{line}: {told}");
+        }
+    }
 }
