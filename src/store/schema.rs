@@ -87,6 +87,27 @@ CREATE TABLE orders (
 CREATE INDEX orders_pair ON orders (pair);
 CREATE INDEX orders_seller ON orders (seller, placed);
 
+-- How many of them in each span of 2^22 ms: a message has the orders of a month counted.
+CREATE TABLE orders_span (
+    seller INTEGER NOT NULL,
+    span INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (seller, span)
+) WITHOUT ROWID, STRICT;
+CREATE TRIGGER orders_in AFTER INSERT ON orders BEGIN
+    INSERT INTO orders_span VALUES (new.seller, new.placed >> 22, 1)
+        ON CONFLICT (seller, span) DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER orders_out AFTER DELETE ON orders BEGIN
+    UPDATE orders_span SET number = number - 1 WHERE seller = old.seller AND span = old.placed >> 22;
+END;
+CREATE TRIGGER orders_moved AFTER UPDATE OF seller, placed ON orders
+    WHEN old.seller <> new.seller OR old.placed >> 22 <> new.placed >> 22 BEGIN
+    UPDATE orders_span SET number = number - 1 WHERE seller = old.seller AND span = old.placed >> 22;
+    INSERT INTO orders_span VALUES (new.seller, new.placed >> 22, 1)
+        ON CONFLICT (seller, span) DO UPDATE SET number = number + 1;
+END;
+
 CREATE TABLE body (
     id INTEGER PRIMARY KEY,
     size INTEGER NOT NULL,                     -- octets as received
