@@ -29,7 +29,7 @@ const LOOK: (usize, usize) = (256, 65_536);
 /// How often it looks further than at the first.
 const FAR: Duration = Duration::from_secs(1);
 /// How often the store is asked for what is due, though nobody said so: the command line may have changed it.
-const POLL: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_secs(1);
 /// How often the queue is counted and looked through for what has grown old.
 const ROUND: Duration = Duration::from_secs(30);
 /// Old items handled in one transaction.
@@ -128,7 +128,7 @@ async fn schedule(lanes: Arc<Lanes>) {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::error!(%error, "cannot claim from the queue");
-                POLL
+                POLL * 5
             }
         };
         if pause.is_zero() {
