@@ -22,7 +22,7 @@ struct Written {
 impl Relay {
     /// Writes everything, hands what goes out to the queue, and answers.
     pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Reply {
-        if judged.letters.is_empty() && judged.reports.is_empty() && judged.acts.is_empty() && !judged.forward {
+        if judged.letters.is_empty() && !judged.took_more() {
             return judged.otherwise;
         }
         let judged = Arc::new(judged);
@@ -102,7 +102,7 @@ impl Relay {
         if letter.author != Role::Seller || !decision.counts() {
             return Ok(decision);
         }
-        // The limit is as it was a moment ago: to count a large seller's orders takes longer than all else here.
+        // The limit is as it was a moment ago: what is counted here is what parallel sessions could overrun.
         let Some(quota) = &letter.quota else { return Ok(decision) };
         if change.quota_used(letter.pair.seller.id, starts())? >= quota.limit {
             let verdict = match self.config.policy.quota.over {
@@ -199,12 +199,14 @@ fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>)
 
 /// One reply for all recipients: positive if one of them is accepted; the others are told by a notice.
 fn reply(judged: &Judged, decisions: &[Decision]) -> Reply {
+    let taken = || judged.took_more().then(|| Reply::new(250, 0, 0, "Ok"));
     let replies: Vec<Reply> = judged.letters.iter().zip(decisions).map(|(l, d)| d.reply(l.id)).collect();
     let accepted = replies.iter().find(|reply| reply.is_positive());
     // If all are refused, one that may pass later wins: the sender's server tries again, and hears the rest then.
     let later = || replies.iter().find(|reply| reply.code() < 500);
-    match accepted.or_else(later).or(replies.first()) {
-        Some(reply) => reply.clone(),
-        None => judged.otherwise.clone(),
-    }
+    accepted
+        .cloned()
+        .or_else(taken)
+        .or_else(|| later().or(replies.first()).cloned())
+        .unwrap_or_else(|| judged.otherwise.clone())
 }

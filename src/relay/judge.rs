@@ -31,6 +31,11 @@ pub(super) struct Judged {
 }
 
 impl Judged {
+    /// Whether it is taken for more than letters: the operator, reports, addresses that act.
+    pub(super) fn took_more(&self) -> bool {
+        self.forward || !self.reports.is_empty() || !self.acts.is_empty()
+    }
+
     /// Nothing is done, and the sender tries again.
     fn trouble(mut self, error: &StoreError) -> Self {
         tracing::error!(%error, "cannot gather the facts of a message");
