@@ -191,6 +191,12 @@ pub fn confirmation(frame: &Frame<'_>, name: Name) -> Vec<u8> {
     write::letter(frame, &frame.fill(name, &[]))
 }
 
+/// Mail to postmaster or abuse of `domain`, as an attachment: for an operator whose server takes 7-bit mail only. `id`: its own, and as a Message-ID.
+#[must_use]
+pub fn wrapped(domain: &str, to: &Address, now: Time, id: (MessageId, &str), raw: &[u8]) -> Vec<u8> {
+    write::wrapped(domain, to, now, id, raw)
+}
+
 impl Frame<'_> {
     fn fill(&self, name: Name, values: &[(&str, Value<'_>)]) -> texts::Filled {
         let (reference, received) = (self.about.to_string(), self.time(self.received));

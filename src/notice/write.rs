@@ -64,6 +64,31 @@ fn message(frame: &Frame<'_>, filled: &Filled, body: MimePart<'_>) -> Vec<u8> {
     out
 }
 
+pub(super) fn wrapped(
+    domain: &str,
+    to: &crate::types::Address,
+    now: Time,
+    (own, id): (crate::types::MessageId, &str),
+    raw: &[u8],
+) -> Vec<u8> {
+    let words = "This came to postmaster or abuse. The mail server that it is forwarded to takes 7-bit mail only,\r\n\
+                 so it is attached as it was received.\r\n";
+    // No message/rfc822: that may not be encoded (RFC 2046 5.2.1).
+    let file = MimePart::new("application/octet-stream", raw).attachment("message.eml");
+    let kind = ContentType::new("multipart/mixed").attribute("boundary", format!("=_w_{own}"));
+    let builder = MessageBuilder::new()
+        .from(Address::new_address(None::<String>, format!("postmaster@{domain}")))
+        .to(Address::new_address(None::<String>, to.expose().to_owned()))
+        .subject(Text::new("Mail to postmaster or abuse"))
+        .header("Date", Raw::new(now.rfc5322()))
+        .message_id(MessageId::new(id.to_owned()))
+        .header("MIME-Version", Raw::new("1.0"))
+        .header("Auto-Submitted", Raw::new("auto-generated"));
+    let mut out = Vec::with_capacity(raw.len() + raw.len() / 2 + 1024);
+    builder.body(MimePart::new(kind, vec![MimePart::new("text/plain", words), file])).serialize(&mut out);
+    out
+}
+
 /// The text, plain and as HTML.
 fn words<'a>(frame: &Frame<'_>, filled: &'a Filled) -> MimePart<'a> {
     let part = |kind: &'static str, text: &str| {

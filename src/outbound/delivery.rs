@@ -1,12 +1,12 @@
 //! One attempt: from an item to what it came to. Connections are kept by the caller, between attempts.
 
 use super::route::Destination;
-use super::{Means, maildir};
+use super::{Loaded, Means, maildir};
 use crate::policy::failure::FailureClass;
-use crate::smtp::client::{Client, Failure, Mail};
+use crate::smtp::client::{Client, EIGHT_BIT, Failure, Mail};
 use crate::store::StoreError;
-use crate::store::queue::Item;
-use crate::types::Address;
+use crate::store::queue::{Item, Kind};
+use crate::types::{Address, MessageId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub(super) struct Target {
     /// The envelope sender; `None` is `<>`.
     pub(super) sender: Option<String>,
     pub(super) destination: Destination,
+    /// The message is somebody else's, for the operator.
+    forward: Option<MessageId>,
 }
 
 fn later(why: impl Into<String>) -> Outcome {
@@ -62,7 +64,8 @@ impl Means {
         match found.map(|(address, sender)| address.map(|address| (address, sender))) {
             Ok(Some((address, sender))) => {
                 let destination = self.routes.destination(address.domain());
-                Ok(Target { address, sender, destination })
+                let forward = (item.kind == Kind::Forward).then_some(item.message);
+                Ok(Target { address, sender, destination, forward })
             }
             Ok(None) => Err(failed("the receiver is gone", FailureClass::Gone)),
             Err(error) => Err(trouble(&error)),
@@ -81,8 +84,11 @@ impl Means {
     pub(super) async fn load(self: &Arc<Self>, item: &Item) -> Result<Bytes, Outcome> {
         let (means, item) = (Arc::clone(self), item.clone());
         match tokio::task::spawn_blocking(move || means.house.load(&item)).await {
-            Ok(Ok(Some(bytes))) => Ok(bytes),
-            Ok(Ok(None)) => Err(failed("the message is not kept any more", FailureClass::Other)),
+            Ok(Ok(Loaded::Bytes(bytes))) => Ok(bytes),
+            Ok(Ok(Loaded::Gone)) => Err(failed("the message is not kept any more", FailureClass::Other)),
+            Ok(Ok(Loaded::Unclean(why))) => {
+                Err(failed(format!("stopped when it was made again: {why}"), FailureClass::Unclean))
+            }
             Ok(Err(error)) => Err(trouble(&error)),
             Err(_) => Err(later("internal trouble")),
         }
@@ -102,9 +108,8 @@ impl Means {
     }
 
     async fn smtp(&self, target: &Target, bytes: &[u8], kept: &mut Option<Client>) -> Outcome {
-        let mail = Mail { sender: target.sender.as_deref(), recipient: &target.address, bytes };
         if let Some(client) = kept {
-            match client.deliver(&mail).await {
+            match self.send(client, target, bytes).await {
                 // A kept connection may have died in the meantime: a new one is tried at once.
                 Err(failure) if failure.is_stale() => *kept = None,
                 result => return Self::outcome(result, kept),
@@ -112,11 +117,23 @@ impl Means {
         }
         match self.connect(&target.destination).await {
             Ok(mut client) => {
-                let result = client.deliver(&mail).await;
+                let result = self.send(&mut client, target, bytes).await;
                 *kept = Some(client);
                 Self::outcome(result, kept)
             }
             Err(outcome) => outcome,
+        }
+    }
+
+    /// What we wrote is 7-bit. What is forwarded is as its author wrote it, and is wrapped where the server does not take that.
+    async fn send(&self, client: &mut Client, target: &Target, bytes: &[u8]) -> Result<(), Failure> {
+        let mail = |bytes| Mail { sender: target.sender.as_deref(), recipient: &target.address, bytes };
+        match (client.deliver(&mail(bytes)).await, target.forward) {
+            (Err(Failure::Lacks(EIGHT_BIT)), Some(message)) => {
+                let wrapped = self.house.seven_bit(message, &target.address, bytes, (self.now)());
+                client.deliver(&mail(&wrapped)).await
+            }
+            (result, _) => result,
         }
     }
 

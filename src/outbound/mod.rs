@@ -27,18 +27,32 @@ use crate::policy::failure::FailureClass;
 use crate::store::queue::Item;
 use crate::store::{Change, Result, Store};
 use crate::tls::ClientTls;
-use crate::types::Time;
+use crate::types::{Address, MessageId, Time};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
+/// What the house has of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// Its finished bytes.
+    Bytes(Bytes),
+    /// Not kept any more.
+    Gone,
+    /// It can no longer be made anonymous: the parties' addresses or the settings changed while it waited. Our own word for why.
+    Unclean(&'static str),
+}
+
 /// What the queue asks of the house.
 pub trait House: Send + Sync + 'static {
-    /// The finished bytes of an item, made anew from what the store keeps. `None`: not kept any more. Called on a thread that may block.
+    /// The finished bytes of an item, made anew from what the store keeps. Called on a thread that may block.
     ///
     /// # Errors
     /// The store's trouble.
-    fn load(&self, item: &Item) -> Result<Option<Bytes>>;
+    fn load(&self, item: &Item) -> Result<Loaded>;
+
+    /// Mail for the operator, whole, in a message that a server without 8BITMIME takes, too.
+    fn seven_bit(&self, message: MessageId, to: &Address, raw: &[u8], now: Time) -> Vec<u8>;
 
     /// The envelope sender; `None` is `<>`.
     ///

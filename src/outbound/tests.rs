@@ -47,13 +47,18 @@ pub(super) struct FakeHouse {
 }
 
 impl House for FakeHouse {
-    fn load(&self, item: &Item) -> Result<Option<Bytes>> {
+    fn load(&self, item: &Item) -> Result<Loaded> {
         let _ = self.asked.send(Asked::Load(item.id));
         match item.domain.as_str() {
             "panic.test" => panic!("hostile"),
-            "gone.test" => Ok(None),
-            _ => Ok(Some(Bytes::from_static(b"Subject: rebuilt\r\n\r\n"))),
+            "gone.test" => Ok(Loaded::Gone),
+            "unclean.test" => Ok(Loaded::Unclean("header")),
+            "eight.test" => Ok(Loaded::Bytes("Subject: \u{e4}\r\n\r\n".into())),
+            _ => Ok(Loaded::Bytes(Bytes::from_static(b"Subject: rebuilt\r\n\r\n"))),
         }
+    }
+    fn seven_bit(&self, _: MessageId, to: &Address, raw: &[u8], _: Time) -> Vec<u8> {
+        format!("Subject: {} octets\r\nTo: {}\r\n\r\n", raw.len(), to.expose()).into_bytes()
     }
     fn return_path(&self, item: &Item) -> Result<Option<String>> {
         Ok((item.kind == Kind::Relay).then(|| "bounce+x@m.test".to_owned()))

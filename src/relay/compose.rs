@@ -5,6 +5,7 @@ use super::judge::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
 use crate::message::{Inspection, Order, Passed, Replacement, Unclean, guard, inspect, rewrite};
+use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
 use crate::store::{Pair, Result, StoreError, View};
@@ -132,31 +133,42 @@ impl Relay {
     }
 
     /// The finished bytes of a queued item, made again from what the store keeps.
-    pub(super) fn rebuilt(&self, item: &Item) -> Result<Option<Bytes>> {
+    pub(super) fn rebuilt(&self, item: &Item) -> Result<Loaded> {
         match item.kind {
             Kind::Notice => self.store.read(|view| {
-                let Some(content) = view.item_content(item.id)? else { return Ok(None) };
+                let Some(content) = view.item_content(item.id)? else { return Ok(Loaded::Gone) };
                 let pair = view.thread_entry(item.message)?.and_then(|entry| entry.pair);
                 let marketplace = pair.map(|pair| view.marketplace_of(pair)).transpose()?.unwrap_or_default();
                 let domain = self.shop_of_marketplace(&marketplace).map_or("", |shop| shop.domain.as_str());
-                Ok(Some(self.signed(domain, content, item.queued)))
+                Ok(Loaded::Bytes(self.signed(domain, content, item.queued)))
             }),
-            Kind::Forward => Ok(self.store.read(|view| view.raw(item.message))?.map(Bytes::from)),
+            Kind::Forward => {
+                let raw = self.store.read(|view| view.raw(item.message))?;
+                Ok(raw.map_or(Loaded::Gone, |raw| Loaded::Bytes(raw.into())))
+            }
             Kind::Relay => self.store.read(|view| self.relayed(view, item.message)),
         }
     }
 
-    fn relayed(&self, view: &View<'_>, id: MessageId) -> Result<Option<Bytes>> {
-        let (Some(entry), Some(raw)) = (view.thread_entry(id)?, view.raw(id)?) else { return Ok(None) };
-        let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(None) };
+    fn relayed(&self, view: &View<'_>, id: MessageId) -> Result<Loaded> {
+        let (Some(entry), Some(raw)) = (view.thread_entry(id)?, view.raw(id)?) else { return Ok(Loaded::Gone) };
+        let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(Loaded::Gone) };
         let Some(shop) = self.shop_of_marketplace(&pair.buyer.marketplace) else {
             return Err(StoreError::Refused("the message's marketplace is not in the configuration".to_owned()));
         };
-        let Ok(inspection) = inspect(&raw, false, &self.config.limits) else { return Ok(None) };
+        let Ok(inspection) = inspect(&raw, false, &self.config.limits) else { return Ok(Loaded::Unclean("malformed")) };
         let mut letter = Letter::new(id, shop, pair, entry.author);
         letter.thread = entry.thread;
         letter.ids = self.ids(view, &letter, &inspection)?;
-        Ok(self.written(&raw, &inspection, &letter, entry.received).ok().map(|(bytes, _)| bytes))
+        Ok(match self.written(&raw, &inspection, &letter, entry.received) {
+            Ok((bytes, _)) => Loaded::Bytes(bytes),
+            Err(Stop::Leak(place)) => {
+                self.metrics.guard_stops.inc();
+                Loaded::Unclean(place)
+            }
+            Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
+            Err(Stop::Malformed) => Loaded::Unclean("malformed"),
+        })
     }
 }
 

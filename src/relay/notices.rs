@@ -4,14 +4,13 @@ use super::judge::{Judged, Letter};
 use super::{Relay, Shop};
 use crate::metrics::count;
 use crate::notice::{self, Failed, Frame, Name};
-use crate::outbound::House;
+use crate::outbound::{House, Loaded};
 use crate::policy::failure::{FailureClass, of_decision};
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Pair, Result, StoreError};
 use crate::types::token::Purpose;
 use crate::types::{Address, MessageId, Role, Time};
-use bytes::Bytes;
 
 /// A message that a notice is about, and the side that is told.
 pub(super) struct About<'a> {
@@ -79,7 +78,8 @@ impl Relay {
 
     /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.
     pub(super) fn partial_notice(&self, change: &Change<'_>, judged: &Judged, decisions: &[Decision]) -> Result<bool> {
-        let accepted = decisions.iter().any(|d| matches!(d.verdict, Verdict::Relay | Verdict::Block));
+        let accepted =
+            judged.took_more() || decisions.iter().any(|d| matches!(d.verdict, Verdict::Relay | Verdict::Block));
         let refused = judged.letters.iter().zip(decisions).filter(|(letter, decision)| {
             // Nobody is told of an alias that is not his to write to; an answer to all sends a copy to the author's own.
             let stranger = matches!(decision.reason, Reason::Stranger | Reason::OtherMailbox | Reason::Suspended);
@@ -144,8 +144,13 @@ impl Letter {
 }
 
 impl House for Relay {
-    fn load(&self, item: &Item) -> Result<Option<Bytes>> {
+    fn load(&self, item: &Item) -> Result<Loaded> {
         self.rebuilt(item)
+    }
+
+    fn seven_bit(&self, message: MessageId, to: &Address, raw: &[u8], now: Time) -> Vec<u8> {
+        let domain = &self.config.hostname;
+        notice::wrapped(domain, to, now, (message, &self.message_id(message, domain)), raw)
     }
 
     /// Relayed mail carries a signed address of ours, so that bounces come back here; notices carry none (RFC 3834 3.3). What the operator gets keeps nobody's

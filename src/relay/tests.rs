@@ -6,9 +6,9 @@ mod marks;
 use super::*;
 use crate::config::{AuthenticationMode, Config};
 use crate::dns::Zones;
-use crate::outbound::Start;
 use crate::outbound::route::Routes;
-use crate::store::queue::ItemId;
+use crate::outbound::{House as _, Loaded, Start};
+use crate::store::queue::{ItemId, Kind};
 use crate::store::{Filter, NewParty, Open, Pair};
 use crate::tls::ClientTls;
 use crate::types::{Role, SystemRandom};
@@ -270,6 +270,67 @@ async fn several_recipients_get_one_reply() {
     // Postmaster gets it as it is.
     assert_eq!(world.send(SELLER, &["abuse@m.test"], &mail).await.code(), 250);
     assert!(world.arrived("op@ops.example").await.remove(0).contains(SELLER));
+
+    // One that is taken makes the reply: who is told that it failed sends again, and the operator has it twice. A party learns of its own by a notice.
+    let encrypted = mail.replace("Subject", "Content-Type: multipart/encrypted; boundary=b\nSubject");
+    let stranger = mail.replace(SELLER, "x@elsewhere.example");
+    for (mail, to, copies, told) in [
+        (&encrypted, [buyer_alias, "postmaster@m.test"], 1, 1),
+        (&encrypted, ["postmaster@m.test", buyer_alias], 1, 1),
+        (&stranger, [buyer_alias, "postmaster@m.test"], 1, 0),
+        (&mail, [buyer_alias, "abuse@m.test"], 1, 0),
+    ] {
+        assert_eq!(world.send(SELLER, &to, mail).await.code(), 250, "{to:?}");
+        let arrived = (world.arrived("op@ops.example").await.len(), world.arrived(SELLER).await);
+        assert_eq!((arrived.0, arrived.1.len()), (copies, told), "{to:?}");
+        assert!(arrived.1.iter().all(|notice| notice.contains(buyer_alias) && notice.contains("5.6.1")), "{arrived:?}");
+    }
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
+    // With nobody to take it, it is refused as before.
+    assert_eq!(world.send(SELLER, &[buyer_alias], &encrypted).await.code(), 554);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_guard_stops_later_is_told_as_it_is() {
+    let world = world().await;
+    let new = "b-new-5d2@home.example";
+    let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
+    let mail = format!(
+        "From: {SELLER}\nSubject: x\nContent-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n\n{hidden}\n"
+    );
+    assert_eq!(world.send(SELLER, &[world.aliases().0], &mail).await.code(), 250);
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
+    let buyer = world.pair.buyer.id;
+    let item = world.store.write(move |c| {
+        let message = c.messages(&Filter { limit: 1, ..Filter::default() })?.remove(0).number;
+        let recipient = crate::store::queue::Recipient::Party(buyer);
+        let (message, domain) = (MessageId(message), "home.example".to_owned());
+        let new = crate::store::queue::NewItem { message, kind: Kind::Relay, recipient, domain, content: None };
+        c.enqueue(&new, Time::now(), true)
+    });
+    let item = item.await.unwrap();
+    let stops = || world.relay.metrics.guard_stops.get();
+    assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
+    // While it waits, the address becomes one of the buyer's.
+    let moved = party(Role::Buyer, "b1", "Bea", new);
+    world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
+    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
+    let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
+    assert!(!raw.is_empty(), "it is kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_seven_bits_gets_the_operators_mail_in_a_wrapper() {
+    use mail_parser::MimeHeaders as _;
+    let world = world().await;
+    let raw = "From: \u{65e5} <x@elsewhere.example>\r\n\r\n\u{672c}\r\n".repeat(300);
+    let operator = Address::parse("op@ops.example").unwrap();
+    let wrapped = world.relay.seven_bit(MessageId(7), &operator, raw.as_bytes(), Time::now());
+    assert!(wrapped.is_ascii() && wrapped.split(|b| *b == b'\n').all(|line| line.len() < 999));
+    let read = mail_parser::MessageParser::new().parse(&wrapped).unwrap();
+    assert_eq!(read.from().unwrap().first().unwrap().address().unwrap(), "postmaster@mx.m.test");
+    let file = read.attachment(0).unwrap();
+    assert_eq!((file.contents(), file.attachment_name()), (raw.as_bytes(), Some("message.eml")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

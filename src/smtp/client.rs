@@ -27,6 +27,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
+/// The extension that text beyond ASCII needs (RFC 6152).
+pub const EIGHT_BIT: &str = "8BITMIME";
 /// Longest reply line that is read, and lines of one reply.
 const LINE: usize = 2048;
 const LINES: usize = 128;
@@ -81,7 +83,7 @@ impl Client {
     pub async fn deliver(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
         let ascii = mail.bytes.is_ascii();
         if !ascii && !self.offers.eight_bit {
-            return Err(Failure::Lacks("8BITMIME"));
+            return Err(Failure::Lacks(EIGHT_BIT));
         }
         if !mail.recipient.is_ascii() && !self.offers.utf8 {
             return Err(Failure::Lacks("SMTPUTF8"));

@@ -275,12 +275,13 @@ impl Change<'_> {
         if !there {
             return Ok(false);
         }
-        let relayed = item.kind == Kind::Relay;
+        // A notice is a step in the walk of the message that it is about.
+        let whole = item.kind != Kind::Notice;
         match settle {
             Settle::Done => {
                 let attempt = if item.attempts > 1 { format!("attempt {}", item.attempts) } else { String::new() };
-                self.record(item.message, now, if relayed { "delivered" } else { "notice-delivered" }, &attempt)?;
-                if relayed {
+                self.record(item.message, now, if whole { "delivered" } else { "notice-delivered" }, &attempt)?;
+                if whole {
                     self.set_fate(item.message, "delivered")?;
                 }
             }
@@ -290,8 +291,8 @@ impl Change<'_> {
             }
             Settle::Back => self.waits(&item.domain, now)?,
             Settle::Failed { why } => {
-                self.record(item.message, now, if relayed { "failed" } else { "notice-failed" }, why)?;
-                if relayed {
+                self.record(item.message, now, if whole { "failed" } else { "notice-failed" }, why)?;
+                if whole {
                     self.set_fate(item.message, "failed")?;
                 }
             }

@@ -18,6 +18,8 @@ async fn outcomes() {
         ("servfail.test", "", Err("DNS does not answer"), 1),
         ("panic.test", "250 ok\r\n", Err("internal trouble"), 0),
         ("gone.test", "250 ok\r\n", Ok(FailureClass::Other), 0),
+        ("unclean.test", "250 ok\r\n", Ok(FailureClass::Unclean), 0),
+        ("eight.test", "250 ok\r\n", Ok(FailureClass::Other), 0),
         ("unwritable.test", "550 5.1.1 no\r\n", Err("internal trouble"), 0),
     ];
     let mut world = World::new();
@@ -57,4 +59,27 @@ async fn outcomes() {
     }
     let said = format!("{:?}", world.store.read(|v| v.events(items[0].message)).unwrap());
     assert!(!said.contains("x@"), "{said}");
+}
+
+/// The sink does not know 8BITMIME.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_operator_gets_goes_to_any_server() {
+    let mut world = World::new();
+    let mut sinks = [sink("250 ok\r\n").await, sink("550 5.1.1 no\r\n").await];
+    let domains = ["eight.test", "refused.test"];
+    for (domain, sink) in domains.iter().zip(&sinks) {
+        world.route(domain, sink.address);
+    }
+    let queued = domains.map(|domain| {
+        let item = world.item(domain, true);
+        let (message, recipient, domain) = (item.message, item.recipient.clone(), item.domain.clone());
+        let new = NewItem { message, kind: Kind::Forward, recipient, domain, content: None };
+        write(&world.store, move |c| c.drop_item(item.id).and_then(|()| c.enqueue(&new, THEN, false))).unwrap()
+    });
+    let (outbound, _heard) = world.start().await;
+    assert_eq!(next(&mut sinks[0].got).await, "Subject: 15 octets\r\nTo: x@eight.test\r\n\r\n.\r\n");
+    world.until(<[Item]>::is_empty).await;
+    outbound.drain(LONG).await;
+    // The history tells what became of it.
+    assert_eq!(queued.each_ref().map(|item| world.fate(item.message)), ["delivered", "failed"]);
 }

@@ -1,4 +1,4 @@
-//! What the operator asks of the queue, and does to it: list, retry, cancel. Beside a running daemon, which sees it within seconds.
+//! What the operator asks of the queue, and does to it: list, retry, cancel. Beside a running daemon, which sees it within a second.
 
 use super::{ITEM, Item, ItemId, item_of};
 use crate::store::queue::Kind;
@@ -172,7 +172,7 @@ impl Change<'_> {
         let Some(item) = self.queue_item(id)? else { return Ok(false) };
         self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0])?;
         self.record(item.message, now, "cancelled", "by the operator")?;
-        if item.kind == Kind::Relay {
+        if item.kind != Kind::Notice {
             self.set_fate(item.message, "failed")?;
         }
         Ok(true)
