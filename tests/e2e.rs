@@ -297,6 +297,12 @@ fn tls_and_its_reload() {
     relay.logged("\"reloaded\"");
     let (ok, text) = swaks(relay.port, SELLER, &buyer_alias, &["--tls"]);
     assert!(ok && text.contains("second.market.test"), "{text}");
+    // What was said before TLS, and what came in the clear behind STARTTLS, is forgotten (RFC 3207 4.2, CVE-2011-0411).
+    let heard =
+        run("/usr/bin/python3", &["-c", include_str!("e2e/starttls.py"), &relay.port.to_string(), &buyer_alias], "");
+    let heard = String::from_utf8_lossy(&heard.stdout).into_owned();
+    let codes: Vec<&str> = heard.lines().map(|line| &line[..3]).collect();
+    assert_eq!(codes, ["220", "250", "250", "220", "503", "250", "503"], "{heard}");
     std::fs::write(&cert, "not a certificate").unwrap();
     relay.signal("-HUP");
     relay.logged("not reloaded");

@@ -76,8 +76,13 @@ fn show(context: Context<'_>, address: &str) -> Outcome {
     let Some((resolved, pair, orders, messages)) = found else {
         return Err(Failure::NotFound("no such alias".to_owned()));
     };
-    let mut threads: Vec<&str> = messages.iter().map(|message| message.thread.as_str()).collect();
-    threads.dedup();
+    // Threads take turns: each is told once, the newest first.
+    let mut threads: Vec<&str> = Vec::new();
+    for message in &messages {
+        if !threads.contains(&message.thread.as_str()) {
+            threads.push(&message.thread);
+        }
+    }
     let mut document = document(&pair);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("alias".into(), alias.as_str().into());

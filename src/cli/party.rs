@@ -50,7 +50,7 @@ pub(super) enum Seller {
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
         /// Another address the seller may write from, in From or in the envelope (a mailing service's bounces@ in the same domain); may stand several
-        /// times, and replaces those before
+        /// times, and replaces those before; '' for none
         #[arg(long = "sender", value_name = "ADDR")]
         senders: Vec<String>,
         /// Whether the seller gets automatic replies about blocked messages
@@ -90,7 +90,7 @@ pub(super) enum Buyer {
         /// Where sellers' mail goes; the buyer may write from it
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
-        /// Another address the buyer may write from; may stand several times, and replaces those before
+        /// Another address the buyer may write from; may stand several times, and replaces those before; '' for none
         #[arg(long = "address", value_name = "ADDR")]
         addresses: Vec<String>,
         /// The name that sellers see; none if left out
@@ -117,7 +117,11 @@ fn address(text: &str) -> Result<Address, Failure> {
     Address::parse(text).map_err(|error| Failure::Failed(format!("a mail address is wrong: {error}")))
 }
 
+/// Nothing was said: they stay. An empty text alone: there are none any more.
 fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
+    if texts == [""] {
+        return Ok(Some(Vec::new()));
+    }
     if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
 }
 
@@ -210,6 +214,7 @@ fn show(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
             Value::String(text) => text.clone(),
             Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
             Value::Bool(value) => yes(*value),
+            Value::Null => String::new(),
             other => other.to_string(),
         };
         vec![key.replace('_', " "), text]

@@ -104,6 +104,8 @@ fn statuses_and_words() {
         ("seller set s1 --name 'Sato Shop' --marketplace jp", 0, "is set", ""),
         ("seller set s2 --email x@m2.test --marketplace jp", 1, "", "alias domain"),
         ("seller show s1 --marketplace jp", 0, "t@shop.test", ""),
+        ("seller set s1 --language no! --marketplace jp", 1, "", "ja or zh-Hans"),
+        ("seller set s1 --language zh-Hans --marketplace jp", 0, "is set", ""),
         ("seller show s1 --marketplace de", 4, "", "no seller s1"),
         ("seller suspend s1 --marketplace jp", 0, "suspended", ""),
         ("seller resume s1 --marketplace jp", 0, "active", ""),
@@ -300,6 +302,50 @@ fn a_history(world: &World) -> Vec<String> {
         }
     }
     pairs
+}
+
+#[test]
+fn an_alias_tells_each_of_its_threads_once() {
+    use crate::store::Store;
+    let world = World::new();
+    let aliases = a_history(&world);
+    let store =
+        Store::open(&world.dir.path().join("data"), Open::Existing, &mut SystemRandom, Metrics::default()).unwrap();
+    let rows = world.json("message list");
+    let id = |n: usize| rows[n]["id"].as_str().unwrap().parse::<crate::types::MessageId>().unwrap();
+    let (early, late) = (id(3), id(2));
+    // Two threads of the first pair that take turns.
+    for thread in [early, late, early] {
+        let write = move |c: &crate::store::Change<'_>| {
+            let at = crate::types::Time::from_rfc3339("2026-11-22T15:00:00Z").unwrap();
+            let id = crate::types::MessageId::after(c.last_message()?, at, 0);
+            c.insert_message(&crate::store::NewMessage {
+                id,
+                pair: Some(crate::types::PairId(1)),
+                author: crate::types::Role::Buyer,
+                body: None,
+                received: at,
+                size: 1,
+                verdict: "relay",
+                reason: "relayed",
+                thread,
+                original: None,
+                subject: String::new(),
+                automatic: false,
+                needs_response: false,
+                fate: "delivered",
+                facts: String::new(),
+            })
+        };
+        store.write_blocking(write).unwrap();
+    }
+    let told = world.json(&format!("alias show {}", aliases[0]));
+    assert_eq!(told["threads"], serde_json::json!([early.to_string(), late.to_string()]));
+    // Addresses that a seller no longer writes from.
+    let addresses = |line: &str| world.json(&format!("seller set s1 {line} --marketplace jp"))["addresses"].to_string();
+    assert_eq!(addresses("--sender t@shop.test"), r#"["s@shop.test","t@shop.test"]"#);
+    assert_eq!(addresses("--name S"), r#"["s@shop.test","t@shop.test"]"#);
+    assert_eq!(addresses("--sender="), r#"["s@shop.test"]"#);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::{AuthenticationMode, Config, ListenerKind, ListenerTls};
 use crate::types::address::ascii_domain;
 use crate::types::network::Network;
-use crate::types::{Address, ExternalId, alias};
+use crate::types::{Address, ExternalId, alias, is_language_tag};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::Path;
@@ -121,9 +121,8 @@ impl Config {
                 "is empty",
                 "Write the name that people know",
             );
-            let tag = |c: char| c.is_ascii_alphanumeric() || c == '-';
             problems.unless(
-                (2..=35).contains(&shop.language.len()) && shop.language.chars().all(tag),
+                is_language_tag(&shop.language),
                 &place("language"),
                 "is not a language tag",
                 "Write one of BCP 47, for example ja or zh-Hans",

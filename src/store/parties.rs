@@ -1,7 +1,7 @@
 //! Marketplaces and parties: who buys and sells, and their real addresses.
 
 use super::{Change, Result, StoreError, View};
-use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time};
+use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time, is_language_tag};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 /// A buyer or a seller.
@@ -190,6 +190,11 @@ impl Change<'_> {
             if alias_domains.iter().any(|domain| address.domain().eq_ignore_ascii_case(domain)) {
                 return refuse("the address lies in an alias domain; give the party's own address");
             }
+        }
+        if new.language.as_deref().is_some_and(|tag| !tag.is_empty() && !is_language_tag(tag)) {
+            return refuse(
+                "the language is not a tag of BCP 47; write ja or zh-Hans, for example, or nothing for the marketplace's",
+            );
         }
         let found = self.party_by_external(&new.marketplace, new.role, new.external.as_str())?;
         if found.as_ref().is_some_and(|party| party.removed) {

@@ -24,6 +24,12 @@ pub use reply::Reply;
 pub use time::Time;
 pub use token::Secret;
 
+/// Whether this may be a language tag of BCP 47, as far as its letters tell.
+#[must_use]
+pub fn is_language_tag(text: &str) -> bool {
+    (2..=35).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
 /// Which side of a pair a party is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {

@@ -188,6 +188,47 @@ async fn an_answer_is_known_by_the_mark_that_it_quotes() {
     }
 }
 
+/// Replies that other people collected, in many languages, with the footer at the end of what they quote. Not in a clone of the repository alone.
+fn collected() -> Vec<(String, String)> {
+    let places = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let Some(folder) =
+        places.map(|place| place.join("shared/corpus/crisp-reply-MIT/test/fixtures")).find(|place| place.is_dir())
+    else {
+        return Vec::new();
+    };
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|file| (file.display().to_string(), std::fs::read_to_string(&file).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collected_replies_quote_the_mark_and_lose_nothing_else() {
+    let world = world().await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    world.opt_out().await;
+    assert_eq!(world.send(BUYER, &[seller_alias], ASK).await.code(), 250);
+    let asked = world.newest();
+    let (footer, _) = footer_of(&world.arrived(SELLER).await.remove(0));
+    for (name, text) in collected() {
+        let mut lines: Vec<String> = text.replace('\r', "").lines().map(str::to_owned).collect();
+        let last = lines.iter().rposition(|line| line.starts_with('>'));
+        let quote =
+            last.map_or("", |at| &lines[at][..lines[at].len() - lines[at].trim_start_matches(['>', ' ']).len()]);
+        let (at, footer) = (last.map_or(lines.len(), |at| at + 1), footer.iter().map(|line| format!("{quote}{line}")));
+        let quoted: Vec<String> = footer.collect();
+        lines.splice(at..at, quoted);
+        let head = format!("From: {SELLER}\nSubject: Re: Question\nContent-Type: text/plain; charset=utf-8");
+        let reply = format!("{head}\nContent-Transfer-Encoding: 8bit\n\n{}\n", lines.join("\n"));
+        assert_eq!(world.send(SELLER, &[buyer_alias], &reply).await.code(), 250, "{name}");
+        let newest = world.newest();
+        assert_eq!((newest.reason.as_str(), &newest.thread), ("relayed-mark", &asked.id), "{name}");
+        let arrived = seen(&world.arrived(BUYER).await.remove(0));
+        assert!(!arrived.contains("done+") && arrived.matches("[ref:").count() == 1, "{name}: {arrived}");
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            assert!(arrived.contains(line), "{name}: {line:?} is lost\n{arrived}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mark_is_worth_nothing_elsewhere() {
     let world = world().await;
