@@ -94,6 +94,14 @@ impl Means {
         }
     }
 
+    /// Sees that there is a connection to deliver over.
+    pub(super) async fn connected(&self, target: &Target, kept: &mut Option<Client>) -> Result<(), Outcome> {
+        if kept.is_none() && !matches!(target.destination, Destination::Maildir(_)) {
+            *kept = Some(self.connect(&target.destination).await?);
+        }
+        Ok(())
+    }
+
     /// Delivers an item over `kept`, or a new connection, which is kept there if it is good for more.
     pub(super) async fn attempt(&self, target: &Target, bytes: &Bytes, kept: &mut Option<Client>) -> Outcome {
         let Destination::Maildir(directory) = &target.destination else {

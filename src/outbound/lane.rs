@@ -28,6 +28,8 @@ const WINDOW: usize = 5;
 /// Messages on one connection.
 const MESSAGES: usize = 1000;
 
+/// Parts of the memory for what is made again. A lane leaves one of them to the others: a server that stops reading keeps its own for minutes.
+const PARTS: u32 = 4;
 /// Octets that one permit of the memory budget stands for.
 const UNIT: usize = 1024;
 
@@ -90,12 +92,19 @@ impl Budget {
     fn of(&self, octets: usize) -> u32 {
         u32::try_from(octets.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
     }
+
+    /// One part of it: the most that one message takes.
+    fn part(&self) -> u32 {
+        (self.units / PARTS).max(1)
+    }
 }
 
 struct Lane {
     destination: Destination,
     state: Mutex<State>,
     more: Notify,
+    /// Its share of the memory for what is made again.
+    rebuilt: Arc<Semaphore>,
 }
 
 struct State {
@@ -205,7 +214,8 @@ impl Lanes {
             reached: None,
             down_until: None,
         };
-        Arc::new(Lane { destination: destination.clone(), state: Mutex::new(state), more: Notify::new() })
+        let rebuilt = Arc::new(Semaphore::new((self.rebuilt.units - self.rebuilt.part()).max(1) as usize));
+        Arc::new(Lane { destination: destination.clone(), state: Mutex::new(state), more: Notify::new(), rebuilt })
     }
 
     /// Tells a lane that is not there yet what the store knows of its destination.
@@ -348,8 +358,14 @@ impl Worker {
             return self.lanes.push(Job { item, bytes });
         }
         let running = Running { reports: &self.reports, item: Some(item.clone()) };
-        let outcome = match self.with_bytes(&item, bytes).await {
-            Ok((bytes, _permit)) => means.attempt(&target, &bytes, kept).await,
+        // A server that is not there, or says nothing, keeps no memory from the others meanwhile.
+        let open = if bytes.is_none() { means.connected(&target, kept).await } else { Ok(()) };
+        let ready = match open {
+            Ok(()) => self.with_bytes(&item, bytes).await,
+            Err(outcome) => Err(outcome),
+        };
+        let outcome = match ready {
+            Ok((bytes, _permits)) => means.attempt(&target, &bytes, kept).await,
             Err(outcome) => outcome,
         };
         let reach = self.learn(&outcome, started);
@@ -361,15 +377,18 @@ impl Worker {
         &self,
         item: &Item,
         bytes: Option<(Bytes, OwnedSemaphorePermit)>,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Outcome> {
+    ) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Outcome> {
         if let Some((bytes, permit)) = bytes {
-            return Ok((bytes, Some(permit)));
+            return Ok((bytes, vec![permit]));
         }
         let (means, budget) = (&self.lanes.means, &self.lanes.rebuilt);
         // Twice: while it is written anew, what was received is there, too.
-        let permits = budget.of(means.size(item)?.saturating_mul(2));
-        let permit = Arc::clone(&budget.permits).acquire_many_owned(permits).await.ok();
-        Ok((means.load(item).await?, permit))
+        let permits = budget.of(means.size(item)?.saturating_mul(2)).min(budget.part());
+        let mut held = Vec::new();
+        for semaphore in [&self.lane.rebuilt, &budget.permits] {
+            held.extend(Arc::clone(semaphore).acquire_many_owned(permits).await);
+        }
+        Ok((means.load(item).await?, held))
     }
 
     /// What an attempt that began at `started` says of the destination.

@@ -76,3 +76,27 @@ async fn a_server_that_falls_silent() {
     assert_eq!(left.len(), 299, "cancelled is cancelled");
     assert!(left.iter().filter(|item| item.attempts > 0).all(|item| item.waits_for == "rcpt: no answer in time"));
 }
+
+/// What waits in the store is made again within little memory; a server that stops in the middle of a large message, or before, keeps none of it from the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_server_leaves_the_others_their_memory() {
+    let mut world = World::new();
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut stalled, mut good) = (sink("").await, sink("250 ok\r\n").await);
+    world.route("mute.test", mute.local_addr().unwrap());
+    world.route("stalled.test", stalled.address);
+    world.route("good.test", good.address);
+    world.config.queue.memory = crate::config::Size(16 * 1024);
+    let (outbound, _heard) = world.start().await;
+    world.items("stalled.test", 40, false);
+    world.items("mute.test", 40, false);
+    outbound.kick();
+    next(&mut stalled.got).await;
+    let _connected = mute.accept().await.unwrap();
+    world.items("good.test", 20, false);
+    outbound.kick();
+    for _ in 0..20 {
+        next(&mut good.got).await;
+    }
+    outbound.drain(Duration::ZERO).await;
+}
