@@ -17,6 +17,8 @@ mod limits;
 mod marks;
 #[path = "e2e/notices.rs"]
 mod notices;
+#[path = "e2e/pictures.rs"]
+mod pictures;
 #[path = "e2e/submission.rs"]
 mod submission;
 #[path = "e2e/verify.rs"]

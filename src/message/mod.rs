@@ -11,6 +11,7 @@ mod body;
 pub mod bounce;
 pub mod calendar;
 mod charset;
+mod content_id;
 pub mod content_lines;
 mod contents;
 pub mod footer;

@@ -9,7 +9,7 @@ use super::metadata::Why;
 use super::mime::{Parametrised, Part};
 use super::scrub::{Replacement, scrubbed};
 use super::text::{decode_words, encode_base64, encode_name, encode_unstructured, parameter};
-use super::{archive, charset, contents};
+use super::{archive, charset, content_id, contents};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -286,10 +286,10 @@ impl Writer<'_> {
             bytes = clean.into();
         }
         let text = charset::read(&bytes, &charset, self.order.replacements);
-        let mut changed = contents::text(&text, &part.kind.value, self.order)?;
-        if html && memchr::memmem::find(&bytes, b"cid:").is_some() {
-            changed = Some(self.content_references(changed.as_deref().unwrap_or(&text)));
-        }
+        // First of all, so that an id that is an address stays the same in links and in the part's field.
+        let linked = content_id::replaced(&text, html, |id| self.content_id(id));
+        let cleaned = contents::text(linked.as_deref().unwrap_or(&text), &part.kind.value, self.order)?;
+        let mut changed = cleaned.or(linked);
         let mut under = String::new();
         if let Some(footer) = self.footer(part) {
             let whole = changed.as_deref().unwrap_or(&text);
@@ -391,25 +391,6 @@ impl Writer<'_> {
     fn content_id(&self, id: &str) -> String {
         let id = id.trim().trim_start_matches('<').trim_end_matches('>');
         format!("{}@{}", digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
-    }
-
-    /// `cid:` links, to the ids that we gave.
-    fn content_references(&self, html: &str) -> String {
-        let mut out = String::with_capacity(html.len());
-        let mut rest = html;
-        while let Some(at) = rest.find("cid:") {
-            let (before, link) = rest.split_at(at + 4);
-            out.push_str(before);
-            let end = link.find(['"', '\'', ' ', '>', ')', '<', '\t', '\r', '\n', '&']).unwrap_or(link.len());
-            let (id, after) = link.split_at(end);
-            if !id.is_empty() {
-                let id = String::from_utf8_lossy(&super::mime::percent_decode(id)).into_owned();
-                out.push_str(&self.content_id(&id));
-            }
-            rest = after;
-        }
-        out.push_str(rest);
-        out
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn target(raw: &str) -> Target {
 }
 
 /// Numeric entities and the ones that matter in links and styles, decoded. Others stay as they are.
-pub(super) fn decode(raw: &str) -> Cow<'_, str> {
+pub(in crate::message) fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains('&') {
         return Cow::Borrowed(raw);
     }

@@ -3,13 +3,15 @@
 //! `active` rewrites elements and attributes, `style` style sheets, `link` judges where links lead. `tokens` is a reader of our own, for what is nested too
 //! deep to rewrite (`plain`) and for addresses across tags. All of it is linear in the size of the document.
 //!
-//! Not here: charsets and transfer encodings, `cid:` links (they stay as they are), the footer.
+//! Not here: charsets and transfer encodings, what `cid:` links lead to, the footer.
 
 mod active;
 mod link;
 mod plain;
 mod style;
 mod tokens;
+
+pub(super) use link::decode;
 
 use super::scrub::{Replacement, find, scrub};
 use std::ops::Range;
@@ -78,6 +80,13 @@ pub(super) fn visible(html: &str) -> (String, Vec<Place>) {
         }
     }
     (text, places)
+}
+
+/// Where the text between the tags stands.
+#[must_use]
+pub(super) fn words(html: &str) -> Vec<Range<usize>> {
+    let text = |token| if let Token::Text(range) = token { Some(range) } else { None };
+    Tokens::new(html).filter_map(text).collect()
 }
 
 /// `html` with other text in place of ranges of its visible text.

@@ -1,0 +1,101 @@
+//! Links to parts of the same message (`cid:`, RFC 2392). Programs put their host or their owner's domain into the ids of parts, so each gets another one,
+//! and the links follow, however they are written.
+
+use super::html::words;
+use super::mime::percent_decode;
+use std::ops::Range;
+
+/// What ends a link besides white space; in HTML they may be written as entities.
+const ENDS: [char; 9] = ['"', '\'', '>', '<', ')', '(', ']', '\\', '|'];
+const ENDING_ENTITIES: [&str; 9] = ["&quot;", "&#34;", "&#x22;", "&apos;", "&#39;", "&#x27;", "&gt;", "&lt;", "&nbsp;"];
+
+/// `text` with the ids that `id` gives in its links. In tags and styles all are links; in words only what has an `@`, as programs write that make text of HTML
+/// (`[cid:image001.png@host]`). `None`: there is none.
+pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -> Option<String> {
+    let links = links(text);
+    if links.is_empty() {
+        return None;
+    }
+    let words = if is_html { words(text) } else { vec![0..text.len()] };
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for link in links {
+        let written = text.get(link.clone()).unwrap_or("");
+        let read = if is_html { super::html::decode(written) } else { written.into() };
+        let read = String::from_utf8_lossy(&percent_decode(&read)).into_owned();
+        let before = words.partition_point(|range| range.start <= link.start);
+        let in_words = before.checked_sub(1).and_then(|n| words.get(n)).is_some_and(|range| link.start < range.end);
+        if in_words && !read.contains('@') {
+            continue;
+        }
+        out.push_str(text.get(done..link.start).unwrap_or(""));
+        out.push_str(&id(&read));
+        done = link.end;
+    }
+    out.push_str(text.get(done..).unwrap_or(""));
+    (done > 0).then_some(out)
+}
+
+/// Where ids stand behind `cid:`, in any letter case.
+fn links(text: &str) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    for colon in memchr::memchr_iter(b':', text.as_bytes()) {
+        let scheme = colon.checked_sub(3).and_then(|start| text.get(start..colon));
+        let begins = !text.get(..colon.saturating_sub(3)).is_some_and(|t| t.ends_with(|c: char| c.is_alphanumeric()));
+        if !begins || !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid")) {
+            continue;
+        }
+        let rest = text.get(colon + 1..).unwrap_or("");
+        // No id is longer than a line may be.
+        let window = rest.char_indices().take(998).map(|(at, c)| at + c.len_utf8()).last().unwrap_or(0);
+        let rest = rest.get(..window).unwrap_or("");
+        let end = rest.find(|c: char| c.is_whitespace() || ENDS.contains(&c)).unwrap_or(rest.len());
+        let entity = |at: &usize| {
+            let entity = rest.get(*at..).unwrap_or("");
+            ENDING_ENTITIES.iter().any(|e| entity.get(..e.len()).is_some_and(|start| start.eq_ignore_ascii_case(e)))
+        };
+        let end = memchr::memchr_iter(b'&', rest.get(..end).unwrap_or("").as_bytes()).find(entity).unwrap_or(end);
+        if end > 0 {
+            out.push(colon + 1..colon + 1 + end);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_in_every_form() {
+        // text, HTML, what becomes of it; `None`: no link
+        let cases = [
+            ("<img src=\"cid:a@h.test\">", true, Some("<img src=\"cid:{a@h.test}\">")),
+            ("<img src=CID:a@h.test/>", true, Some("<img src=CID:{a@h.test/}>")),
+            ("<img src='cid:1234-5678' alt='cid:'>", true, Some("<img src='cid:{1234-5678}' alt='cid:'>")),
+            ("<img src=\"cid:a%24b%40h.test\">", true, Some("<img src=\"cid:{a$b@h.test}\">")),
+            ("<img src=\"cid:a&#64;h.test&quot;\">", true, Some("<img src=\"cid:{a@h.test}&quot;\">")),
+            ("<td style=\"background:url(cid:a@h)\">", true, Some("<td style=\"background:url(cid:{a@h})\">")),
+            ("<style>td{background:url('cid:a')}</style>", true, Some("<style>td{background:url('cid:{a}')}</style>")),
+            ("<p>[cid:a@h.test] cid:x placid:a@h.test</p>", true, Some("<p>[cid:{a@h.test}] cid:x placid:a@h.test</p>")),
+            ("hello [cid:image001.png@01DA.ABCD] bye", false, Some("hello [cid:{image001.png@01DA.ABCD}] bye")),
+            ("<cid:part1.x@h.test>", false, Some("<cid:{part1.x@h.test}>")),
+            ("cid: none, acid:a@h.test, cid:x", false, None),
+            ("é:cid:é@h", false, Some("é:cid:{é@h}")),
+            ("cid", true, None),
+        ];
+        for (text, is_html, want) in cases {
+            let got = replaced(text, is_html, |id| format!("{{{id}}}"));
+            assert_eq!(got.as_deref(), want, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text(text in "(cid:|[<>\"&@%é :=a(]){0,30}") {
+            for is_html in [true, false] {
+                let _ = replaced(&text, is_html, str::to_owned);
+            }
+        }
+    }
+}
