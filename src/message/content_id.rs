@@ -16,7 +16,7 @@ pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -
     if links.is_empty() {
         return None;
     }
-    let words = if is_html { words(text) } else { vec![0..text.len()] };
+    let words = if is_html { words(text) } else { Vec::new() };
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for link in links {
@@ -25,7 +25,7 @@ pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -
         let read = String::from_utf8_lossy(&percent_decode(&read)).into_owned();
         let before = words.partition_point(|range| range.start <= link.start);
         let in_words = before.checked_sub(1).and_then(|n| words.get(n)).is_some_and(|range| link.start < range.end);
-        if in_words && !read.contains('@') {
+        if (in_words || !is_html) && !read.contains('@') {
             continue;
         }
         out.push_str(text.get(done..link.start).unwrap_or(""));
@@ -77,7 +77,11 @@ mod tests {
             ("<img src=\"cid:a&#64;h.test&quot;\">", true, Some("<img src=\"cid:{a@h.test}&quot;\">")),
             ("<td style=\"background:url(cid:a@h)\">", true, Some("<td style=\"background:url(cid:{a@h})\">")),
             ("<style>td{background:url('cid:a')}</style>", true, Some("<style>td{background:url('cid:{a}')}</style>")),
-            ("<p>[cid:a@h.test] cid:x placid:a@h.test</p>", true, Some("<p>[cid:{a@h.test}] cid:x placid:a@h.test</p>")),
+            (
+                "<p>[cid:a@h.test] cid:x placid:a@h.test</p>",
+                true,
+                Some("<p>[cid:{a@h.test}] cid:x placid:a@h.test</p>"),
+            ),
             ("hello [cid:image001.png@01DA.ABCD] bye", false, Some("hello [cid:{image001.png@01DA.ABCD}] bye")),
             ("<cid:part1.x@h.test>", false, Some("<cid:{part1.x@h.test}>")),
             ("cid: none, acid:a@h.test, cid:x", false, None),

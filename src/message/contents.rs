@@ -5,21 +5,24 @@ use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
 use super::scrub::{scrub, scrub_name};
 use super::text::encode_name;
-use super::{author, calendar, charset, footer, html, pgp, uuencode, vcard};
+use super::{archive, author, calendar, charset, footer, html, pgp, uuencode, vcard};
 use std::borrow::Cow;
+
+/// Files of one part that went as they were: what they are by their first octets, and why.
+pub(super) type Told = Vec<(&'static str, Why)>;
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
 ///
 /// # Errors
 /// [`Unclean::Encrypted`]: there is an encrypted message in it.
-pub(super) fn text(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<String>, Unclean> {
+pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -> Result<Option<String>, Unclean> {
     if kind.starts_with("message/") {
         return Ok(Some(report(text)));
     }
     // What the author got from us is the author's own: quoted footers and marks do not go out.
     let stripped = footer::strip(text, kind == "text/html");
     let text = stripped.as_deref().unwrap_or(text);
-    let cleaned = addresses(text, kind, order)?;
+    let cleaned = addresses(text, kind, order, told)?;
     let named = own_name(cleaned.as_deref().unwrap_or(text), order);
     Ok(named.or(cleaned).or(stripped))
 }
@@ -45,7 +48,7 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
     (out != text).then_some(out)
 }
 
-fn addresses(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<String>, Unclean> {
+fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -> Result<Option<String>, Unclean> {
     if kind == "text/html" {
         return Ok(html::clean(text, order.replacements));
     }
@@ -56,11 +59,11 @@ fn addresses(text: &str, kind: &str, order: &Order<'_>) -> Result<Option<String>
     if stripped.encrypted {
         return Err(Unclean::Encrypted);
     }
-    let files =
-        uuencode::clean(stripped.text.as_deref().unwrap_or(text), |file| match metadata::clean(file, order.metadata) {
-            Cleaned::Changed(cleaned) => Some(cleaned),
-            _ => None,
-        });
+    // Files in files end soon: each is a quarter smaller than what is around it.
+    let files = uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| {
+        let cleaned = file(Cow::Borrowed(bytes), order, told);
+        (cleaned != bytes).then(|| cleaned.into_owned())
+    });
     let cleaned = files.or(stripped.text);
     Ok(scrub(cleaned.as_deref().unwrap_or(text), false, order.replacements).or(cleaned))
 }
@@ -81,22 +84,34 @@ fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String>
     is_card.then(|| vcard::clean(start, order.from.0, order.from.1, order.replacements))
 }
 
-/// Cleans a file. What cannot be cleaned is passed, and why is told.
-pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>) -> (Cow<'a, [u8]>, Option<Why>) {
+/// Cleans a file. What cannot be cleaned is passed, and told.
+pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told) -> Cow<'a, [u8]> {
     let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
-    if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") {
-        let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order).ok().flatten());
-        return (cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes())), None);
+    if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") || bytes.starts_with(b"begin ") {
+        let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order, told).ok().flatten());
+        return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
-    let cleaned = match metadata::clean(&bytes, order.metadata) {
-        Cleaned::Unchanged if charset::is_text(&bytes) => {
-            charset::scrub_untold(&bytes, false, order.replacements).map_or(bytes, Cow::Owned)
+    let mut tell = |why: Why| {
+        let entry = (archive::kind_of(&bytes).unwrap_or("file"), why);
+        // A text may hold thousands.
+        if !told.contains(&entry) {
+            told.push(entry);
         }
-        Cleaned::Unchanged => bytes,
-        Cleaned::Changed(cleaned) => Cow::Owned(cleaned),
-        Cleaned::CannotClean(why) => return (bytes, Some(why)),
     };
-    (cleaned, None)
+    let cleaned = match metadata::clean(&bytes, order.metadata) {
+        Cleaned::Unchanged if charset::is_text(&bytes) => charset::scrub_untold(&bytes, false, order.replacements),
+        Cleaned::Unchanged => None,
+        Cleaned::Changed(cleaned) => Some(cleaned),
+        Cleaned::Partly(cleaned, why) => {
+            tell(why);
+            Some(cleaned)
+        }
+        Cleaned::CannotClean(why) => {
+            tell(why);
+            None
+        }
+    };
+    cleaned.map_or(bytes, Cow::Owned)
 }
 
 /// Who wrote a message inside the message. Somebody else keeps name and address; a party is its alias without a name; what does not read is left out.
@@ -210,6 +225,17 @@ mod tests {
         );
         let paths = |message: &str| run(message).unwrap().1.into_iter().map(|passed| passed.path).collect::<Vec<_>>();
         assert_eq!((paths(&inside), paths(&forwarded)), (vec!["1.2".to_owned()], vec!["1.2.1.2".to_owned()]));
+        // In a text, by uuencode: an RTF file, told once, and a text.
+        let written = |name: &str, bytes: &[u8]| {
+            let mut out = format!("begin 644 {name}\r\n");
+            uuencode::encode(bytes, &mut out);
+            out + "end\r\n"
+        };
+        let rtf = written("a.rtf", b"{\\rtf1 hello}");
+        let list = written("list.csv", b"Bob;b-real-9c1@home.example\n");
+        let (out, passed) = run(&format!("Content-Type: text/plain\r\n\r\n{rtf}{rtf}{list}")).unwrap();
+        assert!(out.contains(&rtf) && out.contains(&written("list.csv", b"Bob;buyer@m.test\n")), "{out}");
+        assert_eq!(passed, [Passed { path: "1".to_owned(), kind: "application/rtf", why: Why::Unsupported }]);
         let armour =
             "Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ\r\n-----END PGP MESSAGE-----\r\n";
         assert_eq!(run(armour).unwrap_err(), Unclean::Encrypted);

@@ -31,6 +31,7 @@ pub mod tnef;
 pub mod uuencode;
 pub mod vcard;
 pub mod words;
+mod yenc;
 
 pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};

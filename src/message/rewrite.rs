@@ -4,12 +4,13 @@
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
 use super::body;
+use super::contents::Told;
 use super::footer::Footer;
 use super::metadata::Why;
 use super::mime::{Parametrised, Part};
 use super::scrub::{Replacement, scrubbed};
 use super::text::{decode_words, encode_base64, encode_name, encode_unstructured, parameter};
-use super::{archive, charset, content_id, contents};
+use super::{charset, content_id, contents, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -279,17 +280,26 @@ impl Writer<'_> {
     fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
         let html = part.kind.value == "text/html";
         let mut bytes = part.decoded();
+        if let Some(plain) = yenc::uuencoded(&bytes).filter(|_| !html) {
+            bytes = plain.into();
+        }
         let charset = charset::told(&bytes, part.kind.get("charset").unwrap_or(""), html).into_owned();
-        if charset.is_empty()
-            && let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements)
-        {
-            bytes = clean.into();
+        // Links first, so that an id that is an address stays the same in them and in the part's field.
+        let links = |text: &str| content_id::replaced(text, html, |id| self.content_id(id));
+        if charset.is_empty() {
+            if let Some(linked) = std::str::from_utf8(&bytes).ok().and_then(links) {
+                bytes = linked.into_bytes().into();
+            }
+            if let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements) {
+                bytes = clean.into();
+            }
         }
         let text = charset::read(&bytes, &charset, self.order.replacements);
-        // First of all, so that an id that is an address stays the same in links and in the part's field.
-        let linked = content_id::replaced(&text, html, |id| self.content_id(id));
-        let cleaned = contents::text(linked.as_deref().unwrap_or(&text), &part.kind.value, self.order)?;
+        let linked = Some(&text).filter(|_| !charset.is_empty()).and_then(|text| links(text));
+        let mut told = Told::default();
+        let cleaned = contents::text(linked.as_deref().unwrap_or(&text), &part.kind.value, self.order, &mut told)?;
         let mut changed = cleaned.or(linked);
+        self.passed(told);
         let mut under = String::new();
         if let Some(footer) = self.footer(part) {
             let whole = changed.as_deref().unwrap_or(&text);
@@ -350,12 +360,16 @@ impl Writer<'_> {
         self.content_id_field(part);
         self.line("Content-Transfer-Encoding", "base64");
         self.out.extend_from_slice(b"\r\n");
-        let (cleaned, why) = contents::file(part.decoded(), self.order);
-        if let Some(why) = why {
-            let path = self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-            self.passed.push(Passed { path, kind: archive::kind_of(&cleaned).unwrap_or("file"), why });
-        }
+        let mut told = Told::default();
+        let cleaned = contents::file(part.decoded(), self.order, &mut told);
+        self.passed(told);
         encode_base64(&cleaned, &mut self.out);
+    }
+
+    /// Keeps in mind which files went as they were.
+    fn passed(&mut self, told: Told) {
+        let path = || self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        self.passed.extend(told.into_iter().map(|(kind, why)| Passed { path: path(), kind, why }));
     }
 
     /// A line in place of what cannot be cleaned.

@@ -95,7 +95,8 @@ fn decode_line(line: &str, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn encode(file: &[u8], out: &mut String) {
+/// Lines of a uuencoded file, without its first and last.
+pub(super) fn encode(file: &[u8], out: &mut String) {
     let written = |value: u32| char::from(if value & 63 == 0 { b'`' } else { b' ' + (value & 63) as u8 });
     for line in file.chunks(45).chain([&[][..]]) {
         out.push(written(u32::try_from(line.len()).unwrap_or(0)));

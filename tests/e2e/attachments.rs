@@ -75,7 +75,7 @@ fn documents_are_cleaned_or_the_history_tells() {
         ("locked.pdf", Some("1.2:application/pdf:encrypted"), None),
         ("good.zip", Some("1.2:application/zip:unsupported"), None),
         ("old.rtf", Some("1.2:application/rtf:unsupported"), None),
-        ("good.7z", None, Some("1.2")),
+        ("good.7z", Some("1.2:application/x-7z-compressed:unsupported"), Some("1.2")),
     ];
     for (file, uncleaned, unlisted) in cases {
         let path = format!("@{}", dir.join(file).display());

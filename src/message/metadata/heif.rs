@@ -1,46 +1,59 @@
 //! HEIC and AVIF (ISO 23008-12): the EXIF and XMP items are overwritten where they stand, so that no offset moves. How the picture is turned is told by
-//! properties of its own (`irot`, `imir`), which stay.
+//! properties of its own (`irot`, `imir`), which stay. Videos are built of the same boxes (`video`).
 
-use super::{Order, Outcome, Why, empty_xmp, number, place};
+use super::{Order, Outcome, Why, empty_xmp, number, place, video};
 
 /// Boxes and items that are read at most.
 const MOST: usize = 20_000;
 
+/// Boxes at the top that a picture needs. Others hold a video that was made along with it, or what a maker put there.
+const TOP: &[&[u8; 4]] = &[b"ftyp", b"meta", b"mdat", b"idat", b"moov"];
+
 pub(super) fn clean(bytes: &[u8]) -> Outcome {
-    let brands = boxes(bytes, 0, bytes.len()).first().map(|b| b.body(bytes)).ok_or(Why::Damaged)?;
+    let top = boxes(bytes, 0, bytes.len());
+    let brands = top.first().map(|b| b.body(bytes)).ok_or(Why::Damaged)?;
     let picture = brands.chunks(4).any(|brand| {
         matches!(brand, b"mif1" | b"msf1" | b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"avif" | b"avis")
     });
-    // Videos have places and devices in boxes of many makers.
     if !picture {
-        return Err(Why::Unsupported);
+        return video::clean(bytes, &top);
     }
-    let mut out = bytes.to_vec();
-    let top = boxes(bytes, 0, bytes.len());
-    if top.iter().any(|b| b.kind == *b"moov") {
-        return Err(Why::Unsupported);
-    }
-    for meta in top.iter().filter(|b| b.kind == *b"meta") {
-        clean_meta(bytes, meta, &mut out)?;
+    let mut out = covered(bytes, &top)?.to_vec();
+    for part in &top {
+        match &part.kind {
+            b"meta" => clean_meta(bytes, part, &mut out)?,
+            b"moov" => video::clean_movie(bytes, part, &mut out)?,
+            kind if !TOP.contains(&kind) => part.empty(&mut out)?,
+            _ => {}
+        }
     }
     Ok(Some(out))
 }
 
 #[derive(Clone, Copy)]
-struct Box4 {
-    kind: [u8; 4],
-    start: usize,
-    end: usize,
+pub(super) struct Box4 {
+    pub(super) kind: [u8; 4],
+    /// Where its kind is written, and what it holds.
+    at: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl Box4 {
-    fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    /// Makes free space of it.
+    pub(super) fn empty(&self, out: &mut [u8]) -> Result<(), Why> {
+        out.get_mut(self.at..self.at + 4).ok_or(Why::Damaged)?.copy_from_slice(b"free");
+        out.get_mut(self.start..self.end).ok_or(Why::Damaged)?.fill(0);
+        Ok(())
+    }
+
+    pub(super) fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         bytes.get(self.start..self.end).unwrap_or(&[])
     }
 }
 
 /// The boxes between `at` and `end`.
-fn boxes(bytes: &[u8], mut at: usize, end: usize) -> Vec<Box4> {
+pub(super) fn boxes(bytes: &[u8], mut at: usize, end: usize) -> Vec<Box4> {
     let mut out = Vec::new();
     while out.len() < MOST && at + 8 <= end {
         let (Some(size), Some(kind)) = (place(bytes, at, 4, Order::Big), bytes.get(at + 4..at + 8)) else { break };
@@ -50,10 +63,17 @@ fn boxes(bytes: &[u8], mut at: usize, end: usize) -> Vec<Box4> {
             size => (8, size),
         };
         let Some(stop) = at.checked_add(size).filter(|stop| size >= header && *stop <= end) else { break };
-        out.push(Box4 { kind: kind.try_into().unwrap_or_default(), start: at + header, end: stop });
+        out.push(Box4 { kind: kind.try_into().unwrap_or_default(), at: at + 4, start: at + header, end: stop });
         at = stop;
     }
     out
+}
+
+/// The file without what follows its last box: no box, and nobody shows it.
+pub(super) fn covered<'a>(bytes: &'a [u8], top: &[Box4]) -> Result<&'a [u8], Why> {
+    let end = top.last().map_or(0, |last| last.end);
+    let cut_off = matches!(bytes.get(end + 4..end + 8), Some(b"mdat" | b"moov" | b"meta"));
+    bytes.get(..end).filter(|_| !cut_off).ok_or(Why::Damaged)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

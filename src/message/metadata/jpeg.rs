@@ -66,6 +66,41 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
     Ok(Some(out))
 }
 
+/// Overwrites what tells something in the JPEG at `at` of another file, in which nothing may move: it becomes zeros.
+/// What only looks like a JPEG stays: all up to the coded picture has to be as it should be.
+pub(super) fn blank(bytes: &[u8], at: usize, out: &mut [u8]) {
+    let mut told = Vec::new();
+    let mut next = at + 2;
+    let (mut tables, mut frames) = (0, 0);
+    while let (Some(0xff), Some(&marker @ 0xc0..=0xfe)) = (bytes.get(next), bytes.get(next + 1)) {
+        let Some(length) = place(bytes, next + 2, 2, Order::Big).filter(|length| *length >= 2) else { return };
+        let Some(content) = bytes.get(next + 4..next + 2 + length) else { return };
+        match marker {
+            0xda if tables > 0 && frames == 1 => {
+                for (start, end) in told {
+                    // Behind the block's own name, so that it is still a block of this kind.
+                    if let Some(block) = out.get_mut(start..end) {
+                        block.fill(0);
+                    }
+                }
+                return;
+            }
+            0xd8..=0xda => return,
+            0xc4 | 0xdb => tables += 1,
+            0xc0..=0xcf => frames += 1,
+            _ if !is_kept(marker, content) => {
+                let name = content.iter().take(32).position(|octet| *octet == 0).map_or(0, |end| end + 1);
+                // EXIF has two NULs.
+                let name = name + usize::from(content.starts_with(b"Exif\0\0"));
+                let name = if marker == 0xfe { 0 } else { name };
+                told.push((next + 4 + name, next + 2 + length));
+            }
+            _ => {}
+        }
+        next += 2 + length;
+    }
+}
+
 /// Comments go, and of the applications' segments all but what a decoder needs for the colours.
 fn is_kept(marker: u8, content: &[u8]) -> bool {
     match marker {

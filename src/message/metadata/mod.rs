@@ -1,4 +1,4 @@
-//! What files tell of those who made them: place and camera in pictures, author and company in documents. Taken out; the content stays as it was.
+//! What files tell of those who made them: place and camera in pictures and videos, author and company in documents. Taken out; the content stays as it was.
 //!
 //! Each kind of file is recognised by its octets, never by its name. Nothing is decoded that need not be, work is linear, memory at most some times the file.
 //! What cannot be cleaned is passed as it is, and the caller records it: nothing is ever destroyed.
@@ -9,7 +9,9 @@ mod office;
 mod pdf;
 mod raster;
 mod tiff;
+mod video;
 
+use super::archive;
 use crate::config::Metadata;
 
 /// What became of a file.
@@ -19,6 +21,8 @@ pub enum Cleaned {
     Unchanged,
     /// The file without its traces.
     Changed(Vec<u8>),
+    /// The same, but for files in it that passed as they are.
+    Partly(Vec<u8>, Why),
     /// Passed as it is: it may tell something.
     CannotClean(Why),
 }
@@ -49,16 +53,34 @@ impl Why {
     }
 }
 
+/// Octets unpacked of one file and of the files in it; more is a bomb.
+const MOST_UNPACKED: usize = 64 << 20;
+/// Boxes by which a QuickTime video may begin.
+const OLD_VIDEOS: &[&[u8]] = &[b"moov", b"mdat", b"wide"];
+
 type Outcome = Result<Option<Vec<u8>>, Why>;
 
 /// Takes the traces out of `bytes`, as far as `options` wants it.
 #[must_use]
 pub fn clean(bytes: &[u8], options: &Metadata) -> Cleaned {
-    clean_inside(bytes, options, 0)
+    let mut budget = Budget { depth: 0, unpacked: MOST_UNPACKED, passed: None };
+    match (clean_inside(bytes, options, &mut budget), budget.passed) {
+        (Cleaned::Changed(cleaned), Some(why)) => Cleaned::Partly(cleaned, why),
+        (Cleaned::Unchanged, Some(why)) => Cleaned::CannotClean(why),
+        (cleaned, _) => cleaned,
+    }
 }
 
-/// [`clean`] for a file inside `depth` others.
-fn clean_inside(bytes: &[u8], options: &Metadata, depth: usize) -> Cleaned {
+/// What files inside one file may cost together, and whether one of them passed as it was.
+struct Budget {
+    /// Files around the one that is looked at.
+    depth: usize,
+    /// Octets that may still be unpacked.
+    unpacked: usize,
+    passed: Option<Why>,
+}
+
+fn clean_inside(bytes: &[u8], options: &Metadata, budget: &mut Budget) -> Cleaned {
     let pictures = options.pictures;
     let outcome = match bytes {
         [0xff, 0xd8, 0xff, ..] if pictures => jpeg::clean(bytes),
@@ -67,10 +89,16 @@ fn clean_inside(bytes: &[u8], options: &Metadata, depth: usize) -> Cleaned {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] if pictures => raster::clean_gif(bytes),
         [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..] if pictures => tiff::clean(bytes),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] if pictures => heif::clean(bytes),
-        [b'%', b'P', b'D', b'F', b'-', ..] if options.pdf => pdf::clean(bytes),
-        [b'P', b'K', 3, 4, ..] if options.office => office::clean(bytes, options, depth),
+        // QuickTime of before there were brands.
+        [_, _, _, _, kind @ ..] if pictures && OLD_VIDEOS.iter().any(|old| kind.starts_with(old)) => {
+            video::clean_old(bytes)
+        }
+        [b'%', b'P', b'D', b'F', b'-', ..] if options.pdf => pdf::clean(bytes, budget),
+        [b'P', b'K', 3, 4, ..] if options.office => office::clean(bytes, options, budget),
         // Old Office files, and RTF.
         [0xd0, 0xcf, 0x11, 0xe0, ..] | [b'{', b'\\', b'r', b't', b'f', ..] if options.office => Err(Why::Unsupported),
+        _ if options.office && archive::holds_files(bytes) => Err(Why::Unsupported),
+        _ if pictures && is_media(bytes) => Err(Why::Unsupported),
         _ => Ok(None),
     };
     match outcome {
@@ -78,6 +106,15 @@ fn clean_inside(bytes: &[u8], options: &Metadata, depth: usize) -> Cleaned {
         Ok(_) => Cleaned::Unchanged,
         Err(why) => Cleaned::CannotClean(why),
     }
+}
+
+/// Whether it is a picture, sound or video that may tell something: all but what has no room for it.
+fn is_media(bytes: &[u8]) -> bool {
+    use infer::MatcherType::{Audio, Image, Video};
+    let kind = infer::get(bytes.get(..archive::HEAD).unwrap_or(bytes));
+    kind.is_some_and(|kind| {
+        matches!(kind.matcher_type(), Audio | Image | Video) && !matches!(kind.extension(), "bmp" | "ico")
+    })
 }
 
 /// Which end of a number comes first.

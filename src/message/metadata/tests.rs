@@ -264,6 +264,14 @@ fn nothing_moves_in_files_with_offsets() {
     assert!(xmp.starts_with("<x:xmpmeta") && xmp.trim_end().ends_with("</x:xmpmeta>"), "{xmp}");
 }
 
+/// What is packed behind the first place where a name stands.
+fn unpacked_entry(file: &[u8], name: &[u8]) -> String {
+    let at = memchr::memmem::find(file, name).unwrap() + name.len();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::DeflateDecoder::new(&file[at..]), &mut text).unwrap();
+    text
+}
+
 fn unpacked(file: &[u8], before: &[u8]) -> String {
     let at = memchr::memmem::find(file, before).unwrap() + before.len();
     let mut text = String::new();
@@ -324,6 +332,15 @@ fn what_cannot_be_cleaned_is_told() {
         (b"{\\rtf1}".to_vec(), Why::Unsupported),
         (video, Why::Unsupported),
         (b"II+\0\x08\0\0\0".to_vec(), Why::Unsupported),
+        // archives that are not opened, sounds, and pictures of other kinds
+        (b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), Why::Unsupported),
+        (b"\xfd7zXZ\0".to_vec(), Why::Unsupported),
+        (b"\x28\xb5\x2f\xfd\x04".to_vec(), Why::Unsupported),
+        (b"Rar!\x1a\x07\x01\0".to_vec(), Why::Unsupported),
+        (b"\x1f\x8b\x08\0".to_vec(), Why::Unsupported),
+        (b"ID3\x03\0".to_vec(), Why::Unsupported),
+        (b"8BPS\0\x01".to_vec(), Why::Unsupported),
+        (b"RIFF\0\0\0\0AVI LIST".to_vec(), Why::Unsupported),
     ];
     for (file, why) in cases {
         assert_eq!(
@@ -334,6 +351,25 @@ fn what_cannot_be_cleaned_is_told() {
         );
     }
     assert_eq!(clean(b"just text", &Metadata::default()), Cleaned::Unchanged);
+}
+
+/// Documents in an archive, in a folder, beside a list: cleaned, and told. What an inner bomb holds is not unpacked over and over.
+#[test]
+fn files_in_archives() {
+    let offer = "%PDF-1.4\n1 0 obj\n<</Author(Secret)>>\nendobj\ntrailer <</Info 1 0 R>>";
+    let file = zip(&[("offers/a.pdf", offer), ("list.csv", "a,b")]);
+    let Cleaned::Partly(out, Why::Unsupported) = clean(&file, &Metadata::default()) else { panic!("not cleaned") };
+    assert!(memchr::memmem::find(&out, b"offers/a.pdf").is_some());
+    assert!(unpacked_entry(&out, b"a.pdf").contains("/Author(      )"), "{out:?}");
+    assert!(out.ends_with(&[0, 0]) && clean(&out, &Metadata::default()) == Cleaned::CannotClean(Why::Unsupported));
+
+    let zeros = "\0".repeat(15 << 20);
+    let bomb = zip(&[("[Content_Types].xml", "x"), ("word/media/a", &zeros), ("word/media/b", &zeros)]);
+    let mut budget = Budget { depth: 0, unpacked: MOST_UNPACKED, passed: None };
+    for _ in 0..5 {
+        let _ = clean_inside(&bomb, &Metadata::default(), &mut budget);
+    }
+    assert!(budget.unpacked < 8 << 20 && budget.passed == Some(Why::Unsupported));
 }
 
 proptest::proptest! {

@@ -1,8 +1,9 @@
-//! Office files (ECMA-376, ODF 1.3) are ZIP archives (APPNOTE 6.3): their property parts are emptied of names, the other parts are copied as they are packed.
+//! Office files (ECMA-376, ODF 1.3) are ZIP archives (APPNOTE 6.3): their property parts are emptied of names, files in them cleaned like files, the other parts
+//! copied as they are packed. In an archive of anything, the files are cleaned; that it was one is told, since nobody knows what else is in it.
 
 mod names;
 
-use super::{Cleaned, Order, Outcome, Why, place};
+use super::{Budget, Cleaned, Order, Outcome, Why, place};
 use crate::config::Metadata;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -10,11 +11,10 @@ use flate2::write::DeflateEncoder;
 use std::io::{Read as _, Write as _};
 
 const MOST_ENTRIES: usize = 20_000;
-/// Octets unpacked of one part, and of all; more is a bomb.
+/// Octets unpacked of one part; more is a bomb.
 const LARGEST: usize = 16 << 20;
-const MOST_UNPACKED: usize = 64 << 20;
-/// Documents in documents.
-const DEPTH: usize = 2;
+/// Archives and documents in each other.
+const DEPTH: usize = 3;
 
 /// Parts that name people, by where they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Part {
         let word = ["document", "comments", "people", "footnotes", "endnotes", "header", "footer"];
         match folder {
             "docProps" if starts(&["core", "app", "custom"]) => Some(Self::Properties),
-            "" if file == "meta.xml" => Some(Self::Properties),
+            _ if file == "meta.xml" && (open_document || folder.is_empty()) => Some(Self::Properties),
             _ if open_document => starts(&["content", "styles", "settings"]).then_some(Self::OpenDocument),
             "word" | "word/glossary" if starts(&word) => Some(Self::Word),
             "word/_rels" if file == "settings.xml.rels" => Some(Self::Links),
@@ -53,10 +53,10 @@ impl Part {
     }
 }
 
-/// Whether a part is a picture or a document of its own.
+/// Whether a part may be a picture or a document of its own: all but the XML of this one.
 fn is_file(name: &[u8]) -> bool {
-    let within = |folder: &str| memchr::memmem::find(name, folder.as_bytes()).is_some();
-    within("/media/") || within("/embeddings/") || name.starts_with(b"Pictures/")
+    let ends = |ending: &[u8]| name.get(name.len().saturating_sub(ending.len())..) == Some(ending);
+    ![&b".xml"[..], b".rels", b"/", b"mimetype"].iter().any(|ending| ends(ending))
 }
 
 struct Entry<'a> {
@@ -66,15 +66,14 @@ struct Entry<'a> {
     data: &'a [u8],
 }
 
-/// `depth`: documents around this one.
-pub(super) fn clean(bytes: &[u8], options: &Metadata, depth: usize) -> Outcome {
+pub(super) fn clean(bytes: &[u8], options: &Metadata, budget: &mut Budget) -> Outcome {
     let entries = entries(bytes)?;
     let has = |name: &[u8]| entries.iter().any(|entry| entry.name == name);
     let open_document =
         entries.iter().any(|e| e.name == b"mimetype" && e.data.starts_with(b"application/vnd.oasis.opendocument"));
-    if !has(b"[Content_Types].xml") && !open_document {
-        // An archive of anything.
-        return Err(Why::Unsupported);
+    let archive = !has(b"[Content_Types].xml") && !open_document;
+    if archive {
+        budget.passed = Some(Why::Unsupported);
     }
     if has(b"_xmlsignatures/origin.sigs") || has(b"META-INF/documentsignatures.xml") {
         return Err(Why::Signed);
@@ -82,7 +81,7 @@ pub(super) fn clean(bytes: &[u8], options: &Metadata, depth: usize) -> Outcome {
     let mut out = Vec::with_capacity(bytes.len());
     let mut directory = Vec::new();
     let mut changed = false;
-    let (mut people, mut left) = (names::People::default(), MOST_UNPACKED);
+    let mut people = names::People::default();
     for entry in &entries {
         let field = |at: usize, width: usize| entry.central.get(at..at + width).ok_or(Why::Damaged);
         let method = place(entry.central, 10, 2, Order::Little).ok_or(Why::Damaged)?;
@@ -91,17 +90,21 @@ pub(super) fn clean(bytes: &[u8], options: &Metadata, depth: usize) -> Outcome {
             return Err(Why::Encrypted);
         }
         let mut clean = None;
-        if let Some(part) = Part::of(entry.name, open_document) {
-            let xml = unpack(entry.data, method, &mut left)?;
+        if let Some(part) = Part::of(entry.name, open_document).filter(|_| !archive) {
+            let xml = unpack(entry.data, method, &mut budget.unpacked)?;
             // UTF-16 is not read.
             let xml = std::str::from_utf8(&xml).map_err(|_| Why::Unsupported)?;
             clean = names::clean(xml, part, &mut people).map(String::into_bytes);
-        } else if is_file(entry.name) && depth < DEPTH {
-            // What cannot be cleaned inside stays as it is.
-            let file = unpack(entry.data, method, &mut left)?;
-            if let Cleaned::Changed(cleaned) = super::clean_inside(&file, options, depth + 1) {
-                clean = Some(cleaned);
+        } else if is_file(entry.name) && budget.depth == DEPTH {
+            budget.passed = Some(Why::Unsupported);
+        } else if is_file(entry.name) {
+            budget.depth += 1;
+            match unpack(entry.data, method, &mut budget.unpacked).map(|f| super::clean_inside(&f, options, budget)) {
+                Ok(Cleaned::Changed(cleaned)) => clean = Some(cleaned),
+                Ok(Cleaned::CannotClean(why)) | Err(why) => budget.passed = Some(why),
+                Ok(_) => {}
             }
+            budget.depth -= 1;
         }
         let packed = clean.map(Packed::new).transpose()?;
         changed |= packed.is_some();
@@ -207,17 +210,13 @@ impl Packed {
 fn unpack(data: &[u8], method: usize, left: &mut usize) -> Result<Vec<u8>, Why> {
     let most = LARGEST.min(*left);
     let mut out = Vec::new();
-    match method {
-        0 if data.len() <= most => out.extend_from_slice(data),
-        8 => {
-            let read = DeflateDecoder::new(data).take(most as u64 + 1).read_to_end(&mut out);
-            read.map_err(|_| Why::Damaged)?;
-        }
+    let read = match method {
+        0 => data.take(most as u64 + 1).read_to_end(&mut out),
+        8 => DeflateDecoder::new(data).take(most as u64 + 1).read_to_end(&mut out),
         _ => return Err(Why::Unsupported),
-    }
-    if out.len() > most {
-        return Err(Why::Unsupported);
-    }
-    *left -= out.len();
-    Ok(out)
+    };
+    // What was in vain costs, too.
+    *left = left.saturating_sub(out.len());
+    read.map_err(|_| Why::Damaged)?;
+    if out.len() > most { Err(Why::Unsupported) } else { Ok(out) }
 }

@@ -161,7 +161,7 @@ impl People {
 
     /// Excel begins a comment with its author's name and a colon.
     fn greeting(&self, text: &str) -> Option<String> {
-        let name = text.trim().strip_suffix(':')?;
+        let name = text.split(':').next().filter(|name| name.len() < text.len())?.trim();
         let number = self.0.get(name)?;
         Some(text.replacen(name, &format!("Author {number}"), 1))
     }
@@ -264,6 +264,11 @@ mod tests {
                 Some(
                     "<authors><author>Author 1</author></authors><t xml:space=\"preserve\">Author 1:</t><t>\nsays Ann</t>",
                 ),
+            ),
+            (
+                Part::Sheets,
+                "<author>Ann</author><t>Ann:\nlook: here</t><t>Bob: x</t>",
+                Some("<author>Author 1</author><t>Author 1:\nlook: here</t><t>Bob: x</t>"),
             ),
             (
                 Part::Sheets,

@@ -1,11 +1,14 @@
 //! PDF (ISO 32000-1): the document information dictionary and the XMP metadata streams are overwritten where they stand, so that no offset moves.
 //!
 //! Not a PDF reader: it looks for `/Info N G R`, for that object (in object streams, too: packed anew to the same length), and for streams of type Metadata.
-//! Pictures lose their EXIF blocks. What is not understood is reported.
+//! Comments lose their authors (`annotations`), pictures their EXIF blocks. What is not understood is reported.
+//!
+//! Not here: files that are attached to a document.
 
+mod annotations;
 mod streams;
 
-use super::{Outcome, Why, empty_xmp};
+use super::{Budget, Outcome, Why, empty_xmp, jpeg};
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
 use std::io::Read as _;
@@ -14,12 +17,10 @@ use std::io::Read as _;
 const MOST: usize = 64;
 /// Entries of the information dictionary that stay: the title is the author's words, the other is technical.
 const KEPT: &[&[u8]] = &[b"Title", b"Trapped"];
-/// Octets unpacked in all.
-const MOST_UNPACKED: usize = 32 << 20;
 /// Information dictionaries, and strings that stand elsewhere.
-const MOST_OBJECTS: usize = 16;
+const MOST_OBJECTS: usize = 32;
 
-pub(super) fn clean(bytes: &[u8]) -> Outcome {
+pub(super) fn clean(bytes: &[u8], budget: &mut Budget) -> Outcome {
     if memmem::find(bytes, b"/Encrypt").is_some() {
         return Err(Why::Encrypted);
     }
@@ -27,10 +28,21 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
         return Err(Why::Signed);
     }
     let mut out = bytes.to_vec();
-    let mut packed = object_streams(bytes)?;
+    let mut packed = object_streams(bytes, &mut budget.unpacked)?;
     // What they refer to joins them.
     let mut objects = info_objects(bytes)?;
     let dictionaries = objects.len();
+    let mut authors = annotations::blank(bytes, &mut out);
+    for stream in &mut packed {
+        let before = stream.content.clone();
+        authors.append(&mut annotations::blank(&before, &mut stream.content));
+        stream.blanked |= before != stream.content;
+    }
+    for author in authors {
+        if objects.len() <= MOST_OBJECTS && !objects.contains(&author) {
+            objects.push(author);
+        }
+    }
     let mut at = 0;
     while let Some((number, generation)) = objects.get(at).cloned() {
         let mut walk = Walk { referred: Vec::new(), strings_only: at >= dictionaries };
@@ -55,7 +67,9 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
         out.get_mut(stream.place).ok_or(Why::Damaged)?.copy_from_slice(&content);
     }
     metadata_streams(bytes, &mut out)?;
-    pictures(bytes, &mut out);
+    for at in memmem::find_iter(bytes, b"\xff\xd8\xff") {
+        jpeg::blank(bytes, at, &mut out);
+    }
     Ok(Some(out))
 }
 
@@ -126,35 +140,23 @@ impl ObjectStream {
     }
 }
 
-fn object_streams(bytes: &[u8]) -> Result<Vec<ObjectStream>, Why> {
-    let mut left = MOST_UNPACKED;
+fn object_streams(bytes: &[u8], left: &mut usize) -> Result<Vec<ObjectStream>, Why> {
     let mut found = Vec::new();
     for stream in streams::of_type(bytes, b"/ObjStm", MOST * 64)? {
         let data = bytes.get(stream.place.clone()).unwrap_or(&[]);
         let mut content = Vec::new();
         if stream.packed {
-            let read = ZlibDecoder::new(data).take(left as u64 + 1).read_to_end(&mut content);
+            let read = ZlibDecoder::new(data).take(*left as u64 + 1).read_to_end(&mut content);
             read.map_err(|_| Why::Damaged)?;
         } else {
             return Err(Why::Unsupported);
         }
-        left = left.checked_sub(content.len()).ok_or(Why::Unsupported)?;
+        *left = left.checked_sub(content.len()).ok_or(Why::Unsupported)?;
         let entry = |name: &[u8]| streams::number(stream.dictionary, name).ok_or(Why::Unsupported);
         let (first, count) = (entry(b"/First")?, entry(b"/N")?);
         found.push(ObjectStream { place: stream.place, content, first, count, blanked: false });
     }
     Ok(found)
-}
-
-/// Empties the EXIF blocks of pictures: zeros, so that nothing moves.
-fn pictures(bytes: &[u8], out: &mut [u8]) {
-    for at in memmem::find_iter(bytes, b"Exif\0\0") {
-        let Some([0xff, 0xe1, high, low]) = at.checked_sub(4).and_then(|start| bytes.get(start..at)) else { continue };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        if let Some(block) = out.get_mut(at + 6..at - 2 + length) {
-            block.fill(0);
-        }
-    }
 }
 
 /// 12 and 0 for each `/Info 12 0 R`.
