@@ -174,7 +174,7 @@ fn originals_arrive_as_they_were() {
             tally.count(format!("different, for {why}"));
             continue;
         }
-        for difference in differences(sent, arrived) {
+        for difference in differences(sent, arrived, &mut tally) {
             tally.wrong.push(format!("{name} {place}: {difference}"));
         }
     }
@@ -206,13 +206,25 @@ const GONE: [&str; 4] = [
     "application/x-pkcs7-signature",
 ];
 
-/// Type, digest and text of each leaf part that the receiver is to see.
-fn leaves(seen: &serde_json::Value) -> Vec<(String, String, String)> {
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let leaves = seen["leaves"].as_array().unwrap().iter().map(|leaf| (text(&leaf[0]), text(&leaf[1]), text(&leaf[2])));
+/// A leaf part that the receiver is to see.
+struct Leaf {
+    kind: String,
+    digest: String,
+    text: String,
+    /// Of HTML: its tags and texts but for those that may go; and the digest of its octets, if none has to.
+    layout: String,
+    octets: String,
+}
+
+fn leaves(seen: &serde_json::Value) -> Vec<Leaf> {
+    let leaf = |leaf: &serde_json::Value| {
+        let text = |n: usize| leaf[n].as_str().map_or_else(|| leaf[n].to_string(), str::to_owned);
+        Leaf { kind: text(0), digest: text(1), text: text(2), layout: text(3), octets: text(4) }
+    };
+    let leaves = seen["leaves"].as_array().unwrap().iter().map(leaf);
     // Two delimiters in a row are an empty part to some, and none to others.
-    let empty = |(kind, _, text): &(String, String, String)| kind == "text/plain" && text.is_empty();
-    leaves.filter(|leaf| !GONE.contains(&leaf.0.as_str()) && !empty(leaf)).collect()
+    let empty = |leaf: &Leaf| leaf.kind == "text/plain" && leaf.text.is_empty();
+    leaves.filter(|leaf| !GONE.contains(&leaf.kind.as_str()) && !empty(leaf)).collect()
 }
 
 /// The types of a message's leaf parts; none of a message that Python reads otherwise than we do.
@@ -220,23 +232,34 @@ pub fn kinds(sample: &str, seen: &serde_json::Value) -> Vec<String> {
     if DIFFERENT.iter().any(|(file, _)| sample.ends_with(file)) {
         return Vec::new();
     }
-    leaves(seen).into_iter().map(|(kind, ..)| kind).collect()
+    leaves(seen).into_iter().map(|leaf| leaf.kind).collect()
 }
 
-fn differences(sent: &serde_json::Value, arrived: &serde_json::Value) -> Vec<String> {
+fn differences(sent: &serde_json::Value, arrived: &serde_json::Value, tally: &mut Tally) -> Vec<String> {
     let (sent, arrived) = (leaves(sent), leaves(arrived));
-    let kinds = |leaves: &[(String, String, String)]| leaves.iter().map(|(kind, ..)| kind.clone()).collect::<Vec<_>>();
+    let kinds = |leaves: &[Leaf]| leaves.iter().map(|leaf| leaf.kind.clone()).collect::<Vec<_>>();
     if sent.len() != arrived.len() {
         return vec![format!("parts {:?} became {:?}", kinds(&sent), kinds(&arrived))];
     }
+    let from = |what: &str, before: &str, after: &str| {
+        let same = before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count();
+        let rest = |text: &str| text.chars().skip(same.saturating_sub(20)).take(80).collect::<String>();
+        format!("{what} changed at {same}: {:?} became {:?}", rest(before), rest(after))
+    };
     let mut out = Vec::new();
     for (before, after) in sent.iter().zip(&arrived) {
-        if before.0 != after.0 {
-            out.push(format!("{} became {}", before.0, after.0));
-        } else if before.1 != after.1 {
-            let same = before.2.chars().zip(after.2.chars()).take_while(|(a, b)| a == b).count();
-            let rest = |text: &str| text.chars().skip(same.saturating_sub(20)).take(80).collect::<String>();
-            out.push(format!("{} changed at {same}: {:?} became {:?}", before.0, rest(&before.2), rest(&after.2)));
+        if before.kind != after.kind {
+            out.push(format!("{} became {}", before.kind, after.kind));
+        } else if before.digest != after.digest {
+            out.push(from(&before.kind, &before.text, &after.text));
+        } else if before.layout != after.layout {
+            out.push(from("layout", &before.layout, &after.layout));
+        } else if before.kind == "text/html" {
+            let whole = before.octets.len() > 2;
+            tally.count(if whole { "HTML that stays octet for octet" } else { "HTML laid out as before" });
+            if whole && before.octets != after.octets {
+                out.push("HTML in which nothing had to change is changed".to_owned());
+            }
         }
     }
     out

@@ -4,7 +4,7 @@ reader.py FOLDER SECRET...   For each file of FOLDER one line of JSON: its leaf 
 and the places where a secret stands in any decoded form. Names that end in `.in` are what somebody sent: read leniently, and not searched.
 """
 
-import base64, codecs, email, email.policy, hashlib, html, io, json, pathlib, re, sys, unicodedata, urllib.parse, zipfile
+import base64, codecs, email, email.policy, hashlib, html, html.parser, io, json, pathlib, re, sys, unicodedata, urllib.parse, zipfile
 from email.header import decode_header
 
 SECRETS = [secret.lower() for secret in sys.argv[2:]]
@@ -92,6 +92,95 @@ def visible(text):
     return re.sub(r"[\s\xa0]+", "", html.unescape(text))
 
 
+# What may go from HTML: elements with what is in them, tags alone, and all attributes but those by which a page is laid out.
+GONE = set("script xmp plaintext listing iframe noembed noframes noscript textarea template svg math xml".split())
+TAGS = set("form button select option optgroup datalist object applet video audio canvas frameset dialog portal slot input embed param source track base link bgsound isindex "
+           "keygen frame command image".split())
+LAYOUT = set("width height align valign bgcolor color face size border cellpadding cellspacing colspan rowspan hspace vspace nowrap start alt dir lang title rel target text".split())
+FACTS = {"viewport", "color-scheme", "supported-color-schemes", "format-detection", "x-apple-disable-message-reformatting"}
+NAMES = re.compile("gmail|proton|yahoo|zmail|tutanota|airmail|Apple|moz-|Mso|WordSection|ms-outlook|OutlookMessage|divRply|appendonsend|x_Signature")
+PROGRAMS = re.compile(r"mso-|expression\(|behavior:|-moz-binding|@import|-ms-filter|progid:|url\(|/\*|\\", re.I)
+
+
+class Layout(html.parser.HTMLParser):
+    """A document as a list of tags and texts, without what may go. `touched`: something in it may."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.items, self.words, self.gone, self.touched = [], "", [], False
+        self.feed(text)
+        self.close()
+        self.flush()
+
+    def flush(self):
+        if self.words.strip():
+            self.items.append(re.sub(r"\s+", " ", self.words).strip())
+        self.words = ""
+
+    def style(self, css):
+        # Names that Word gives are neutral now, as are those of other programs.
+        pieces = [" ".join(NAMES.sub("Text", piece).split()).lower() for piece in css.split(";")]
+        self.touched |= any(PROGRAMS.search(piece) for piece in pieces)
+        return ";".join(piece for piece in pieces if piece and not PROGRAMS.search(piece))
+
+    def handle_starttag(self, tag, attributes):
+        known = {}
+        for name, value in attributes:
+            own = name in LAYOUT | {"href", "src", "style"} or name in ("class", "id") and not NAMES.search(value or "")
+            self.touched |= tag != "meta" and (name in known or not own)
+            known.setdefault(name, value or "")
+        if tag == "meta":
+            self.touched |= "charset" not in known and known.get("http-equiv", "").lower() != "content-type" and known.get("name", "").lower() not in FACTS
+            return
+        link = known.get("src", known.get("href", ""))
+        beacon = tag == "img" and not re.match(r"(?i)\s*(cid|data):", link)
+        if tag in GONE or tag in TAGS or beacon or not re.fullmatch("[a-z][a-z0-9-]*", tag):
+            self.touched = True
+            self.gone += [tag] if tag in GONE else []
+            return
+        if self.gone:
+            return
+        self.flush()
+        shown = [f"{name}={known[name]}" for name in sorted(known) if name in LAYOUT]
+        shown += [f"style={self.style(known['style'])}"] if self.style(known.get("style", "")) else []
+        if re.match(r"(?i)\s*cid:", link):
+            self.touched, link = True, "cid:"
+        if re.match(r"(?i)\s*(cid|data|https?|mailto|tel):", link):
+            shown.append(f"link={link}")
+        else:
+            self.touched |= bool(link)
+        self.items.append(f"<{tag} {' '.join(shown)}>")
+
+    def handle_endtag(self, tag):
+        if self.gone and tag == self.gone[-1]:
+            self.gone.pop()
+        elif not self.gone and tag not in TAGS and tag not in GONE:
+            self.flush()
+            self.items.append(f"</{tag}>")
+
+    def handle_data(self, data):
+        if self.gone:
+            return
+        if self.cdata_elem == "style":
+            data = self.style(data.replace("{", ";").replace("}", ";"))
+        self.words += data
+
+    def handle_comment(self, data):
+        self.touched = True
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+def laid_out(text, octets):
+    """How HTML is laid out; and its octets, if there is nothing in it that may go."""
+    try:
+        # To a browser `</ div>` is a comment.
+        layout = Layout(re.sub(r"</[^a-zA-Z>][^>]*>", "<!-- -->", text))
+    except Exception:  # html.parser is no browser
+        return "", ""
+    return "\n".join(layout.items), "" if layout.touched else digest(octets.rstrip())
+
+
 def pixels(data):
     """A picture without what is not the picture: chunks and segments that hold pixels, and how they are to be read."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -137,9 +226,10 @@ def shape(message):
         data = content(part)
         if kind in ("text/plain", "text/html"):
             text = decoded(data, part.get_content_charset()).replace("\ufeff", "")
+            layout = laid_out(text, data) if kind == "text/html" else ("", "")
             text = visible(text) if kind == "text/html" else re.sub(r"[ \t\x00]*(\r\n|\r|\n)", "\n", text).strip()
             text = unicodedata.normalize("NFC", text)
-            leaves.append([kind, digest(text.encode("utf-8", "replace")), text])
+            leaves.append([kind, digest(text.encode("utf-8", "replace")), text, *layout])
         elif kind.startswith("text/") or kind.startswith("message/"):
             leaves.append([kind, "", len(data)])
         else:
