@@ -4,6 +4,7 @@
 use super::scrub::is_ending;
 use crate::types::AddressKey;
 use mail_parser::{ContentType, Message, MessageParser, MimeHeaders as _, PartType};
+use memchr::memmem::Finder;
 
 /// Where an address was found. No text: this goes into the history and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
                 }
             }
             PartType::Binary(bytes) | PartType::InlineBinary(bytes) => {
-                if found(bytes, secrets) || found(&every_second(bytes), secrets) {
+                if found(bytes, secrets) || found_wide(bytes, secrets) {
                     return Err(Place::File);
                 }
             }
@@ -100,8 +101,8 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
 struct Secret {
     local: Vec<u8>,
     /// `@` and the domain.
-    domain: Vec<u8>,
-    unicode: Option<Vec<u8>>,
+    domain: Finder<'static>,
+    unicode: Option<Finder<'static>>,
     /// Characters of the shorter form of the domain, with the `@`.
     shortest: usize,
 }
@@ -110,9 +111,10 @@ impl Secret {
     fn new(key: &AddressKey) -> Self {
         let (local, domain) = key.expose().rsplit_once('@').unwrap_or((key.expose(), ""));
         let unicode = idna::domain_to_unicode(domain).0;
+        let finder = |domain: &str| Finder::new(&format!("@{domain}")).into_owned();
         let shortest = 1 + domain.len().min(unicode.chars().count());
-        let unicode = (unicode != domain).then(|| format!("@{}", unicode.to_lowercase()).into_bytes());
-        Self { local: local.to_lowercase().into_bytes(), domain: format!("@{domain}").into_bytes(), unicode, shortest }
+        let unicode = (unicode != domain).then(|| finder(&unicode.to_lowercase()));
+        Self { local: local.to_lowercase().into_bytes(), domain: finder(domain), unicode, shortest }
     }
 }
 
@@ -122,38 +124,68 @@ fn found(bytes: &[u8], secrets: &[Secret]) -> bool {
 }
 
 fn found_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
-    // A character is written in an octet at least.
-    let shortest = secrets.iter().map(|secret| secret.shortest).min().unwrap_or(0);
-    let spaces = secrets.iter().any(|secret| secret.local.contains(&b' '));
-    Pieces { bytes, at: 0, spaces }.any(|piece| {
-        // What a file holds by chance ends here: the `@` and the domain stand in one run of valid UTF-8, however they are written.
-        let holds = |run: &str| next_anchor(run.as_bytes()).is_some_and(|at| run.len() - at >= shortest);
-        piece.len() > shortest
-            && piece.utf8_chunks().any(|chunk| holds(chunk.valid()))
-            && stands_in(piece, secrets, loose)
+    Pieces::new(bytes, secrets, false).any(|piece| stands_in(piece, secrets, loose))
+}
+
+/// The same in UTF-16 text that is ASCII, read as ASCII: addresses in Office and database files.
+fn found_wide(bytes: &[u8], secrets: &[Secret]) -> bool {
+    let wide = memchr::memmem::find(bytes, b"@\0").is_some() || memchr::memmem::find(bytes, b"\0@").is_some();
+    wide && Pieces::new(bytes, secrets, true).filter(|piece| piece.contains(&0)).any(|piece| {
+        let narrow: Vec<u8> = piece.iter().copied().filter(|byte| *byte != 0).collect();
+        stands_in(&narrow, secrets, false)
     })
 }
 
-/// The pieces of a text between control characters in which an `@` may be written. No form of an address holds a control character, nor a space unless its local part does: nothing
-/// else has to be looked at, and that is most of a text.
+/// The pieces of a text between control characters in which an address may be written. No form of an address holds a control character, nor a space unless its local part does:
+/// nothing else has to be decoded, which is most of a text and almost all of a file.
 struct Pieces<'a> {
     bytes: &'a [u8],
+    /// Where the last piece ended.
+    done: usize,
     at: usize,
     /// Spaces may stand in an address.
     spaces: bool,
+    /// NULs are not there.
+    wide: bool,
+    /// Characters of the shortest domain, with the `@`: each is written in an octet at least.
+    shortest: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(bytes: &'a [u8], secrets: &[Secret], wide: bool) -> Self {
+        let spaces = secrets.iter().any(|secret| secret.local.contains(&b' '));
+        let shortest = secrets.iter().map(|secret| secret.shortest).min().unwrap_or(0);
+        Self { bytes, done: 0, at: 0, spaces, wide, shortest }
+    }
+
+    fn parts(&self, byte: u8) -> bool {
+        byte.is_ascii_control() && !(self.wide && byte == 0) || byte == b' ' && !self.spaces
+    }
+
+    /// Whether an `@` and a domain have room at the start of `text`: what a file holds by chance ends here. They stand in one run of valid UTF-8, however they are written.
+    fn has_room(&self, text: &[u8]) -> bool {
+        let Some(run) = text.get(..self.shortest) else { return false };
+        // A character that the end of the run cuts in two is no mistake.
+        let valid = || std::str::from_utf8(run).err().is_none_or(|error| error.error_len().is_none());
+        !run.iter().any(|byte| self.parts(*byte)) && (self.wide || valid())
+    }
 }
 
 impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
     fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.bytes.get(self.at..)?;
-        let found = next_anchor(rest)?;
-        let (before, after) = rest.split_at_checked(found)?;
-        let parts = |b: &u8| b.is_ascii_control() || *b == b' ' && !self.spaces;
-        let start = before.iter().rposition(parts).map_or(0, |n| n + 1);
-        let end = found + after.iter().position(parts).unwrap_or(after.len());
-        self.at += end;
-        rest.get(start..end)
+        loop {
+            let found = self.at + next_anchor(self.bytes.get(self.at..)?)?;
+            self.at = found + 1;
+            let after = self.bytes.get(found..)?;
+            if self.has_room(after) {
+                let before = self.bytes.get(self.done..found)?;
+                let start = before.iter().rposition(|byte| self.parts(*byte)).map_or(self.done, |n| self.done + n + 1);
+                self.done = found + after.iter().position(|byte| self.parts(*byte)).unwrap_or(after.len());
+                self.at = self.done;
+                return self.bytes.get(start..self.done);
+            }
+        }
     }
 }
 
@@ -208,19 +240,11 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     Some(lower(&out))
 }
 
-/// UTF-16 text that is ASCII, read as ASCII: addresses in Office and database files.
-fn every_second(bytes: &[u8]) -> Vec<u8> {
-    if memchr::memmem::find(bytes, b"@\0").is_none() && memchr::memmem::find(bytes, b"\0@").is_none() {
-        return Vec::new();
-    }
-    bytes.iter().copied().filter(|byte| *byte != 0).collect()
-}
-
 /// `loose`: in a file's name, other signs than spaces part words.
-fn stands(text: &[u8], local: &[u8], domain: &[u8], loose: bool) -> bool {
-    memchr::memmem::find_iter(text, domain).any(|at| {
+fn stands(text: &[u8], local: &[u8], domain: &Finder<'_>, loose: bool) -> bool {
+    domain.find_iter(text).any(|at| {
         let before = text.get(at.saturating_sub(160)..at).unwrap_or(&[]);
-        !goes_on(text.get(at + domain.len()..).unwrap_or(&[])) && ends_with_local(before, local, loose)
+        !goes_on(text.get(at + domain.needle().len()..).unwrap_or(&[])) && ends_with_local(before, local, loose)
     })
 }
 
@@ -387,6 +411,12 @@ mod tests {
             let text = pieces.concat();
             let whole = stands_in(&text, &secrets, loose);
             proptest::prop_assert!(found_in(&text, &secrets, loose) || !whole, "{}", String::from_utf8_lossy(&text));
+            // As UTF-16 of either order.
+            let wide: Vec<u8> = text.iter().flat_map(|byte| if loose { [0, *byte] } else { [*byte, 0] }).collect();
+            let narrow: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
+            let mixed = [b"@\0\n", wide.as_slice()].concat();
+            let whole = stands_in(&narrow, &secrets, false);
+            proptest::prop_assert!(found_wide(&mixed, &secrets) || !whole, "wide {}", String::from_utf8_lossy(&text));
         }
     }
 
