@@ -334,7 +334,7 @@ where
 
     /// Reads a message and has it judged.
     async fn data(&mut self) -> Result<Step, End> {
-        let mut incoming = Incoming::new();
+        let mut incoming = Incoming::new(self.session.announced());
         let started = Instant::now();
         let limits = &self.shared.settings.limits;
         let (rate, largest) = (limits.min_data_rate, self.shared.settings.max_message);

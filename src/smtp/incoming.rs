@@ -47,6 +47,8 @@ pub(super) struct Incoming {
     place: Place,
     pub(super) size: u64,
     permits: Option<OwnedSemaphorePermit>,
+    /// Octets that the client announced.
+    announced: u64,
 }
 
 enum Place {
@@ -56,20 +58,34 @@ enum Place {
     Lost,
 }
 
+/// A client gets room for so many times what has come, if it announced so much: a large message is not moved each time it doubles, and words alone take no memory.
+const TRUST: usize = 16;
+
+/// Room for `more` octets.
+fn make_room(bytes: &mut Vec<u8>, more: usize, announced: u64) {
+    let whole = bytes.len() + more;
+    if whole > bytes.capacity() {
+        // Messages are some octets longer than announced where their lines are counted otherwise.
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX).saturating_add(1024);
+        let expected = announced.min(whole.saturating_mul(TRUST));
+        if expected > whole { bytes.reserve_exact(expected - bytes.len()) } else { bytes.reserve(more) }
+    }
+}
+
 /// The budget counts in KiB.
 fn kib(octets: u64) -> u32 {
     u32::try_from(octets.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 impl Incoming {
-    pub(super) fn new() -> Self {
-        Self { reader: DataReader::default(), place: Place::Memory(Vec::new()), size: 0, permits: None }
+    pub(super) fn new(announced: u64) -> Self {
+        Self { reader: DataReader::default(), place: Place::Memory(Vec::new()), size: 0, permits: None, announced }
     }
 
     pub(super) fn feed<H>(&mut self, input: &[u8], shared: &Shared<H>) -> Fed {
-        let Self { reader, place, size, permits } = self;
+        let Self { reader, place, size, permits, announced } = self;
         if let Place::Memory(bytes) = place {
-            bytes.reserve(input.len());
+            make_room(bytes, input.len(), (*announced).min(shared.settings.limits.spool_above.0));
         }
         let largest = shared.settings.max_message;
         let mut piece = Vec::new();
@@ -150,6 +166,29 @@ impl Incoming {
                 let bytes = read.await.ok()?.ok()?;
                 Some((bytes.into(), Some(permits)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_what_was_announced() {
+        // octets there, more, announced, room at least and at most
+        let cases = [
+            (0, 1000, 0, 1000, 2048),
+            (0, 1000, 5000, 6024, 6024),
+            (0, 1000, 1 << 40, 16_000, 16_000),
+            (15_000, 2000, 1 << 20, 16_000 * 17, 17_000 * 16),
+            (5000, 4000, 5000, 9000, 20_000),
+        ];
+        for (there, more, announced, least, most) in cases {
+            let mut bytes = vec![0; there];
+            make_room(&mut bytes, more, announced);
+            let room = bytes.capacity();
+            assert!((least..=most).contains(&room), "{there} {more} {announced}: {room}");
         }
     }
 }

@@ -89,6 +89,8 @@ pub struct Session {
     attempt: Option<Attempt>,
     /// There is room for new mail.
     space: bool,
+    /// Octets that MAIL announced (RFC 1870), 0 if none.
+    announced: u64,
 }
 
 fn sequence(text: &'static str) -> Reply {
@@ -101,7 +103,14 @@ impl Session {
     pub fn new(settings: Arc<Settings>, client: Client) -> Self {
         let state = State::Connected;
         let (errors, junk, messages, overshoot, failed_logins) = (0, 0, 0, 0, 0);
-        Self { settings, client, state, errors, junk, messages, overshoot, failed_logins, attempt: None, space: true }
+        let (attempt, space, announced) = (None, true, 0);
+        Self { settings, client, state, errors, junk, messages, overshoot, failed_logins, attempt, space, announced }
+    }
+
+    /// Octets that the client said the message has; 0 if it did not.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        self.announced
     }
 
     /// The first words. They name no program.
@@ -373,6 +382,7 @@ impl Session {
             // No fault of the client, so no error either.
             return self.accepted(Reply::new(452, 3, 1, "Insufficient system storage, try again later"));
         }
+        self.announced = mail.size.unwrap_or(0);
         let Mail { sender, eight_bit, utf8, .. } = mail;
         let envelope = Envelope { sender, recipients: Vec::new(), eight_bit, utf8 };
         self.state = State::Mail { envelope, refused: false };
