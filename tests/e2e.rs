@@ -296,7 +296,7 @@ fn tls_and_its_reload() {
     sink.next(BUYER);
     certificate(keys.path(), "second.market.test");
     relay.signal("-HUP");
-    relay.logged("\"reloaded\"");
+    relay.logged("\"reloaded the certificate");
     let (ok, text) = swaks(relay.port, SELLER, &buyer_alias, &["--tls"]);
     assert!(ok && text.contains("second.market.test"), "{text}");
     // What was said before TLS, and what came in the clear behind STARTTLS, is forgotten (RFC 3207 4.2, CVE-2011-0411).
@@ -651,6 +651,19 @@ fn systemd_and_metrics() {
     assert_eq!(sink.next(BUYER).header("Subject").unwrap(), "by socket");
     activated.kill().unwrap();
     activated.wait().unwrap();
+    // A socket that nobody would serve: clients would hang there.
+    let place = Place::new(sink.port, "");
+    place.register();
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(["-l", &format!("127.0.0.1:{port}"), env!("CARGO_BIN_EXE_marketrelay"), "--config"]);
+    let mut refused = command.arg(&place.config).arg("serve").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let status = refused.wait().unwrap();
+    let told = std::io::read_to_string(refused.stderr.take().unwrap()).unwrap();
+    assert!(status.code() == Some(1) && told.contains("take it out of marketrelay.socket"), "{status} {told}");
 }
 
 #[test]

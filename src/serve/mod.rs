@@ -54,7 +54,7 @@ pub enum ServeError {
         error: std::io::Error,
     },
     /// The configuration, which the caller has not checked.
-    #[error("{0}. Run `marketrelay check`")]
+    #[error("{0}")]
     Config(String),
     /// Anything else of the system.
     #[error("{0}")]
@@ -205,8 +205,8 @@ async fn until_stopped(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => match certificate.map(Certificate::reload) {
-                None => tracing::info!("reloaded: no certificate is configured"),
-                Some(Ok(())) => tracing::info!("reloaded"),
+                None => tracing::info!("nothing to reload: no certificate is configured, and the rest of the configuration is read at a restart"),
+                Some(Ok(())) => tracing::info!("reloaded the certificate; the rest of the configuration is read at a restart"),
                 Some(Err(error)) => tracing::error!(%error, "not reloaded: the old certificate stays in use"),
             },
         }
@@ -244,7 +244,9 @@ fn sockets(config: &Config) -> Result<(Vec<Socket>, Vec<SocketAddr>), ServeError
     }
     if let Some(left) = handed.first() {
         let address = left.local_addr()?;
-        return Err(ServeError::Config(format!("systemd hands over {address}, but no [[listener]] has that address")));
+        return Err(ServeError::Config(format!(
+            "systemd hands over {address}, but no [[listener]] has that address. Add one, or take it out of marketrelay.socket"
+        )));
     }
     Ok((sockets, addresses))
 }
