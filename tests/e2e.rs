@@ -229,15 +229,15 @@ fn the_queue_outlives_the_daemon() {
     let (buyer_alias, _) = place.register();
     assert!(swaks(relay.port, SELLER, &buyer_alias, &["--header", "Subject: patience"]).0);
     relay.logged("\"deferred\"");
-    let waiting = place.cli(&["queue", "list"]);
-    assert_eq!(waiting[0]["waits_for"].as_str().map(|w| w.contains("connect")), Some(true), "{waiting}");
+    let why = |list: &serde_json::Value| list[0]["waits_for"].as_str().is_some_and(|why| why.contains("connect"));
+    place.cli_until(&["queue", "list"], why);
     relay.stop();
     let mut sink = Sink::on(TcpListener::bind(("127.0.0.1", port)).unwrap());
     let relay = place.serve();
     place.cli(&["queue", "retry"]);
     assert_eq!(sink.next(BUYER).header("Subject").unwrap(), "patience");
     relay.logged("\"delivered\"");
-    assert_eq!(place.cli(&["queue", "list"]), serde_json::json!([]));
+    place.cli_until(&["queue", "list"], |list| *list == serde_json::json!([]));
     // Given up at once: the receiver's server says why in its own words, the author hears it in ours.
     sink.refuse.lock().unwrap().insert(BUYER.into(), format!("550 5.1.1 <{BUYER}> unknown at mx.home.example"));
     assert!(swaks(relay.port, SELLER, &buyer_alias, &["--header", "Subject: lost"]).0);

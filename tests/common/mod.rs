@@ -185,6 +185,18 @@ impl Place {
         serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?}: not one JSON document: {out}"))
     }
 
+    /// Asks until the answer is the wanted one: what the log tells of a delivery is in the store when its batch is.
+    pub fn cli_until(&self, arguments: &[&str], wanted: impl Fn(&serde_json::Value) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.cli(arguments);
+            if wanted(&answer) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{arguments:?}: {answer}");
+        }
+    }
+
     /// Registers the sample seller, buyer and order; the aliases of buyer and seller.
     pub fn register(&self) -> (String, String) {
         self.cli(&["seller", "set", "S-1", "--name", "Sato Shop", "--email", SELLER]);
