@@ -1,6 +1,6 @@
 //! Floor 4, the store: everything that is SQL.
 //!
-//! SQLite in WAL mode with `synchronous=FULL`. One [writer](writer) thread commits what waits together; readers stand beside it. Each file adds
+//! SQLite in WAL mode with `synchronous=FULL`. One [writer](writer) commits what waits together; readers stand beside it. Each file adds
 //! its own methods to [`View`] (reads) and [`Change`] (writes inside the writer's transaction).
 //!
 //! Not here: what the rows mean for a verdict (`policy`), or what a message looks like (`message`).
@@ -53,10 +53,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Reading connections kept open.
 const READERS: usize = 8;
+/// How long a write that can wait does so. Short, so that an idle relay is idle again when the next message comes.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// The store. Clones share it; the last one to go waits for the writer to finish.
 #[derive(Clone)]
@@ -225,7 +229,9 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.queued(f, false).await.unwrap_or(Err(StoreError::Closed))
+        let outcome = self.leave(f);
+        self.0.writer.press();
+        outcome.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// The same where nobody waits for the outcome: it shares the commit of the next [`write`](Self::write), or has its own a few
@@ -237,16 +243,20 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.queued(f, true).await.unwrap_or(Err(StoreError::Closed))
+        let mut outcome = self.leave(f);
+        if let Ok(outcome) = timeout(PATIENCE, &mut outcome).await {
+            return outcome.unwrap_or(Err(StoreError::Closed));
+        }
+        self.0.writer.press();
+        outcome.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    fn queued<T: Send + 'static>(
+    fn leave<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
-        patient: bool,
     ) -> oneshot::Receiver<Result<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.0.writer.submit(Box::new(Task { f: Some(f), result: None, sender, patient }));
+        self.0.writer.leave(Box::new(Task { f: Some(f), result: None, sender }));
         receiver
     }
 
@@ -258,7 +268,9 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.queued(f, false).blocking_recv().unwrap_or(Err(StoreError::Closed))
+        let outcome = self.leave(f);
+        self.0.writer.press();
+        outcome.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Copies the store to `file`, which must not exist, while it is in use. The copy is the store at one moment, and readable by its owner only.
@@ -292,7 +304,6 @@ struct Task<F, T> {
     f: Option<F>,
     result: Option<Result<T>>,
     sender: oneshot::Sender<Result<T>>,
-    patient: bool,
 }
 
 impl<T, F> writer::Job for Task<F, T>
@@ -307,10 +318,6 @@ where
             Some(Err(StoreError::Flush(_))) => writer::Ran::FlushFailed,
             _ => writer::Ran::Badly,
         }
-    }
-
-    fn is_patient(&self) -> bool {
-        self.patient
     }
 
     fn end(self: Box<Self>, commit: Result<()>) {

@@ -184,7 +184,8 @@ fn waiting_jobs_share_a_commit_and_fail_alone() {
                             _ => Ok(n),
                         }
                     };
-                    store.0.writer.submit(Box::new(Task { f: Some(job), result: None, sender, patient: false }));
+                    store.0.writer.leave(Box::new(Task { f: Some(job), result: None, sender }));
+                    store.0.writer.press();
                     queued.send(()).unwrap();
                     receiver.blocking_recv().unwrap()
                 })

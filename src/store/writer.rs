@@ -1,26 +1,29 @@
-//! The one writer: a thread that takes all jobs that wait, does each in its own savepoint, and commits them together, so
-//! that a disk flush is paid per batch, not per message. A job that fails, or panics, undoes only itself.
+//! The one writing connection: all jobs that wait are done in one transaction, each in its own savepoint, so that a disk flush is paid per batch,
+//! not per message. A job that fails, or panics, undoes only itself.
+//!
+//! Whoever brings a job while nobody writes does it himself, at once, with all that waits: handing it to a thread and hearing from it would take as
+//! long as the flush. What comes meanwhile is done by the writer's thread. On a disk that flushes slowly everything is, so that no session of
+//! others is held up.
 
 use super::{Change, Result, StoreError};
 use crate::metrics::Metrics;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Jobs that wait at most; more block their sessions.
-const WAITING: usize = 4096;
 /// Jobs in one commit at most.
 const BATCH: usize = 512;
-/// How long a job that can wait does so. Short, so that an idle relay is idle again when the next message comes.
-const PATIENCE: Duration = Duration::from_millis(5);
 /// Pages in the log at which they are moved into the database.
 const LOG: usize = 2000;
+/// Commits that take longer than this, lately, are the thread's.
+const QUICK: Duration = Duration::from_millis(2);
+/// How long the thread waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// What a job came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +40,41 @@ pub(super) enum Ran {
 pub(super) trait Job: Send {
     fn run(&mut self, change: &Change<'_>) -> Ran;
     fn end(self: Box<Self>, commit: std::result::Result<(), StoreError>);
-    /// Whether it can wait a little for others to share its commit with.
-    fn is_patient(&self) -> bool;
 }
 
-/// Handle to the thread.
-pub(super) struct Writer {
-    sender: Option<SyncSender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+type Jobs = Vec<Box<dyn Job>>;
+
+/// What waits, and for whom.
+#[derive(Default)]
+struct Queue {
+    jobs: Jobs,
+    /// The thread has something to do.
+    pressed: bool,
+    /// Nothing more comes.
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    called: Condvar,
+    core: Mutex<Core>,
+    /// How long commits have taken lately, in microseconds.
+    lately: AtomicU64,
     poisoned: watch::Receiver<bool>,
+}
+
+/// Handle to it.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Writer {
     pub(super) fn start(mut connection: Connection, metrics: Metrics) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(WAITING);
         let (poison, poisoned) = watch::channel(false);
         let log = Arc::new(AtomicUsize::new(0));
         let pages = Arc::clone(&log);
@@ -60,34 +84,44 @@ impl Writer {
             Ok(())
         }));
         counts.map_err(std::io::Error::other)?;
-        let body = move || Loop { connection, metrics, poison, log }.run(&receiver);
+        let core = Mutex::new(Core { connection, metrics, poison, log });
+        let (queue, called, lately) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
+        let shared = Arc::new(Shared { queue, called, core, lately, poisoned });
+        let body = {
+            let shared = Arc::clone(&shared);
+            move || shared.serve()
+        };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(body)?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), poisoned })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
-    pub(super) fn submit(&self, job: Box<dyn Job>) {
-        let refused = match &self.sender {
-            Some(sender) => sender.send(job).err().map(|e| e.0),
-            None => Some(job),
-        };
-        if let Some(job) = refused {
-            job.end(Err(StoreError::Closed));
+    /// Leaves a job for the next commit, whosever that is.
+    pub(super) fn leave(&self, job: Box<dyn Job>) {
+        locked(&self.shared.queue).jobs.push(job);
+    }
+
+    /// Commits what waits: here, or on the thread.
+    pub(super) fn press(&self) {
+        let quick = Duration::from_micros(self.shared.lately.load(Ordering::Relaxed)) <= QUICK;
+        if !(quick && self.shared.commit_here()) {
+            self.shared.call();
         }
     }
 
     pub(super) fn healthy(&self) -> bool {
-        !*self.poisoned.borrow()
+        !*self.shared.poisoned.borrow()
     }
 
     /// Turns true, or ends with the writer, when no more can be written.
     pub(super) fn poisoned(&self) -> watch::Receiver<bool> {
-        self.poisoned.clone()
+        self.shared.poisoned.clone()
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.sender.take());
+        locked(&self.shared.queue).closed = true;
+        self.shared.called.notify_one();
         if let Some(thread) = self.thread.take() {
             // It ends when the last job is done; a panic there has been reported by the hook.
             let _ = thread.join();
@@ -95,20 +129,78 @@ impl Drop for Writer {
     }
 }
 
-/// Adds jobs to those that can wait, until one comes that cannot, or the time is over.
-fn wait_for_others(receiver: &Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>) {
-    let until = Instant::now() + PATIENCE;
-    while batch.len() < BATCH {
-        let Ok(job) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) else { return };
-        let patient = job.is_patient();
-        batch.push(job);
-        if !patient {
-            return;
+impl Shared {
+    fn call(&self) {
+        locked(&self.queue).pressed = true;
+        self.called.notify_one();
+    }
+
+    fn take(&self) -> Jobs {
+        let mut queue = locked(&self.queue);
+        let number = queue.jobs.len().min(BATCH);
+        queue.jobs.drain(..number).collect()
+    }
+
+    /// Commits what waits, if nobody else writes, in this process or another. What comes during the commit has called the thread.
+    fn commit_here(&self) -> bool {
+        let mut core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(core)) => core.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if locked(&self.queue).jobs.is_empty() {
+            // Somebody else has done it.
+            return true;
+        }
+        if core.begin(Duration::ZERO).is_err() {
+            return false;
+        }
+        let jobs = self.take();
+        self.batch(&mut core, jobs);
+        if core.log_is_long() {
+            self.call();
+        }
+        true
+    }
+
+    fn batch(&self, core: &mut Core, jobs: Jobs) {
+        let took = u64::try_from(core.batch(jobs).as_micros()).unwrap_or(u64::MAX);
+        let before = self.lately.load(Ordering::Relaxed);
+        self.lately.store((before.saturating_mul(3).saturating_add(took)) / 4, Ordering::Relaxed);
+    }
+
+    /// The thread.
+    fn serve(&self) {
+        loop {
+            let queue = locked(&self.queue);
+            let mut queue = self
+                .called
+                .wait_while(queue, |queue| !queue.pressed && !queue.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            let closed = queue.closed;
+            queue.pressed = false;
+            drop(queue);
+            let mut core = locked(&self.core);
+            loop {
+                let jobs = self.take();
+                if jobs.is_empty() {
+                    break;
+                }
+                self.batch(&mut core, jobs);
+            }
+            if core.log_is_long() {
+                core.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+            }
+            if closed {
+                core.close();
+                return;
+            }
         }
     }
 }
 
-struct Loop {
+/// The connection, and whoever has it writes.
+struct Core {
     connection: Connection,
     metrics: Metrics,
     poison: watch::Sender<bool>,
@@ -116,22 +208,13 @@ struct Loop {
     log: Arc<AtomicUsize>,
 }
 
-impl Loop {
-    fn run(&mut self, receiver: &Receiver<Box<dyn Job>>) {
-        while let Ok(first) = receiver.recv() {
-            let patient = first.is_patient();
-            let mut batch = vec![first];
-            if patient {
-                wait_for_others(receiver, &mut batch);
-            }
-            let room = BATCH.saturating_sub(batch.len());
-            batch.extend(receiver.try_iter().take(room));
-            self.batch(batch);
-            if self.log.load(Ordering::Relaxed) >= LOG {
-                self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
-            }
-        }
-        // Leave one tidy file behind.
+impl Core {
+    fn log_is_long(&self) -> bool {
+        self.log.load(Ordering::Relaxed) >= LOG
+    }
+
+    /// Leaves one tidy file behind.
+    fn close(&mut self) {
         self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
         if *self.poison.borrow() {
             // Closing would flush once more, and seem to succeed.
@@ -144,6 +227,7 @@ impl Loop {
         if *self.poison.borrow() {
             return;
         }
+        let _ = self.connection.busy_timeout(BUSY);
         if let Err(error) = self.connection.query_row(pragma, [], |_| Ok(())) {
             let error = StoreError::from(error);
             tracing::warn!(%error, "checkpoint failed");
@@ -158,12 +242,21 @@ impl Loop {
         }
     }
 
-    fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+    /// Begins a transaction; waits so long for another process to end its own.
+    fn begin(&self, wait: Duration) -> Result<()> {
+        self.connection.busy_timeout(wait)?;
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    /// Does the jobs in one transaction, and returns how long it took.
+    fn batch(&mut self, mut jobs: Jobs) -> Duration {
         let started = Instant::now();
         let count = jobs.len();
         let outcome = self.attempt(&mut jobs);
+        let took = started.elapsed();
         self.metrics.commit_jobs.observe(count as f64);
-        self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.metrics.commit_seconds.observe(took.as_secs_f64());
         match outcome {
             Ok(()) => jobs.into_iter().for_each(|job| job.end(Ok(()))),
             Err(error) => {
@@ -177,24 +270,35 @@ impl Loop {
                 jobs.into_iter().for_each(|job| job.end(Err(error.clone())));
             }
         }
+        took
     }
 
-    fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
+    fn attempt(&self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
         if *self.poison.borrow() {
             return Err(StoreError::Poisoned);
         }
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        if self.connection.is_autocommit() {
+            self.begin(BUSY)?;
+        }
+        let run = |sql| self.connection.prepare_cached(sql)?.execute([]);
+        // One alone needs nobody to be kept from its failure.
+        let apart = jobs.len() > 1;
         for job in jobs {
-            self.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+            if apart {
+                run("SAVEPOINT job")?;
+            }
             let change = Change::new(&self.connection);
             match catch_unwind(AssertUnwindSafe(|| job.run(&change))).unwrap_or(Ran::Badly) {
                 Ran::Well => {}
-                Ran::Badly => drop(self.connection.prepare_cached("ROLLBACK TO job")?.execute([])?),
+                Ran::Badly if apart => drop(run("ROLLBACK TO job")?),
+                Ran::Badly => return Ok(drop(run("ROLLBACK")?)),
                 Ran::FlushFailed => return Err(StoreError::Flush("within a transaction".to_owned())),
             }
-            self.connection.prepare_cached("RELEASE job")?.execute([])?;
+            if apart {
+                run("RELEASE job")?;
+            }
         }
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        run("COMMIT")?;
         Ok(())
     }
 }
