@@ -1,12 +1,12 @@
 //! One attempt: from an item to what it came to. Connections are kept by the caller, between attempts.
 
 use super::route::Destination;
-use super::{Loaded, Means, maildir};
+use super::{Addresses, Loaded, Means, maildir};
 use crate::policy::failure::FailureClass;
 use crate::smtp::client::{Client, EIGHT_BIT, Failure, Mail};
 use crate::store::StoreError;
 use crate::store::queue::{Item, Kind};
-use crate::types::{Address, MessageId};
+use crate::types::MessageId;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -35,9 +35,7 @@ pub enum Outcome {
 
 /// Where an item goes now.
 pub(super) struct Target {
-    pub(super) address: Address,
-    /// The envelope sender; `None` is `<>`.
-    pub(super) sender: Option<String>,
+    pub(super) addresses: Addresses,
     pub(super) destination: Destination,
     /// The message is somebody else's, for the operator.
     forward: Option<MessageId>,
@@ -62,14 +60,16 @@ impl Means {
         // The house reads the store, too: one snapshot for both.
         let found = self.store.read(|view| Ok((view.item_address(item)?, self.house.return_path(item)?)));
         match found.map(|(address, sender)| address.map(|address| (address, sender))) {
-            Ok(Some((address, sender))) => {
-                let destination = self.routes.destination(address.domain());
-                let forward = (item.kind == Kind::Forward).then_some(item.message);
-                Ok(Target { address, sender, destination, forward })
-            }
+            Ok(Some((recipient, sender))) => Ok(self.to(item, Addresses { recipient, sender })),
             Ok(None) => Err(failed("the receiver is gone", FailureClass::Gone)),
             Err(error) => Err(trouble(&error)),
         }
+    }
+
+    /// The route to a recipient.
+    pub(super) fn to(&self, item: &Item, addresses: Addresses) -> Target {
+        let destination = self.routes.destination(addresses.recipient.domain());
+        Target { addresses, destination, forward: (item.kind == Kind::Forward).then_some(item.message) }
     }
 
     /// Octets of the item, about. One that was cancelled meanwhile is not tried.
@@ -107,7 +107,8 @@ impl Means {
         let Destination::Maildir(directory) = &target.destination else {
             return self.smtp(target, bytes, kept).await;
         };
-        let (directory, address, bytes, now) = (directory.clone(), target.address.clone(), bytes.clone(), (self.now)());
+        let (directory, bytes, now) = (directory.clone(), bytes.clone(), (self.now)());
+        let address = target.addresses.recipient.clone();
         match tokio::task::spawn_blocking(move || maildir::write(&directory, &address, &bytes, now)).await {
             Ok(Ok(())) => Outcome::Delivered,
             Ok(Err(error)) => unreached(format!("maildir: {}", error.kind())),
@@ -135,10 +136,11 @@ impl Means {
 
     /// What we wrote is 7-bit. What is forwarded is as its author wrote it, and is wrapped where the server does not take that.
     async fn send(&self, client: &mut Client, target: &Target, bytes: &[u8]) -> Result<(), Failure> {
-        let mail = |bytes| Mail { sender: target.sender.as_deref(), recipient: &target.address, bytes };
+        let Addresses { recipient, sender } = &target.addresses;
+        let mail = |bytes| Mail { sender: sender.as_deref(), recipient, bytes };
         match (client.deliver(&mail(bytes)).await, target.forward) {
             (Err(Failure::Lacks(EIGHT_BIT)), Some(message)) => {
-                let wrapped = self.house.seven_bit(message, &target.address, bytes, (self.now)());
+                let wrapped = self.house.seven_bit(message, recipient, bytes, (self.now)());
                 client.deliver(&mail(&wrapped)).await
             }
             (result, _) => result,

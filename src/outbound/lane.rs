@@ -4,9 +4,9 @@
 //! grows with each answer, shrinks with each "later", and starts small, smallest after the destination was down, so that nothing
 //! is stormed.
 
-use super::Means;
 use super::delivery::Outcome;
 use super::route::Destination;
+use super::{Addresses, Means};
 use crate::policy::retry;
 use crate::smtp::client::Client;
 use crate::store::queue::{Item, Waiting};
@@ -27,6 +27,8 @@ const AHEAD: usize = 8;
 const WINDOW: usize = 5;
 /// Messages on one connection.
 const MESSAGES: usize = 1000;
+/// Addresses that were looked up so long ago, or longer, are looked up again: a party may have another one.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Parts of the memory for what is made again. A lane leaves one of them to the others: a server that stops reading keeps its own for minutes.
 const PARTS: u32 = 4;
@@ -37,6 +39,8 @@ const UNIT: usize = 1024;
 pub(super) struct Job {
     item: Item,
     bytes: Option<(Bytes, OwnedSemaphorePermit)>,
+    /// As they were at that moment.
+    addresses: Option<(Addresses, Instant)>,
 }
 
 /// What became of an item, for `settle`.
@@ -165,17 +169,17 @@ impl Lanes {
     }
 
     /// Takes an item that was committed as leased. Without room for its bytes they are made again when its turn comes.
-    pub(super) fn submit(self: &Arc<Self>, item: Item, bytes: Bytes) {
+    pub(super) fn submit(self: &Arc<Self>, item: Item, bytes: Bytes, addresses: Option<Addresses>) {
         let permit = Arc::clone(&self.waiting.permits).try_acquire_many_owned(self.waiting.of(bytes.len()));
         let bytes = permit.ok().map(|permit| (bytes, permit));
         self.held.fetch_add(1, Ordering::Relaxed);
-        self.push(Job { item, bytes });
+        self.push(Job { item, bytes, addresses: addresses.map(|addresses| (addresses, Instant::now())) });
     }
 
     /// Takes an item that was claimed from the store.
     pub(super) fn claimed(self: &Arc<Self>, item: Item) {
         self.held.fetch_add(1, Ordering::Relaxed);
-        self.push(Job { item, bytes: None });
+        self.push(Job { item, bytes: None, addresses: None });
     }
 
     /// What the lane of a destination can take from the store, which knows this of it.
@@ -346,16 +350,20 @@ impl Worker {
 
     /// One attempt, and what it taught.
     async fn one(&self, job: Job, started: Instant, kept: &mut Option<Client>) {
-        let Job { mut item, bytes } = job;
+        let Job { mut item, bytes, addresses } = job;
         let means = &self.lanes.means;
-        let target = match means.target(&item) {
+        let target = match addresses.filter(|(_, at)| at.elapsed() < FRESH) {
+            Some((addresses, _)) => Ok(means.to(&item, addresses)),
+            None => means.target(&item),
+        };
+        let target = match target {
             Ok(target) => target,
             Err(outcome) => return Running { reports: &self.reports, item: Some(item) }.ends(outcome, Reach::Same),
         };
         if target.destination != self.lane.destination {
             // The recipient has another address than when it was queued.
-            target.address.domain().clone_into(&mut item.domain);
-            return self.lanes.push(Job { item, bytes });
+            target.addresses.recipient.domain().clone_into(&mut item.domain);
+            return self.lanes.push(Job { item, bytes, addresses: None });
         }
         let running = Running { reports: &self.reports, item: Some(item.clone()) };
         // A server that is not there, or says nothing, keeps no memory from the others meanwhile.

@@ -73,6 +73,15 @@ pub trait House: Send + Sync + 'static {
     fn delayed(&self, change: &Change<'_>, item: &Item, now: Time) -> Result<()>;
 }
 
+/// The envelope of one recipient's copy.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Whom it goes to.
+    pub recipient: Address,
+    /// The envelope sender; `None` is `<>`.
+    pub sender: Option<String>,
+}
+
 /// Where other servers listen. A test has its own; the settings do not, as a policy that comes from elsewhere is none.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {

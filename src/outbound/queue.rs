@@ -4,7 +4,7 @@
 use super::lane::{Lanes, Room};
 use super::route::Routes;
 use super::sts::Sts;
-use super::{House, Means, Ports, settle};
+use super::{Addresses, House, Means, Ports, settle};
 use crate::config::Config;
 use crate::dns::Dns;
 use crate::metrics::Metrics;
@@ -89,9 +89,9 @@ impl Outbound {
         Ok(Self { lanes, tasks: Arc::new(Mutex::new(Some(Tasks { scheduler, settler }))) })
     }
 
-    /// Takes over an item that was queued as leased, with its finished bytes.
-    pub fn submit(&self, item: Item, bytes: Bytes) {
-        self.lanes.submit(item, bytes);
+    /// Takes over an item that was queued as leased, with its finished bytes, and the addresses if they have been looked up just now.
+    pub fn submit(&self, item: Item, bytes: Bytes, addresses: Option<Addresses>) {
+        self.lanes.submit(item, bytes, addresses);
     }
 
     /// Something was queued in the store.

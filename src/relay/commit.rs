@@ -3,6 +3,7 @@
 use super::Relay;
 use super::judge::{Judged, Letter};
 use crate::metrics::Decision as Label;
+use crate::outbound::Addresses;
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// What the transaction came to.
 struct Written {
     decisions: Vec<Decision>,
-    leased: Vec<(Item, Bytes)>,
+    leased: Vec<(Item, Bytes, Addresses)>,
     /// Something waits in the store.
     waits: bool,
 }
@@ -41,7 +42,7 @@ impl Relay {
             tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
         }
         if let Some(outbound) = self.outbound.get() {
-            written.leased.into_iter().for_each(|(item, bytes)| outbound.submit(item, bytes));
+            written.leased.into_iter().for_each(|(item, bytes, to)| outbound.submit(item, bytes, Some(to)));
             if written.waits {
                 outbound.kick();
             }
@@ -131,7 +132,10 @@ impl Relay {
         let bytes = letter.outgoing.as_ref().filter(|_| self.outbound.get().is_some());
         let item = change.enqueue(&new, now, bytes.is_some())?;
         match bytes {
-            Some(bytes) => written.leased.push((item, bytes.clone())),
+            Some(bytes) => {
+                let sender = Some(self.bounce_address(&letter.shop, letter.id));
+                written.leased.push((item, bytes.clone(), Addresses { recipient: address.clone(), sender }));
+            }
             None => written.waits = true,
         }
         if letter.author == Role::Seller && !letter.automatic {

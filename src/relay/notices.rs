@@ -143,6 +143,14 @@ impl Letter {
     }
 }
 
+impl Relay {
+    /// The envelope sender of a relayed message: what comes back names the message, and nobody else can make one.
+    pub(super) fn bounce_address(&self, shop: &Shop, message: MessageId) -> String {
+        let token = self.store.secret().token(Purpose::Bounce, message);
+        format!("{}+{token}@{}", Purpose::Bounce.word(), shop.domain)
+    }
+}
+
 impl House for Relay {
     fn load(&self, item: &Item) -> Result<Loaded> {
         self.rebuilt(item)
@@ -166,8 +174,7 @@ impl House for Relay {
         let Some(shop) = shop.and_then(|shop| self.shop_of_marketplace(&shop)) else {
             return Err(StoreError::Refused("the message's marketplace is not in the configuration".to_owned()));
         };
-        let token = self.store.secret().token(Purpose::Bounce, item.message);
-        Ok(Some(format!("{}+{token}@{}", Purpose::Bounce.word(), shop.domain)))
+        Ok(Some(self.bounce_address(shop, item.message)))
     }
 
     fn given_up(&self, change: &Change<'_>, item: &Item, class: FailureClass, now: Time) -> Result<()> {

@@ -17,14 +17,14 @@ async fn a_silent_or_dead_destination_holds_up_nobody() {
     let handed = world.items("silent.test", 1500, true);
     world.items("good.test", 20, false);
     let (outbound, _heard) = world.start().await;
-    handed.iter().for_each(|item| outbound.submit(item.clone(), text(0)));
+    handed.iter().for_each(|item| outbound.submit(item.clone(), text(0), None));
     next(&mut silent.got).await;
     next(&mut silent.got).await;
     for _ in 0..20 {
         next(&mut good.got).await;
     }
     let fresh = world.items("good.test", 20, true);
-    fresh.iter().for_each(|item| outbound.submit(item.clone(), text(0)));
+    fresh.iter().for_each(|item| outbound.submit(item.clone(), text(0), None));
     for _ in 0..20 {
         next(&mut good.got).await;
     }

@@ -18,7 +18,7 @@ async fn a_destination_comes_back() {
         .await;
     // what comes meanwhile does not ring there
     let more = world.item("back.test", true);
-    outbound.submit(more.clone(), text(0));
+    outbound.submit(more.clone(), text(0), None);
     world.until(|left| left.iter().all(|item| !item.leased)).await;
     let row = world.left().into_iter().find(|item| item.id == more.id).unwrap();
     assert_eq!(

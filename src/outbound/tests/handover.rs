@@ -10,7 +10,7 @@ async fn handed_over_in_memory() {
     let (outbound, mut heard) = world.start().await;
     let items = world.items("home.test", 200, true);
     for (n, item) in items.iter().enumerate() {
-        outbound.submit(item.clone(), text(n));
+        outbound.submit(item.clone(), text(n), None);
     }
     let mut got = Vec::new();
     for _ in 0..200 {
@@ -37,7 +37,7 @@ async fn read_back_where_memory_is_short_and_after_a_restart() {
     let (waiting, dead) = (world.item("home.test", false), world.item("home.test", true));
     let (outbound, mut heard) = world.start().await;
     let fresh = world.items("home.test", 50, true);
-    fresh.iter().for_each(|item| outbound.submit(item.clone(), Bytes::from(vec![b'x'; 900])));
+    fresh.iter().for_each(|item| outbound.submit(item.clone(), Bytes::from(vec![b'x'; 900]), None));
     let late = world.item("home.test", false);
     outbound.kick();
     // Only now does the server answer: nothing was delivered, and no room made, before.
@@ -85,7 +85,7 @@ async fn addresses_change_and_parties_go() {
     };
     change(Some("b@old.test")).unwrap();
     let (outbound, mut heard) = world.start().await;
-    let submit = || outbound.submit(world.item("old.test", true), text(0));
+    let submit = || outbound.submit(world.item("old.test", true), text(0), None);
     submit();
     next(&mut old.got).await;
     change(Some("b@new.test")).unwrap();
