@@ -146,6 +146,7 @@ mod tests {
                     pair: None,
                     author: Role::Buyer,
                     body,
+                    shared: false,
                     received,
                     size: 1,
                     verdict,

@@ -281,6 +281,7 @@ fn a_history(world: &World) -> Vec<String> {
                 pair: Some(PairId(buyer)),
                 author: Role::Buyer,
                 body,
+                shared: false,
                 received: at,
                 size: raw.len(),
                 verdict: "relay",

@@ -284,6 +284,29 @@ fn a_wrong_clock_deletes_nothing_and_keeps_nothing_for_ever() {
     }
 }
 
+/// A body goes with the last of its messages, whichever that is.
+#[test]
+fn a_shared_body_stays_as_long_as_it_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (_, _, pair) = pair(&store);
+    let of = pair.clone();
+    let write = move |c: &Change<'_>| {
+        let body = Some(c.insert_body(&Body::pack(b"Subject: x\r\n\r\nfor two\r\n"))?);
+        (0..2).try_for_each(|n| c.insert_message(&NewMessage { body, shared: true, ..asked(n, &of, T0) }))
+    };
+    store.write_blocking(write).unwrap();
+    chain(&store);
+    let end = received_before(T0.plus(DAY));
+    for (left, raw) in [(1, true), (0, false)] {
+        assert_eq!(store.write_blocking(move |c| c.purge(end, 1)).unwrap().messages, 1);
+        let messages = store.read(|v| v.messages(&Filter { limit: 9, ..Filter::default() })).unwrap();
+        assert_eq!(messages.len(), left);
+        let bodies: i64 = store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM body", [], |r| r.get(0))?)).unwrap();
+        assert_eq!(bodies == 1, raw, "{left} messages left");
+    }
+}
+
 #[test]
 fn what_is_old_goes_in_bounded_steps() {
     let dir = tempfile::tempdir().unwrap();

@@ -18,6 +18,8 @@ pub struct NewMessage {
     pub author: Role,
     /// Row of its body, if that is kept.
     pub body: Option<i64>,
+    /// Whether other messages have the same body.
+    pub shared: bool,
     /// When it was received.
     pub received: Time,
     /// Octets as received.
@@ -350,8 +352,8 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn insert_message(&self, new: &NewMessage) -> Result<()> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
-                   automatic, needs_response, fate, facts) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                   automatic, needs_response, fate, facts, shared) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         // It would look like one that somebody put in later: see `chain`. Its sender tries again.
         if new.id <= self.chained_to()? {
             return Err(StoreError::Refused("a message took too long to be written".to_owned()));
@@ -372,7 +374,8 @@ impl Change<'_> {
             new.automatic,
             new.needs_response,
             new.fate,
-            new.facts
+            new.facts,
+            new.shared
         ])?;
         if let (Some(pair), Some(original)) = (new.pair, &new.original) {
             let sql = "INSERT OR REPLACE INTO mid (pair, author, hash, message) VALUES (?1, ?2, ?3, ?4)";

@@ -8,7 +8,7 @@
 use super::{DaemonLock, schema};
 use crate::types::Random;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -21,6 +21,8 @@ pub const FILE: &str = "marketrelay.sqlite3";
 const MARK: &str = "store.made";
 /// SQLite before this can damage a WAL database that two connections write to.
 const OLDEST_SQLITE: i32 = 3_051_003;
+/// The log at the length at which it is moved into the database: pages of 4 KiB, each with 24 octets before it.
+const LOG_OCTETS: u64 = (super::writer::LOG as u64) * (4096 + 24) + 32;
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -171,6 +173,7 @@ pub(super) fn writer(
         // later flush would write.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)?;
         check_header(&path)?;
+        take_room(&mut connection, &log_of(&path)).map_err(sql)?;
     }
     Ok(connection)
 }
@@ -276,6 +279,29 @@ pub(super) fn seal(copy: &Path) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0)).map(drop)
 }
 
+fn log_of(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{FILE}-wal"))
+}
+
+/// Gives the empty log the room that it will need: as long as it grows, each flush has to write the file's new length, too. What SQLite finds
+/// there is no log of its own, and begins at the front. A disk without that room has the log grow.
+fn take_room(connection: &mut Connection, log: &Path) -> rusqlite::Result<()> {
+    // Nobody else begins to write meanwhile.
+    let alone = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let fill = || {
+        let mut file = fs::File::options().write(true).open(log)?;
+        if file.metadata()?.len() > 0 {
+            return Ok(());
+        }
+        let filled = std::io::copy(&mut std::io::repeat(0).take(LOG_OCTETS), &mut file).and_then(|_| file.sync_all());
+        filled.or_else(|_| file.set_len(0))
+    };
+    if let Err(error) = fill() {
+        tracing::warn!(%error, "no room for the log was taken beforehand");
+    }
+    alone.rollback()
+}
+
 /// SQLite would take an empty file for a new database: it is refused before SQLite sees it.
 fn check_header(path: &Path) -> Result<(), OpenError> {
     let io = |error| OpenError::Io { path: path.to_owned(), error };
@@ -296,14 +322,13 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     };
     let length = fs::metadata(path).map_err(io)?.len();
     let counted = be(24) == be(92);
+    let log = fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0);
     // Pages in the log are moved in order: the first, which counts them all, long before the last. Only without a log does the length tell.
-    let log = || fs::metadata(path.with_file_name(format!("{FILE}-wal"))).is_ok_and(|log| log.len() > 0);
-    if counted && length < page * u64::from(be(28)) && !log() {
+    if counted && length < page * u64::from(be(28)) && !log {
         return Err(OpenError::Corrupt { path: path.to_owned(), what: "cut short".to_owned() });
     }
     let sealed = head.get(18..20) == Some(&[1, 1]);
-    let log = path.with_file_name(format!("{FILE}-wal"));
-    if sealed && fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+    if sealed && log {
         return Err(OpenError::Strangers(path.to_owned()));
     }
     Ok(())

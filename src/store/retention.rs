@@ -182,7 +182,7 @@ impl Change<'_> {
             self.0.0.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id])?;
             if let Some(body) = body {
                 self.0.0.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([id])?;
-                let sql = "DELETE FROM body WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE body = ?1)";
+                let sql = "DELETE FROM body WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE body = ?1 AND shared = 1)";
                 self.0.0.prepare_cached(sql)?.execute([body])?;
             }
         }

@@ -120,6 +120,7 @@ CREATE TABLE message (
     pair INTEGER REFERENCES pair,
     author INTEGER NOT NULL,                   -- 0 buyer, 1 seller
     body INTEGER,                              -- none: not kept, or past keep_days
+    shared INTEGER NOT NULL DEFAULT 0,         -- other messages may have the same body
     received INTEGER NOT NULL,
     size INTEGER NOT NULL,
     verdict TEXT NOT NULL,
@@ -134,7 +135,7 @@ CREATE TABLE message (
     facts TEXT NOT NULL DEFAULT ''             -- what it was judged by: name=value words
 ) STRICT;
 CREATE INDEX message_pair ON message (pair, id);
-CREATE INDEX message_body ON message (body);
+CREATE INDEX message_body ON message (body) WHERE shared = 1;
 CREATE INDEX message_unanswered ON message (pair) WHERE needs_response = 1;
 
 -- A party's own Message-ID, by hash, to the message that had it.

@@ -44,6 +44,7 @@ pub(crate) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: 
         pair: Some(pair.id),
         author,
         body,
+        shared: false,
         received: NOW,
         size: 10,
         verdict: "relay",

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 /// Jobs in one commit at most.
 const BATCH: usize = 512;
 /// Pages in the log at which they are moved into the database.
-const LOG: usize = 2000;
+pub(super) const LOG: usize = 2000;
 /// Commits that take longer than this, lately, are the thread's.
 const QUICK: Duration = Duration::from_millis(2);
 /// How long the thread waits for another process that writes.
@@ -291,7 +291,10 @@ impl Core {
             match catch_unwind(AssertUnwindSafe(|| job.run(&change))).unwrap_or(Ran::Badly) {
                 Ran::Well => {}
                 Ran::Badly if apart => drop(run("ROLLBACK TO job")?),
-                Ran::Badly => return Ok(drop(run("ROLLBACK")?)),
+                Ran::Badly => {
+                    run("ROLLBACK")?;
+                    return Ok(());
+                }
                 Ran::FlushFailed => return Err(StoreError::Flush("within a transaction".to_owned())),
             }
             if apart {
