@@ -48,13 +48,7 @@ impl Relay {
             });
         }
         let alias = Alias::from_text(&format!("{local}@{}", recipient.domain()));
-        let found = self.store.read(|view| {
-            let resolved = view.resolve(&alias)?;
-            match resolved {
-                Some(resolved) if view.pair_is_open(resolved.pair)? => Ok(Some(resolved)),
-                _ => Ok(None),
-            }
-        });
+        let found = self.store.read(|view| view.resolve_open(&alias));
         match found {
             Ok(Some(resolved)) => Ok(Target::Alias(Arc::clone(shop), resolved)),
             Ok(None) => Err(unknown()),

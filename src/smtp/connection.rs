@@ -14,6 +14,8 @@ use crate::metrics::count;
 use crate::types::{Address, Client, Reply};
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -102,6 +104,15 @@ pub(super) struct Connection<S, H> {
     stopping: watch::Receiver<bool>,
     /// The stop has come, and `ends` is the time it leaves.
     last: bool,
+}
+
+/// What the handler answers, or a reply in its place if it panics: that ends no session.
+async fn guarded(mut judged: Pin<&mut (impl Future<Output = Reply> + Send)>) -> Reply {
+    let answered = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| judged.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    });
+    answered.await.unwrap_or_else(|| Reply::new(451, 3, 0, "Temporary trouble here, try again later"))
 }
 
 /// Ends after `limit`, or when a stop has come and its grace is over.
@@ -362,24 +373,24 @@ where
             return Ok(self.session.data_reply(too_large()));
         }
         let arrived = Instant::now();
-        let (shared, client) = (&self.shared, self.session.client().clone());
-        let judge = async {
-            let Some((raw, permit)) = incoming.into_memory(shared).await else {
+        let (shared, client) = (Arc::clone(&self.shared), self.session.client().clone());
+        let mut judged = Box::pin(async move {
+            let Some((raw, permit)) = incoming.into_memory(&shared).await else {
                 return Reply::new(452, 3, 1, "No room for this message now, try again later");
             };
-            let handler = Arc::clone(&shared.handler);
-            let judged = tokio::spawn(async move {
-                let reply = handler.message(client, envelope, raw).await;
-                drop(permit);
-                reply
-            });
-            judged.await.unwrap_or_else(|_| Reply::new(451, 3, 0, "Temporary trouble here, try again later"))
-        };
+            let reply = Arc::clone(&shared.handler).message(client, envelope, raw).await;
+            drop(permit);
+            reply
+        });
         let reply = tokio::select! {
             biased;
-            reply = judge => reply,
-            // If it is taken all the same, later, the author sends it twice: better than a message that nobody has.
-            () = patience(&mut self.stopping, JUDGING) => Reply::new(451, 4, 5, "Took too long, try again later"),
+            reply = guarded(judged.as_mut()) => reply,
+            () = patience(&mut self.stopping, JUDGING) => {
+                // It goes on by itself: half of what it does must not be left undone. If the message is taken all the same, later, the author
+                // sends it twice: better than a message that nobody has.
+                tokio::spawn(judged);
+                Reply::new(451, 4, 5, "Took too long, try again later")
+            }
         };
         self.shared.metrics.memory.set(self.shared.memory.used());
         self.shared.metrics.accept_seconds.observe(arrived.elapsed().as_secs_f64());

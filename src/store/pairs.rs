@@ -1,9 +1,9 @@
 //! Pairs and their two aliases.
 
-use super::parties::{role_number, role_of};
+use super::parties::{party_at, role_number, role_of};
 use super::{Change, Party, Result, StoreError, View};
 use crate::types::{Alias, PairId, PartyId, Random, Role, Time};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 /// One buyer and one seller, with their aliases.
 #[derive(Clone, Debug)]
@@ -49,6 +49,17 @@ pub struct Resolved {
     pub side: Role,
 }
 
+/// Both parties of a pair, and what stands for them.
+const PARTIES: &str = "SELECT m.name, b.id, b.role, b.external, b.name, b.language, b.opted_out, b.suspended, b.removed, \
+                       b.auto_replies, b.unauthenticated, s.id, s.role, s.external, s.name, s.language, s.opted_out, \
+                       s.suspended, s.removed, s.auto_replies, s.unauthenticated, p.buyer_alias, p.seller_alias \
+                       FROM pair p JOIN party b ON b.id = p.buyer JOIN party s ON s.id = p.seller \
+                       JOIN marketplace m ON m.id = b.marketplace WHERE p.id = ?1";
+
+fn resolved_of(row: &Row<'_>) -> rusqlite::Result<Resolved> {
+    Ok(Resolved { pair: PairId(row.get(0)?), side: role_of(row.get(1)?) })
+}
+
 /// Tries at drawing an alias that is free. Two in a row being taken is a broken random source.
 const DRAWS: usize = 8;
 
@@ -59,20 +70,17 @@ impl View<'_> {
     /// The database's trouble.
     pub fn resolve(&self, alias: &Alias) -> Result<Option<Resolved>> {
         let mut statement = self.0.prepare_cached("SELECT pair, side FROM alias WHERE address = ?1")?;
-        let found = statement
-            .query_row([alias.as_str()], |row| Ok(Resolved { pair: PairId(row.get(0)?), side: role_of(row.get(1)?) }))
-            .optional()?;
-        Ok(found)
+        Ok(statement.query_row([alias.as_str()], resolved_of).optional()?)
     }
 
-    /// Whether both parties of a pair are still there: the question at RCPT, without loading them.
+    /// The same where both parties are still there: the question at RCPT.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn pair_is_open(&self, pair: PairId) -> Result<bool> {
-        let sql = "SELECT 1 FROM pair JOIN party b ON b.id = pair.buyer JOIN party s ON s.id = pair.seller \
-                   WHERE pair.id = ?1 AND b.removed = 0 AND s.removed = 0";
-        Ok(self.0.prepare_cached(sql)?.exists([pair.0])?)
+    pub fn resolve_open(&self, alias: &Alias) -> Result<Option<Resolved>> {
+        let sql = "SELECT a.pair, a.side FROM alias a JOIN pair p ON p.id = a.pair JOIN party b ON b.id = p.buyer \
+                   JOIN party s ON s.id = p.seller WHERE a.address = ?1 AND b.removed = 0 AND s.removed = 0";
+        Ok(self.0.prepare_cached(sql)?.query_row([alias.as_str()], resolved_of).optional()?)
     }
 
     /// A pair with both parties.
@@ -80,17 +88,19 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] and the database's trouble.
     pub fn pair(&self, id: PairId) -> Result<Pair> {
-        let mut statement =
-            self.0.prepare_cached("SELECT buyer, seller, buyer_alias, seller_alias FROM pair WHERE id = ?1")?;
-        let row: Option<(i64, i64, String, String)> =
-            statement.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
-        let (buyer, seller, buyer_alias, seller_alias) = row.ok_or(StoreError::NotFound("pair"))?;
+        let mut statement = self.0.prepare_cached(PARTIES)?;
+        let row = statement.query_row([id.0], |row| {
+            let aliases: (String, String) = (row.get(21)?, row.get(22)?);
+            Ok((party_at(row, 1)?, party_at(row, 11)?, aliases))
+        });
+        let (buyer, seller, aliases) = row.optional()?.ok_or(StoreError::NotFound("pair"))?;
+        let (buyer_alias, seller_alias) = (Alias::from_text(&aliases.0), Alias::from_text(&aliases.1));
         Ok(Pair {
             id,
-            buyer: self.party(PartyId(buyer))?,
-            seller: self.party(PartyId(seller))?,
-            buyer_alias: Alias::from_text(&buyer_alias),
-            seller_alias: Alias::from_text(&seller_alias),
+            buyer: self.with_addresses(buyer)?,
+            seller: self.with_addresses(seller)?,
+            buyer_alias,
+            seller_alias,
         })
     }
 

@@ -75,25 +75,30 @@ pub(super) fn role_of(number: i64) -> Role {
     if number == 0 { Role::Buyer } else { Role::Seller }
 }
 
-const PARTY: &str = "SELECT p.id, m.name, p.role, p.external, p.name, p.language, p.opted_out, p.suspended, p.removed, \
+const PARTY: &str = "SELECT m.name, p.id, p.role, p.external, p.name, p.language, p.opted_out, p.suspended, p.removed, \
                      p.auto_replies, p.unauthenticated FROM party p JOIN marketplace m ON m.id = p.marketplace";
 
 fn party_of(row: &Row<'_>) -> rusqlite::Result<Party> {
+    party_at(row, 1)
+}
+
+/// The party whose columns begin at `first`; the marketplace's name is the row's first.
+pub(super) fn party_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Party> {
     Ok(Party {
-        id: PartyId(row.get(0)?),
-        marketplace: row.get(1)?,
-        role: role_of(row.get(2)?),
-        external: row.get(3)?,
-        name: row.get(4)?,
-        language: row.get(5)?,
+        marketplace: row.get(0)?,
+        id: PartyId(row.get(first)?),
+        role: role_of(row.get(first + 1)?),
+        external: row.get(first + 2)?,
+        name: row.get(first + 3)?,
+        language: row.get(first + 4)?,
         main: None,
         addresses: Vec::new(),
         known: Vec::new(),
-        opted_out: row.get(6)?,
-        suspended: row.get(7)?,
-        removed: row.get(8)?,
-        auto_replies: row.get(9)?,
-        unauthenticated: row.get(10)?,
+        opted_out: row.get(first + 5)?,
+        suspended: row.get(first + 6)?,
+        removed: row.get(first + 7)?,
+        auto_replies: row.get(first + 8)?,
+        unauthenticated: row.get(first + 9)?,
     })
 }
 
@@ -143,7 +148,7 @@ impl View<'_> {
         rows.map(|party| self.with_addresses(party?)).collect()
     }
 
-    fn with_addresses(&self, mut party: Party) -> Result<Party> {
+    pub(super) fn with_addresses(&self, mut party: Party) -> Result<Party> {
         let mut statement =
             self.0.prepare_cached("SELECT address, kind FROM party_address WHERE party = ?1 ORDER BY kind, address")?;
         let mut rows = statement.query([party.id.0])?;

@@ -227,7 +227,9 @@ fn aliases_are_for_ever_and_never_given_twice() {
     // Removed: the alias stays taken, and the pair is closed.
     store.write_blocking(move |change| change.remove_party(seller)).unwrap();
     assert!(store.read(|v| v.resolve(&first.seller_alias)).unwrap().is_some());
-    assert!(!store.read(|v| v.pair_is_open(first.id)).unwrap());
+    for alias in [&first.buyer_alias, &first.seller_alias] {
+        assert!(store.read(|v| v.resolve_open(alias)).unwrap().is_none());
+    }
     let gone = store.read(|v| v.party(seller)).unwrap();
     assert!(gone.main.is_none() && gone.addresses.is_empty() && gone.known.len() == 1);
     let refused = store.write_blocking(|change| change.set_party(&party(Role::Seller, "s1", "n@shop.test"), &[], NOW));
