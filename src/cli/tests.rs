@@ -325,6 +325,7 @@ fn an_alias_tells_each_of_its_threads_once() {
                 pair: Some(crate::types::PairId(1)),
                 author: crate::types::Role::Buyer,
                 body: None,
+                shared: false,
                 received: at,
                 size: 1,
                 verdict: "relay",
