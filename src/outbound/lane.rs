@@ -5,6 +5,7 @@
 //! is stormed.
 
 use super::delivery::Outcome;
+use super::memory::{Budget, Share};
 use super::route::Destination;
 use super::{Addresses, Means};
 use crate::policy::retry;
@@ -29,11 +30,6 @@ const WINDOW: usize = 5;
 const MESSAGES: usize = 1000;
 /// Addresses that were looked up so long ago, or longer, are looked up again: a party may have another one.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// Parts of the memory for what is made again. A lane leaves one of them to the others: a server that stops reading keeps its own for minutes.
-const PARTS: u32 = 4;
-/// Octets that one permit of the memory budget stands for.
-const UNIT: usize = 1024;
 
 /// An item in memory, with its finished bytes if there was room for them.
 pub(super) struct Job {
@@ -80,35 +76,12 @@ pub(super) struct Lanes {
     pub(super) held: AtomicUsize,
 }
 
-/// Memory for finished messages.
-struct Budget {
-    permits: Arc<Semaphore>,
-    units: u32,
-}
-
-impl Budget {
-    fn new(octets: usize) -> Self {
-        let units = u32::try_from(octets / UNIT).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
-        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
-    }
-
-    /// Permits for so many octets; a message larger than all of it takes all of it.
-    fn of(&self, octets: usize) -> u32 {
-        u32::try_from(octets.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
-    }
-
-    /// One part of it: the most that one message takes.
-    fn part(&self) -> u32 {
-        (self.units / PARTS).max(1)
-    }
-}
-
 struct Lane {
     destination: Destination,
     state: Mutex<State>,
     more: Notify,
     /// Its share of the memory for what is made again.
-    rebuilt: Arc<Semaphore>,
+    rebuilt: Share,
 }
 
 struct State {
@@ -170,8 +143,7 @@ impl Lanes {
 
     /// Takes an item that was committed as leased. Without room for its bytes they are made again when its turn comes.
     pub(super) fn submit(self: &Arc<Self>, item: Item, bytes: Bytes, addresses: Option<Addresses>) {
-        let permit = Arc::clone(&self.waiting.permits).try_acquire_many_owned(self.waiting.of(bytes.len()));
-        let bytes = permit.ok().map(|permit| (bytes, permit));
+        let bytes = self.waiting.try_take(bytes.len()).map(|permit| (bytes, permit));
         self.held.fetch_add(1, Ordering::Relaxed);
         self.push(Job { item, bytes, addresses: addresses.map(|addresses| (addresses, Instant::now())) });
     }
@@ -218,7 +190,7 @@ impl Lanes {
             reached: None,
             down_until: None,
         };
-        let rebuilt = Arc::new(Semaphore::new((self.rebuilt.units - self.rebuilt.part()).max(1) as usize));
+        let rebuilt = self.rebuilt.share();
         Arc::new(Lane { destination: destination.clone(), state: Mutex::new(state), more: Notify::new(), rebuilt })
     }
 
@@ -389,13 +361,9 @@ impl Worker {
         if let Some((bytes, permit)) = bytes {
             return Ok((bytes, vec![permit]));
         }
-        let (means, budget) = (&self.lanes.means, &self.lanes.rebuilt);
+        let means = &self.lanes.means;
         // Twice: while it is written anew, what was received is there, too.
-        let permits = budget.of(means.size(item)?.saturating_mul(2)).min(budget.part());
-        let mut held = Vec::new();
-        for semaphore in [&self.lane.rebuilt, &budget.permits] {
-            held.extend(Arc::clone(semaphore).acquire_many_owned(permits).await);
-        }
+        let held = self.lanes.rebuilt.take(&self.lane.rebuilt, means.size(item)?.saturating_mul(2)).await;
         Ok((means.load(item).await?, held))
     }
 

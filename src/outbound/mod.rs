@@ -1,6 +1,6 @@
 //! Floor 6, outbound: what waits goes out.
 //!
-//! `queue` is the handle and the one loop that owns the schedule; `lane` keeps each destination's jobs and connections apart from
+//! `queue` is the handle and the one loop that owns the schedule; `lane` (with `memory`) keeps each destination's jobs and connections apart from
 //! the others'; `delivery` is one attempt, `route` where to, `connect` how (with `sts` and `dane` for what the receivers demand), `maildir` the other way out; `settle` writes what attempts came to.
 //!
 //! Not here: what a message looks like, or what its author is told when it cannot be delivered: the [`House`] knows.
@@ -10,6 +10,7 @@ mod dane;
 pub mod delivery;
 mod lane;
 mod maildir;
+mod memory;
 mod queue;
 pub mod route;
 mod settle;
