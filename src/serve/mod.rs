@@ -138,6 +138,11 @@ pub async fn run(
     if let Some(address) = ready.metrics {
         tracing::info!(metrics = %address, "started");
     }
+    if config.operator.is_none() {
+        tracing::warn!(
+            "mail to postmaster and abuse is refused, which RFC 5321 forbids: set operator in the configuration"
+        );
+    }
     started(&ready, &store);
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(store.clone()));

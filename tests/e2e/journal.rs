@@ -107,10 +107,14 @@ fn the_journal_has_fields() {
 #[test]
 fn lines_for_people() {
     let place = place(1, "text");
+    let config = std::fs::read_to_string(&place.config).unwrap().replace("operator = \"ops@office.example\"\n", "");
+    std::fs::write(&place.config, config).unwrap();
     let mut child = place.command(&["serve"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let started = lines.into_iter().find(|line| line.contains("started")).unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let started = lines.find(|line| line.contains("started")).unwrap();
+    let warned = lines.find(|line| line.contains("WARN")).unwrap();
     stop(child);
+    assert!(warned.contains("postmaster") && warned.contains("set operator"), "{warned}");
     let words: Vec<&str> = started.split_whitespace().collect();
     assert!(
         matches!(words[1..], ["INFO", "started", listener] if listener.starts_with("listener=127.0.0.1:")),
