@@ -335,7 +335,7 @@ impl Default for Queue {
             concurrency_per_destination: 20,
             concurrency: 200,
             keep_connection: Span::seconds(10),
-            memory: Size::mib(32),
+            memory: Size::mib(64),
         }
     }
 }
