@@ -261,22 +261,30 @@ where
 
     /// Reads what is there into `input`.
     async fn fill(&mut self) -> Result<(), End> {
+        let mut input = std::mem::take(&mut self.input);
+        let read = self.read(|chunk| input.extend_from_slice(chunk)).await;
+        self.input = input;
+        read
+    }
+
+    /// Gives what is there to `take`, as it comes from the socket.
+    async fn read<R>(&mut self, mut take: impl FnMut(&[u8]) -> R) -> Result<R, End> {
         let deadline = Instant::now() + self.shared.settings.limits.idle.0;
         loop {
             self.heed_stop()?;
-            let (stream, input) = (&mut self.stream, &mut self.input);
+            let (stream, take) = (&mut self.stream, &mut take);
             let read = poll_fn(|cx| {
                 let mut chunk = [MaybeUninit::uninit(); CHUNK];
                 let mut chunk = ReadBuf::uninit(&mut chunk);
                 ready!(stream.poll_read(cx, &mut chunk))?;
-                input.extend_from_slice(chunk.filled());
-                Poll::Ready(std::io::Result::Ok(chunk.filled().len()))
+                let some = !chunk.filled().is_empty();
+                Poll::Ready(std::io::Result::Ok(some.then(|| take(chunk.filled()))))
             });
             tokio::select! {
                 biased;
                 read = timeout_at(self.ends.min(deadline), read) => return match read {
-                    Ok(Ok(0) | Err(_)) => Err(End::Gone),
-                    Ok(Ok(_)) => Ok(()),
+                    Ok(Ok(Some(taken))) => Ok(taken),
+                    Ok(Ok(None) | Err(_)) => Err(End::Gone),
                     Err(_) if deadline < self.ends => Err(End::Idle),
                     Err(_) if self.last => Err(End::Stopping),
                     Err(_) => Err(End::SessionTime),
@@ -349,16 +357,15 @@ where
         let started = Instant::now();
         let limits = &self.shared.settings.limits;
         let (rate, largest) = (limits.min_data_rate, self.shared.settings.max_message);
-        loop {
-            match incoming.feed(&self.input, &self.shared) {
-                Fed::End(used) => {
-                    // Not the room that the message had.
-                    self.input = self.input.get(used..).unwrap_or(&[]).to_vec();
-                    break;
-                }
-                Fed::BareNewline => return Err(End::BareNewline),
-                Fed::More => self.input.clear(),
-            }
+        let shared = Arc::clone(&self.shared);
+        // What came with the command, and then straight from the socket.
+        let feed = |incoming: &mut Incoming, chunk: &[u8]| match incoming.feed(chunk, &shared) {
+            Fed::End(used) => Ok(Some(chunk.get(used..).unwrap_or(&[]).to_vec())),
+            Fed::More => Ok(None),
+            Fed::BareNewline => Err(End::BareNewline),
+        };
+        let mut rest = feed(&mut incoming, &std::mem::take(&mut self.input))?;
+        while rest.is_none() {
             if incoming.size > largest.saturating_add(OVERRUN) {
                 return Err(End::Overrun);
             }
@@ -366,8 +373,9 @@ where
             if elapsed > RATE_GRACE && incoming.size < elapsed.as_secs().saturating_mul(u64::from(rate)) {
                 return Err(End::Slow);
             }
-            self.fill().await?;
+            rest = self.read(|chunk| feed(&mut incoming, chunk)).await??;
         }
+        self.input = rest.unwrap_or_default();
         let Some(envelope) = self.session.data_end() else { return Err(End::Gone) };
         if incoming.size > largest {
             return Ok(self.session.data_reply(too_large()));
