@@ -63,7 +63,9 @@ pub(super) fn written<'a>(
     bytes: &'a [u8],
     charset: &str,
 ) -> (Option<String>, Written<'a>) {
-    let untold = charset.is_empty() && std::str::from_utf8(bytes).is_err();
+    // Without a charset only UTF-8 is read as it is.
+    let is_utf8 = matches!(changed, Some((Cow::Borrowed(_), _)));
+    let untold = charset.is_empty() && !is_utf8 && std::str::from_utf8(bytes).is_err();
     let as_it_is = || Written { body: Cow::Borrowed(bytes), under: Vec::new() };
     match changed {
         Some((text, under)) if untold => {
@@ -84,19 +86,21 @@ pub(super) fn written<'a>(
 
 /// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from it octet by octet. `None`: there was nothing.
 pub(super) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement]) -> Option<Vec<u8>> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return scrub(text, html, replacements).map(String::into_bytes);
+    }
     let encodings: &[&'static Encoding] = match bytes {
         [0xff, 0xfe, ..] => &[UTF_16LE],
         [0xfe, 0xff, ..] => &[UTF_16BE],
-        _ if std::str::from_utf8(bytes).is_ok() => &[encoding_rs::UTF_8],
         _ => &[WINDOWS_1252, SHIFT_JIS, GB18030],
     };
     let mut out: Option<Vec<u8>> = None;
     for encoding in encodings {
         let now = out.as_deref().unwrap_or(bytes);
         let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(now) else { continue };
-        // What was not converted comes back.
-        let comes_back = matches!(text, Cow::Borrowed(_)) || encode(&text, encoding).is_some_and(|back| back == now);
-        if comes_back && let Some(clean) = scrub(&text, html, replacements) {
+        if encode(&text, encoding).is_some_and(|back| back == now)
+            && let Some(clean) = scrub(&text, html, replacements)
+        {
             out = encode(&clean, encoding).or(out);
         }
     }
