@@ -161,11 +161,11 @@ impl Default for Attachments {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metadata {
-    /// EXIF, XMP, GPS and comments in JPEG, PNG, WebP, HEIC, TIFF, GIF.
+    /// EXIF, XMP, GPS and comments in JPEG, PNG, WebP, HEIC, TIFF, GIF; place, device and moments in MP4 and MOV.
     pub pictures: bool,
-    /// Author, creator and XMP in PDF.
+    /// Author, creator, XMP, and who made remarks, in PDF.
     pub pdf: bool,
-    /// Author, company and last editor in docx, xlsx, pptx, odt.
+    /// Author, company, last editor, and who made remarks and changes, in docx, xlsx, pptx, odt; files in ZIP archives.
     pub office: bool,
 }
 

@@ -38,8 +38,11 @@ pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -
 
 /// Where ids stand behind `cid:`, in any letter case.
 fn links(text: &str) -> Vec<Range<usize>> {
-    let mut out = Vec::new();
+    let mut out: Vec<Range<usize>> = Vec::new();
     for colon in memchr::memchr_iter(b':', text.as_bytes()) {
+        if out.last().is_some_and(|last| colon < last.end) {
+            continue;
+        }
         let scheme = colon.checked_sub(3).and_then(|start| text.get(start..colon));
         let begins = !text.get(..colon.saturating_sub(3)).is_some_and(|t| t.ends_with(|c: char| c.is_alphanumeric()));
         if !begins || !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid")) {
@@ -86,6 +89,7 @@ mod tests {
             ("<cid:part1.x@h.test>", false, Some("<cid:{part1.x@h.test}>")),
             ("cid: none, acid:a@h.test, cid:x", false, None),
             ("é:cid:é@h", false, Some("é:cid:{é@h}")),
+            ("<img src=cid:a:cid:b>", true, Some("<img src=cid:{a:cid:b}>")),
             ("cid", true, None),
         ];
         for (text, is_html, want) in cases {

@@ -8,8 +8,18 @@ use super::text::encode_name;
 use super::{archive, author, calendar, charset, footer, html, pgp, uuencode, vcard};
 use std::borrow::Cow;
 
-/// Files of one part that went as they were: what they are by their first octets, and why.
-pub(super) type Told = Vec<(&'static str, Why)>;
+/// What cleaning the files of a message tells, and what it may still cost.
+pub(super) struct Told {
+    /// Files of one part that went as they were: what they are by their first octets, and why.
+    pub(super) passed: Vec<(&'static str, Why)>,
+    unpacked: usize,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { passed: Vec::new(), unpacked: metadata::MOST_UNPACKED }
+    }
+}
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
 ///
@@ -91,14 +101,15 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told)
         let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order, told).ok().flatten());
         return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
+    let done = metadata::clean(&bytes, order.metadata, &mut told.unpacked);
     let mut tell = |why: Why| {
         let entry = (archive::kind_of(&bytes).unwrap_or("file"), why);
         // A text may hold thousands.
-        if !told.contains(&entry) {
-            told.push(entry);
+        if !told.passed.contains(&entry) {
+            told.passed.push(entry);
         }
     };
-    let cleaned = match metadata::clean(&bytes, order.metadata) {
+    let cleaned = match done {
         Cleaned::Unchanged if charset::is_text(&bytes) => charset::scrub_untold(&bytes, false, order.replacements),
         Cleaned::Unchanged => None,
         Cleaned::Changed(cleaned) => Some(cleaned),

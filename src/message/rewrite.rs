@@ -100,6 +100,7 @@ pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
         footed: [false; 2],
         inside: 0,
         path: vec![1],
+        told: Told::default(),
         passed: Vec::new(),
     };
     writer.envelope_header(&top);
@@ -117,6 +118,7 @@ struct Writer<'a> {
     inside: usize,
     /// Where the part that is being written is in the message as received.
     path: Vec<usize>,
+    told: Told,
     passed: Vec<Passed>,
 }
 
@@ -296,10 +298,10 @@ impl Writer<'_> {
         }
         let text = charset::read(&bytes, &charset, self.order.replacements);
         let linked = Some(&text).filter(|_| !charset.is_empty()).and_then(|text| links(text));
-        let mut told = Told::default();
-        let cleaned = contents::text(linked.as_deref().unwrap_or(&text), &part.kind.value, self.order, &mut told)?;
+        let words = linked.as_deref().unwrap_or(&text);
+        let cleaned = contents::text(words, &part.kind.value, self.order, &mut self.told)?;
         let mut changed = cleaned.or(linked);
-        self.passed(told);
+        self.passed();
         let mut under = String::new();
         if let Some(footer) = self.footer(part) {
             let whole = changed.as_deref().unwrap_or(&text);
@@ -360,16 +362,15 @@ impl Writer<'_> {
         self.content_id_field(part);
         self.line("Content-Transfer-Encoding", "base64");
         self.out.extend_from_slice(b"\r\n");
-        let mut told = Told::default();
-        let cleaned = contents::file(part.decoded(), self.order, &mut told);
-        self.passed(told);
+        let cleaned = contents::file(part.decoded(), self.order, &mut self.told);
+        self.passed();
         encode_base64(&cleaned, &mut self.out);
     }
 
     /// Keeps in mind which files went as they were.
-    fn passed(&mut self, told: Told) {
+    fn passed(&mut self) {
         let path = || self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-        self.passed.extend(told.into_iter().map(|(kind, why)| Passed { path: path(), kind, why }));
+        self.passed.extend(self.told.passed.drain(..).map(|(kind, why)| Passed { path: path(), kind, why }));
     }
 
     /// A line in place of what cannot be cleaned.

@@ -293,8 +293,22 @@ fn shapes() -> Vec<Shape> {
         "<</Type/Metadata/Length 10>>stream\nxxxxxxxxxx\nendstream",
         "<</Type/ObjStm/N 9/First 9>>stream\nendstream",
         "[[",
+        "<</Subtype/Text/T(x)>>",
+        "<</Subtype/Text/T 7 0 R/T(",
+        "stream",
     ] {
         add(format!("PDF {piece:?}"), Box::new(move |size| pdf(size, piece)));
+    }
+    for piece in [
+        "=ybegin line=1 size=1 name=a\r\n",
+        "=ybegin line=1 size=1 name=a\r\n=yend \r\n",
+        "begin 644 a\r\nend\r\n",
+        "cid:",
+        "cid:a@b ",
+    ] {
+        for kind in ["text/plain", "text/html"] {
+            add(format!("{kind} {piece:?}"), Box::new(move |size| part(kind, &piece.repeat(size / piece.len()))));
+        }
     }
     for name in ["a", "word/document", "docProps/core.xml", "xl/comments", "../"] {
         add(format!("zip {name:?}"), Box::new(move |size| zip(size, name)));
@@ -307,6 +321,10 @@ fn shapes() -> Vec<Shape> {
         ("TIFF", b"II*\0\x08\0\0\0", b"\xff\xff\x0e\x01\x02\0\x01\0\0\0\x08\0\0\0"),
         ("HEIC", b"\0\0\0\x14ftypheic\0\0\0\0heic", b"\0\0\0\x08free"),
         ("HEIC meta", b"\0\0\0\x14ftypheic\0\0\0\0heic\0\x0f\xff\xffmeta\0\0\0\0", b"\0\0\0\x0ciloc\0\0\0\0"),
+        ("MP4", b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\0moov", b"\0\0\0\x08udta"),
+        ("MP4 tracks", b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\0moov", b"\0\0\0\x08trak"),
+        ("MP4 too deep", b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\0moov", b"\0\0\0\0mdia"),
+        ("PDF of pictures", b"%PDF-1.4\n\xff\xd8", b"\xff\xe1\0\x0c\xff\xd8\xff\xe1\0\x06abcd"),
     ] {
         add(name.into(), Box::new(move |size| file("image/x", &[head, &piece.repeat(size / piece.len())].concat())));
     }

@@ -67,12 +67,16 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
 }
 
 /// Overwrites what tells something in the JPEG at `at` of another file, in which nothing may move: it becomes zeros.
-/// What only looks like a JPEG stays: all up to the coded picture has to be as it should be.
-pub(super) fn blank(bytes: &[u8], at: usize, out: &mut [u8]) {
+/// What only looks like a JPEG stays: all up to the coded picture has to be as it should be. `segments`: how many may still be looked at in the whole file.
+pub(super) fn blank(bytes: &[u8], at: usize, out: &mut [u8], segments: &mut usize) {
     let mut told = Vec::new();
     let mut next = at + 2;
     let (mut tables, mut frames) = (0, 0);
     while let (Some(0xff), Some(&marker @ 0xc0..=0xfe)) = (bytes.get(next), bytes.get(next + 1)) {
+        *segments = segments.saturating_sub(1);
+        if *segments == 0 {
+            return;
+        }
         let Some(length) = place(bytes, next + 2, 2, Order::Big).filter(|length| *length >= 2) else { return };
         let Some(content) = bytes.get(next + 4..next + 2 + length) else { return };
         match marker {

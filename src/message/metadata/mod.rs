@@ -53,18 +53,20 @@ impl Why {
     }
 }
 
-/// Octets unpacked of one file and of the files in it; more is a bomb.
-const MOST_UNPACKED: usize = 64 << 20;
+/// Octets unpacked of all files of one message; more is a bomb.
+pub const MOST_UNPACKED: usize = 64 << 20;
 /// Boxes by which a QuickTime video may begin.
 const OLD_VIDEOS: &[&[u8]] = &[b"moov", b"mdat", b"wide"];
 
 type Outcome = Result<Option<Vec<u8>>, Why>;
 
-/// Takes the traces out of `bytes`, as far as `options` wants it.
+/// Takes the traces out of `bytes`, as far as `options` wants it. `unpacked`: octets that may still be unpacked of this file and of its neighbours, at first
+/// [`MOST_UNPACKED`].
 #[must_use]
-pub fn clean(bytes: &[u8], options: &Metadata) -> Cleaned {
-    let mut budget = Budget { depth: 0, unpacked: MOST_UNPACKED, passed: None };
-    match (clean_inside(bytes, options, &mut budget), budget.passed) {
+pub fn clean(bytes: &[u8], options: &Metadata, unpacked: &mut usize) -> Cleaned {
+    let mut budget = Budget { depth: 0, unpacked, passed: None };
+    let cleaned = clean_inside(bytes, options, &mut budget);
+    match (cleaned, budget.passed) {
         (Cleaned::Changed(cleaned), Some(why)) => Cleaned::Partly(cleaned, why),
         (Cleaned::Unchanged, Some(why)) => Cleaned::CannotClean(why),
         (cleaned, _) => cleaned,
@@ -72,15 +74,15 @@ pub fn clean(bytes: &[u8], options: &Metadata) -> Cleaned {
 }
 
 /// What files inside one file may cost together, and whether one of them passed as it was.
-struct Budget {
+struct Budget<'a> {
     /// Files around the one that is looked at.
     depth: usize,
     /// Octets that may still be unpacked.
-    unpacked: usize,
+    unpacked: &'a mut usize,
     passed: Option<Why>,
 }
 
-fn clean_inside(bytes: &[u8], options: &Metadata, budget: &mut Budget) -> Cleaned {
+fn clean_inside(bytes: &[u8], options: &Metadata, budget: &mut Budget<'_>) -> Cleaned {
     let pictures = options.pictures;
     let outcome = match bytes {
         [0xff, 0xd8, 0xff, ..] if pictures => jpeg::clean(bytes),

@@ -66,7 +66,7 @@ struct Entry<'a> {
     data: &'a [u8],
 }
 
-pub(super) fn clean(bytes: &[u8], options: &Metadata, budget: &mut Budget) -> Outcome {
+pub(super) fn clean(bytes: &[u8], options: &Metadata, budget: &mut Budget<'_>) -> Outcome {
     let entries = entries(bytes)?;
     let has = |name: &[u8]| entries.iter().any(|entry| entry.name == name);
     let open_document =
@@ -91,7 +91,7 @@ pub(super) fn clean(bytes: &[u8], options: &Metadata, budget: &mut Budget) -> Ou
         }
         let mut clean = None;
         if let Some(part) = Part::of(entry.name, open_document).filter(|_| !archive) {
-            let xml = unpack(entry.data, method, &mut budget.unpacked)?;
+            let xml = unpack(entry.data, method, budget.unpacked)?;
             // UTF-16 is not read.
             let xml = std::str::from_utf8(&xml).map_err(|_| Why::Unsupported)?;
             clean = names::clean(xml, part, &mut people).map(String::into_bytes);
@@ -99,7 +99,7 @@ pub(super) fn clean(bytes: &[u8], options: &Metadata, budget: &mut Budget) -> Ou
             budget.passed = Some(Why::Unsupported);
         } else if is_file(entry.name) {
             budget.depth += 1;
-            match unpack(entry.data, method, &mut budget.unpacked).map(|f| super::clean_inside(&f, options, budget)) {
+            match unpack(entry.data, method, budget.unpacked).map(|f| super::clean_inside(&f, options, budget)) {
                 Ok(Cleaned::Changed(cleaned)) => clean = Some(cleaned),
                 Ok(Cleaned::CannotClean(why)) | Err(why) => budget.passed = Some(why),
                 Ok(_) => {}

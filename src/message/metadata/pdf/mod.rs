@@ -19,8 +19,10 @@ const MOST: usize = 64;
 const KEPT: &[&[u8]] = &[b"Title", b"Trapped"];
 /// Information dictionaries, and strings that stand elsewhere.
 const MOST_OBJECTS: usize = 32;
+/// Segments of all JPEG pictures; each has some twenty.
+const MOST_SEGMENTS: usize = 200_000;
 
-pub(super) fn clean(bytes: &[u8], budget: &mut Budget) -> Outcome {
+pub(super) fn clean(bytes: &[u8], budget: &mut Budget<'_>) -> Outcome {
     if memmem::find(bytes, b"/Encrypt").is_some() {
         return Err(Why::Encrypted);
     }
@@ -28,7 +30,7 @@ pub(super) fn clean(bytes: &[u8], budget: &mut Budget) -> Outcome {
         return Err(Why::Signed);
     }
     let mut out = bytes.to_vec();
-    let mut packed = object_streams(bytes, &mut budget.unpacked)?;
+    let mut packed = object_streams(bytes, budget.unpacked)?;
     // What they refer to joins them.
     let mut objects = info_objects(bytes)?;
     let dictionaries = objects.len();
@@ -67,8 +69,12 @@ pub(super) fn clean(bytes: &[u8], budget: &mut Budget) -> Outcome {
         out.get_mut(stream.place).ok_or(Why::Damaged)?.copy_from_slice(&content);
     }
     metadata_streams(bytes, &mut out)?;
+    let mut segments = MOST_SEGMENTS;
     for at in memmem::find_iter(bytes, b"\xff\xd8\xff") {
-        jpeg::blank(bytes, at, &mut out);
+        jpeg::blank(bytes, at, &mut out, &mut segments);
+        if segments == 0 {
+            return Err(Why::Unsupported);
+        }
     }
     Ok(Some(out))
 }
