@@ -31,7 +31,7 @@ pub(super) enum Command {
     /// Try again now: one item, or all (of a destination)
     Retry {
         /// The item's id; all if left out
-        #[arg(value_parser = item_id)]
+        #[arg(value_parser = item_id, conflicts_with = "domain")]
         id: Option<ItemId>,
         /// Of this destination domain
         #[arg(long, visible_alias = "destination")]
@@ -132,14 +132,11 @@ impl Command {
             }
             Self::Cancel { id: None, domain, state: wanted } => {
                 let which = Which { domain, leased: wanted.map(is_leased) };
-                let mut count = 0;
-                loop {
-                    let which = which.clone();
-                    let more = store.write_blocking(move |change| change.cancel_all(&which, now, CANCELLED))?;
-                    count += more;
-                    if more == 0 {
-                        break;
-                    }
+                let (mut count, mut last) = (0, Some(ItemId(0)));
+                while let Some(after) = last {
+                    let ids = store.read(|view| view.queue_ids(&which, after, CANCELLED))?;
+                    last = ids.last().copied();
+                    count += store.write_blocking(move |change| change.cancel_each(&ids, now))?;
                 }
                 context.out.done(&json!({ "cancelled": count }), &format!("{count} item(s) are out of the queue."))
             }

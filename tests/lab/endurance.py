@@ -36,7 +36,7 @@ def commands(house, sink):
     rows = json.loads(house.cli("queue", "list", "--limit", "3", "--json"))
     first, second, third = (str(row["id"]) for row in rows)
     # What is asked, what has to be said, seconds at most: one look, a walk through all rows, a change of each.
-    one, walk, change = 2, 5, 300
+    one, walk, change = 5, 20, 600
     asked = [
         (["list"], first, one), (["list", "--state", "waiting"], first, one), (["list", "--domain", "real1.test"], "real1.test", one),
         (["list", "--domain", "real0.test"], "empty", walk), (["list", "--state", "delivering"], "", walk), (["show", first], "connect", one),

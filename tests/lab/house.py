@@ -209,7 +209,7 @@ class House:
         return other
 
     def cli(self, *arguments, status=0):
-        done = subprocess.run([BINARY, "--config", self.config, *arguments], capture_output=True, text=True, env=self.environment, timeout=300)
+        done = subprocess.run([BINARY, "--config", self.config, *arguments], capture_output=True, text=True, env=self.environment, timeout=900)
         check(status is None or done.returncode == status, f"{arguments}: exit status {done.returncode}: {done.stdout} {done.stderr}")
         return done.stdout if status == 0 else done.stdout + done.stderr
 

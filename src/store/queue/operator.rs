@@ -51,6 +51,20 @@ impl View<'_> {
         self.with_destinations(found)
     }
 
+    /// Ids of items behind `after`, in their order, which is that of their messages: many are changed faster so than by when they are due. Looks at
+    /// every row, and so may not be asked within a transaction that writes.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn queue_ids(&self, which: &Which, after: ItemId, limit: usize) -> Result<Vec<ItemId>> {
+        let sql = "SELECT id FROM queue WHERE id > ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR leased = ?3) ORDER BY id LIMIT ?4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut statement = self.0.prepare_cached(sql)?;
+        let ids =
+            statement.query_map(params![after.0, which.domain, which.leased, limit], |row| row.get(0).map(ItemId))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// One item.
     ///
     /// # Errors
@@ -152,16 +166,12 @@ impl Change<'_> {
         Ok((count, Some(after)))
     }
 
-    /// Takes items out of the queue, at most `limit` in this transaction: ask again until it returns 0.
+    /// Takes items out of the queue; returns how many of them were there.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn cancel_all(&self, which: &Which, now: Time, limit: usize) -> Result<usize> {
-        let items = self.queue(which, limit)?;
-        for item in &items {
-            self.cancel(item.id, now)?;
-        }
-        Ok(items.len())
+    pub fn cancel_each(&self, ids: &[ItemId], now: Time) -> Result<usize> {
+        ids.iter().try_fold(0, |count, id| Ok(count + usize::from(self.cancel(*id, now)?)))
     }
 
     /// Takes an item out of the queue; the history says so. Returns whether it was there.

@@ -197,7 +197,8 @@ fn the_operator_finds_and_cancels() {
     let which = Which { domain: Some("a.test".into()), leased: None };
     let cancelled = [1, 1, 0].map(|_| {
         let which = which.clone();
-        store.write_blocking(move |c| c.cancel_all(&which, NOW, 1)).unwrap()
+        let ids = store.read(|view| view.queue_ids(&which, ItemId(0), 1)).unwrap();
+        store.write_blocking(move |c| c.cancel_each(&ids, NOW)).unwrap()
     });
     assert_eq!((cancelled, store.read(|v| v.queue_length()).unwrap()), ([1, 1, 0], 0));
 }
