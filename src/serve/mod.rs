@@ -158,6 +158,8 @@ pub async fn run(
     watchdog.abort();
     janitor.abort();
     crate::janitor::finish(&store).await;
+    // Not by the last of its clones: the relay and the queue know each other for ever.
+    store.close();
     tracing::info!("stopped");
     ended
 }

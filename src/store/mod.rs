@@ -165,6 +165,12 @@ impl Store {
         open::lock(directory)
     }
 
+    /// Ends it: what was asked for before is written, and one tidy file is left behind if no other process uses it. Blocks until then.
+    pub fn close(&self) {
+        self.readers().clear();
+        self.0.writer.close();
+    }
+
     /// The secret that signs tokens.
     #[must_use]
     pub fn secret(&self) -> &Secret {

@@ -172,7 +172,7 @@ pub(super) fn writer(
         // What lies in the log is first of all moved into the database. A process that died of a failed flush may have left pages there that are in memory only, and that no
         // later flush would write.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)?;
-        check_header(&path)?;
+        check_length(&connection, &path)?;
         take_room(&mut connection, &log_of(&path)).map_err(sql)?;
     }
     Ok(connection)
@@ -277,6 +277,20 @@ fn synchronous() -> String {
 pub(super) fn seal(copy: &Path) -> rusqlite::Result<()> {
     let connection = connect(copy)?;
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0)).map(drop)
+}
+
+/// Whether the file has all of its pages, now that the log is empty. It must not be opened for that: closing it again would let go of SQLite's locks (fcntl(2)),
+/// and another process would take away the log of a store that it believes to be its own.
+fn check_length(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |pragma| {
+        connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(|error| sql_error(path, error))
+    };
+    let whole = number("page_count")?.saturating_mul(number("page_size")?);
+    let length = fs::metadata(path).map_err(|error| OpenError::Io { path: path.to_owned(), error })?.len();
+    if i64::try_from(length).is_ok_and(|length| length < whole) {
+        return Err(OpenError::Corrupt { path: path.to_owned(), what: "cut short".to_owned() });
+    }
+    Ok(())
 }
 
 fn log_of(path: &Path) -> PathBuf {

@@ -152,6 +152,31 @@ fn a_checkpoint_cut_off_is_no_damage() {
     }
 }
 
+/// Without its lock on the file, a command that ends would take the log of the running daemon for its own, and away.
+#[test]
+fn the_daemon_keeps_its_lock_on_the_file_and_leaves_one_tidy_file() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    let lock = Store::lock(dir.path()).unwrap();
+    let store = Store::serve(&lock, &mut SystemRandom, Metrics::default()).unwrap();
+    let log = path.with_file_name(format!("{FILE}-wal"));
+    let room = fs::metadata(&log).unwrap().len();
+    assert!(room > 1 << 20, "{room}");
+    pair(&store);
+    store.backup(&dir.path().join("copy")).unwrap();
+    assert_eq!(fs::metadata(&log).unwrap().len(), room, "written into the room it has");
+    let (mine, inode) = (format!(" {} ", std::process::id()), format!(":{} ", fs::metadata(&path).unwrap().ino()));
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    assert!(locks.lines().any(|line| line.contains(&mine) && line.contains(&inode)), "{locks}");
+    store.close();
+    assert!(!log.exists());
+    assert!(matches!(store.write_blocking(|_| Ok(())), Err(StoreError::Closed)));
+    drop(store);
+    let store = Store::serve(&lock, &mut SystemRandom, Metrics::default()).unwrap();
+    assert!(store.read(|v| v.party(PartyId(1))).is_ok());
+}
+
 #[test]
 fn waiting_jobs_share_a_commit_and_fail_alone() {
     let dir = tempfile::tempdir().unwrap();

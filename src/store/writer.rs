@@ -57,7 +57,8 @@ struct Queue {
 struct Shared {
     queue: Mutex<Queue>,
     called: Condvar,
-    core: Mutex<Core>,
+    /// None when it is closed.
+    core: Mutex<Option<Core>>,
     /// How long commits have taken lately, in microseconds.
     lately: AtomicU64,
     poisoned: watch::Receiver<bool>,
@@ -66,7 +67,7 @@ struct Shared {
 /// Handle to it.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,7 +85,7 @@ impl Writer {
             Ok(())
         }));
         counts.map_err(std::io::Error::other)?;
-        let core = Mutex::new(Core { connection, metrics, poison, log });
+        let core = Mutex::new(Some(Core { connection, metrics, poison, log }));
         let (queue, called, lately) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
         let shared = Arc::new(Shared { queue, called, core, lately, poisoned });
         let body = {
@@ -92,12 +93,17 @@ impl Writer {
             move || shared.serve()
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(body)?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Leaves a job for the next commit, whosever that is.
     pub(super) fn leave(&self, job: Box<dyn Job>) {
-        locked(&self.shared.queue).jobs.push(job);
+        let mut queue = locked(&self.shared.queue);
+        if queue.closed {
+            drop(queue);
+            return job.end(Err(StoreError::Closed));
+        }
+        queue.jobs.push(job);
     }
 
     /// Commits what waits: here, or on the thread.
@@ -116,16 +122,21 @@ impl Writer {
     pub(super) fn poisoned(&self) -> watch::Receiver<bool> {
         self.shared.poisoned.clone()
     }
+
+    /// Does what waits, takes nothing more, and closes the connection.
+    pub(super) fn close(&self) {
+        locked(&self.shared.queue).closed = true;
+        self.shared.called.notify_one();
+        if let Some(thread) = locked(&self.thread).take() {
+            // It ends when the last job is done; a panic there has been reported by the hook.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        locked(&self.shared.queue).closed = true;
-        self.shared.called.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // It ends when the last job is done; a panic there has been reported by the hook.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -143,11 +154,12 @@ impl Shared {
 
     /// Commits what waits, if nobody else writes, in this process or another. What comes during the commit has called the thread.
     fn commit_here(&self) -> bool {
-        let mut core = match self.core.try_lock() {
+        let mut guard = match self.core.try_lock() {
             Ok(core) => core,
             Err(TryLockError::Poisoned(core)) => core.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        let Some(core) = guard.as_mut() else { return false };
         if locked(&self.queue).jobs.is_empty() {
             // Somebody else has done it.
             return true;
@@ -156,7 +168,7 @@ impl Shared {
             return false;
         }
         let jobs = self.take();
-        self.batch(&mut core, jobs);
+        self.batch(core, jobs);
         if core.log_is_long() {
             self.call();
         }
@@ -180,19 +192,20 @@ impl Shared {
             let closed = queue.closed;
             queue.pressed = false;
             drop(queue);
-            let mut core = locked(&self.core);
+            let mut guard = locked(&self.core);
+            let Some(core) = guard.as_mut() else { return };
             loop {
                 let jobs = self.take();
                 if jobs.is_empty() {
                     break;
                 }
-                self.batch(&mut core, jobs);
+                self.batch(core, jobs);
             }
-            if core.log_is_long() {
-                core.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+            if closed || core.log_is_long() {
+                core.checkpoint();
             }
             if closed {
-                core.close();
+                *guard = None;
                 return;
             }
         }
@@ -213,22 +226,12 @@ impl Core {
         self.log.load(Ordering::Relaxed) >= LOG
     }
 
-    /// Leaves one tidy file behind.
-    fn close(&mut self) {
-        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
-        if *self.poison.borrow() {
-            // Closing would flush once more, and seem to succeed.
-            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        }
-    }
-
     /// Moves the log's pages into the database. One that other processes' readers hold up, or a full disk, comes again with a later commit.
-    fn checkpoint(&mut self, pragma: &str) {
+    fn checkpoint(&self) {
         if *self.poison.borrow() {
             return;
         }
-        let _ = self.connection.busy_timeout(BUSY);
-        if let Err(error) = self.connection.query_row(pragma, [], |_| Ok(())) {
+        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
             let error = StoreError::from(error);
             tracing::warn!(%error, "checkpoint failed");
             self.heed(&error);
@@ -265,7 +268,7 @@ impl Core {
                 let _ = self.connection.execute_batch("ROLLBACK");
                 if matches!(error, StoreError::Full) {
                     // The log need not grow where its pages can be moved into the database.
-                    self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+                    self.checkpoint();
                 }
                 jobs.into_iter().for_each(|job| job.end(Err(error.clone())));
             }
@@ -303,5 +306,15 @@ impl Core {
         }
         run("COMMIT")?;
         Ok(())
+    }
+}
+
+/// The last of a store's connections moves the log into the database and takes it away.
+impl Drop for Core {
+    fn drop(&mut self) {
+        if *self.poison.borrow() {
+            // It would flush once more, and seem to succeed.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 }
