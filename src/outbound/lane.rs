@@ -11,11 +11,11 @@ use super::{Addresses, Means};
 use crate::policy::retry;
 use crate::smtp::client::Client;
 use crate::store::queue::{Item, Waiting};
-use crate::types::{Random as _, SystemRandom};
+use crate::types::{Random as _, SystemRandom, locked};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
@@ -93,10 +93,6 @@ struct State {
     failed: Option<Instant>,
     reached: Option<Instant>,
     down_until: Option<Instant>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a lane can take from the store now.

@@ -11,10 +11,10 @@ use crate::metrics::Metrics;
 use crate::store::queue::{Horizon, Item};
 use crate::store::{Result, Store};
 use crate::tls::ClientTls;
-use crate::types::Time;
+use crate::types::{Time, locked};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -101,7 +101,7 @@ impl Outbound {
 
     /// Ends: no new attempts, those under way finish within `limit` ([`DRAIN`]), the rest stays in the store.
     pub async fn drain(&self, limit: Duration) {
-        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let tasks = locked(&self.tasks).take();
         let Some(Tasks { scheduler, mut settler }) = tasks else { return };
         scheduler.abort();
         // What it has claimed is in a lane now, or leased until the next start.

@@ -11,11 +11,11 @@ mod tests;
 
 use super::Means;
 use crate::store::{Result, StsMode, StsPolicy};
-use crate::types::Time;
 use crate::types::address::ascii_domain;
+use crate::types::{Time, locked};
 use fetch::Fetcher;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Mutex as Turn;
 
@@ -40,7 +40,7 @@ impl Sts {
 
     /// Whoever holds it may fetch the domain's policy. It holds when that last failed.
     fn turn(&self, domain: &str) -> Arc<Turn<Option<Time>>> {
-        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut domains = locked(&self.domains);
         if domains.len() >= REMEMBERED {
             domains.retain(|_, turn| Arc::strong_count(turn) > 1);
         }

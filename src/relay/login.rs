@@ -11,9 +11,9 @@ use crate::smtp::auth::{Answer, Attempt, trouble, wrong};
 use crate::store::StoreError;
 use crate::types::credential::Credential;
 use crate::types::network::client_key;
-use crate::types::{Client, PartyId, Random as _, Reply, SystemRandom, Time};
+use crate::types::{Client, PartyId, Random as _, Reply, SystemRandom, Time, locked};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -41,7 +41,7 @@ impl Default for Logins {
 
 impl Logins {
     fn guesses(&self) -> MutexGuard<'_, Guesses> {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.guesses)
     }
 }
 

@@ -10,11 +10,11 @@ use crate::config::ListenerTls;
 use crate::metrics::{Metrics, count};
 use crate::tls::Certificate;
 use crate::types::network::{Network, client_key};
-use crate::types::{Client, Reply};
+use crate::types::{Client, Reply, locked};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -86,7 +86,7 @@ struct Place {
 
 impl Places {
     fn take(self: &Arc<Self>) -> Result<Place, &'static str> {
-        let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = locked(&self.open);
         let all = &mut guard.0;
         if *all >= self.in_all {
             return Err("too-many");
@@ -101,7 +101,7 @@ impl Place {
     /// Counts it for a client.
     fn of(mut self, ip: IpAddr) -> Result<Self, &'static str> {
         let key = client_key(ip);
-        let mut guard = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = locked(&self.places.open);
         let mine = guard.1.entry(key).or_default();
         if *mine >= self.places.per_client {
             return Err("too-many-of-client");
@@ -115,7 +115,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut guard = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = locked(&self.places.open);
         let (all, clients) = &mut *guard;
         *all = all.saturating_sub(1);
         if let Some(key) = self.key {

@@ -5,7 +5,7 @@ use crate::types::MessageId;
 use rusqlite::{OptionalExtension as _, params};
 use std::cell::RefCell;
 
-/// A message as received, ready for the disk. Packed outside the writer's thread.
+/// A message as received, ready for the disk. Packed before its transaction begins.
 #[derive(Clone, Debug)]
 pub struct Body {
     size: i64,

@@ -43,8 +43,8 @@ pub use retention::{Old, Purged};
 pub use verify::{Fault, Verified};
 
 use crate::metrics::Metrics;
-use crate::types::Random;
 use crate::types::token::Secret;
+use crate::types::{Random, locked};
 use rusqlite::Connection;
 use std::cell::RefCell;
 use std::fs::File;
@@ -52,7 +52,7 @@ use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -224,7 +224,7 @@ impl Store {
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.0.readers.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.readers)
     }
 
     /// Runs `f` on the writer. When it returns `Ok`, the change is committed and flushed.

@@ -24,7 +24,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// The log at the length at which it is moved into the database: pages of 4 KiB, each with 24 octets before it.
 const LOG_OCTETS: u64 = (super::writer::LOG as u64) * (4096 + 24) + 32;
 /// How long a connection waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Whether a store may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

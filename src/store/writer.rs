@@ -5,13 +5,15 @@
 //! long as the flush. What comes meanwhile is done by the writer's thread. On a disk that flushes slowly everything is, so that no session of
 //! others is held up.
 
+use super::open::BUSY;
 use super::{Change, Result, StoreError};
 use crate::metrics::Metrics;
+use crate::types::locked;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -22,8 +24,6 @@ const BATCH: usize = 512;
 pub(super) const LOG: usize = 2000;
 /// Commits that take longer than this, lately, are the thread's.
 const QUICK: Duration = Duration::from_millis(2);
-/// How long the thread waits for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// What a job came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +68,6 @@ struct Shared {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Writer {

@@ -1,6 +1,6 @@
 //! Floor 0, words: the nouns every other floor speaks in.
 //!
-//! Owns: addresses, aliases, ids, line ends, tokens, SMTP replies, times, envelopes and the random source. Values only.
+//! Owns: addresses, aliases, ids, line ends, tokens, SMTP replies, times, envelopes and the random source; and how a lock is taken. Values only.
 //! Not here: anything that reads a file, a socket, a database or (but for [`time`]) the clock.
 
 pub mod address;
@@ -9,6 +9,7 @@ pub mod credential;
 pub mod envelope;
 pub mod ids;
 pub mod lines;
+pub mod lock;
 pub mod network;
 pub mod random;
 pub mod reply;
@@ -19,6 +20,7 @@ pub use address::{Address, AddressError, AddressKey};
 pub use alias::Alias;
 pub use envelope::{Client, Envelope};
 pub use ids::{ExternalId, MessageId, PairId, PartyId};
+pub use lock::locked;
 pub use random::{Random, SystemRandom};
 pub use reply::Reply;
 pub use time::Time;
