@@ -45,7 +45,7 @@ impl Relay {
             return Ok(Gathered::Refused(Decision::reject(Reason::Malformed).reply(message)));
         };
         let received = view.thread_entry(message)?.map(|entry| entry.received);
-        let (Some((shop, pair, actor)), Some(received)) = (self.way_back(message)?, received) else {
+        let (Some((shop, pair, actor)), Some(received)) = (self.way_back(view, message)?, received) else {
             return Ok(Gathered::Refused(Reply::new(550, 1, 1, NO_SUCH_ADDRESS)));
         };
         let letter = Letter::new(message, &shop, pair, actor);

@@ -171,7 +171,7 @@ impl Relay {
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
-            let gathered = self.store.read(|view| self.gather(view, &arrived, &inspection, recipient));
+            let gathered = self.store.glance(|view| self.gather(view, &arrived, &inspection, recipient));
             let letter = gathered.map(|gathered| match gathered {
                 Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
                 Gathered::Report(message) => {
@@ -210,9 +210,9 @@ impl Relay {
         inspection: &Result<Inspection, Malformed>,
         recipient: &Address,
     ) -> Result<Gathered, StoreError> {
-        let (way, answers) = match self.target(recipient) {
+        let (way, answers) = match self.target_in(view, recipient) {
             Ok(Target::Alias(shop, resolved)) => (Some((shop, view.pair(resolved.pair)?, resolved.side.other())), None),
-            Ok(Target::Bounce(message)) => match self.answerer(message, inspection)? {
+            Ok(Target::Bounce(message)) => match self.answerer(view, message, inspection)? {
                 None => return Ok(Gathered::Report(message)),
                 way => (way, Some(message)),
             },
@@ -243,24 +243,23 @@ impl Relay {
     /// its author like any other, and judged like it. `None` for delivery reports, and for everybody else's mail.
     fn answerer(
         &self,
+        view: &View<'_>,
         message: MessageId,
         inspection: &Result<Inspection, Malformed>,
     ) -> Result<Option<Way>, StoreError> {
         let Some(author) = inspection.as_ref().ok().filter(|i| !i.report).and_then(|i| i.author.as_ref().ok()) else {
             return Ok(None);
         };
-        let way = self.way_back(message)?;
+        let way = self.way_back(view, message)?;
         Ok(way.filter(|(_, pair, role)| writes_as(pair.party(*role), &author.address)))
     }
 
     /// Marketplace and pair of a message, and who received it.
-    pub(super) fn way_back(&self, message: MessageId) -> Result<Option<Way>, StoreError> {
-        self.store.read(|view| {
-            let Some(entry) = view.thread_entry(message)? else { return Ok(None) };
-            let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(None) };
-            let shop = self.shop_of_marketplace(&pair.buyer.marketplace).cloned();
-            Ok(shop.map(|shop| (shop, pair, entry.author.other())))
-        })
+    pub(super) fn way_back(&self, view: &View<'_>, message: MessageId) -> Result<Option<Way>, StoreError> {
+        let Some(entry) = view.thread_entry(message)? else { return Ok(None) };
+        let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(None) };
+        let shop = self.shop_of_marketplace(&pair.buyer.marketplace).cloned();
+        Ok(shop.map(|shop| (shop, pair, entry.author.other())))
     }
 
     /// Gathers the facts of a letter and asks the rules. `answers`: the message whose envelope sender it was written to.

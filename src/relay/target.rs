@@ -2,7 +2,7 @@
 
 use super::{Relay, Shop};
 use crate::policy::reason::NO_SUCH_ADDRESS;
-use crate::store::Resolved;
+use crate::store::{Resolved, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{Address, Alias, MessageId, Reply};
 use std::sync::Arc;
@@ -25,6 +25,19 @@ const OPERATOR: &[&str] = &["postmaster", "abuse"];
 impl Relay {
     /// Looks a recipient up. Aliases that never were, and those of removed parties, get the same words.
     pub(super) fn target(&self, recipient: &Address) -> Result<Target, Reply> {
+        self.target_by(recipient, |alias| self.store.glance(|view| view.resolve_open(alias)))
+    }
+
+    /// The same in an open snapshot.
+    pub(super) fn target_in(&self, view: &View<'_>, recipient: &Address) -> Result<Target, Reply> {
+        self.target_by(recipient, |alias| view.resolve_open(alias))
+    }
+
+    fn target_by(
+        &self,
+        recipient: &Address,
+        resolve: impl FnOnce(&Alias) -> Result<Option<Resolved>, StoreError>,
+    ) -> Result<Target, Reply> {
         let local = recipient.local().to_ascii_lowercase();
         let operator = OPERATOR.contains(&local.as_str());
         let Some(shop) = self.shops.get(recipient.domain()) else {
@@ -48,8 +61,7 @@ impl Relay {
             });
         }
         let alias = Alias::from_text(&format!("{local}@{}", recipient.domain()));
-        let found = self.store.read(|view| view.resolve_open(&alias));
-        match found {
+        match resolve(&alias) {
             Ok(Some(resolved)) => Ok(Target::Alias(Arc::clone(shop), resolved)),
             Ok(None) => Err(unknown()),
             Err(error) => {

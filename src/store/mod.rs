@@ -223,6 +223,15 @@ impl Store {
         result
     }
 
+    /// The same for a few point lookups, done on the writer's connection while nobody writes, whose cache no commit empties. What `f` calls has to
+    /// be given the view: a [`read`](Self::read) in there would open a snapshot of its own.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn glance<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        self.0.writer.glance(f).unwrap_or_else(|f| self.read(f))
+    }
+
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         locked(&self.0.readers)
     }

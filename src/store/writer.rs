@@ -6,7 +6,7 @@
 //! others is held up.
 
 use super::open::BUSY;
-use super::{Change, Result, StoreError};
+use super::{Change, Result, StoreError, View};
 use crate::metrics::Metrics;
 use crate::types::locked;
 use rusqlite::Connection;
@@ -107,6 +107,15 @@ impl Writer {
         let quick = Duration::from_micros(self.shared.lately.load(Ordering::Relaxed)) <= QUICK;
         if !(quick && self.shared.commit_here()) {
             self.shared.call();
+        }
+    }
+
+    /// A few lookups on the writer's connection, while nobody writes: nothing has to be read again there, where a commit empties the caches of
+    /// all other connections. Gives `f` back where it cannot be had at once.
+    pub(super) fn glance<T, F: FnOnce(&View<'_>) -> Result<T>>(&self, f: F) -> std::result::Result<Result<T>, F> {
+        match self.shared.core.try_lock().ok().as_ref().and_then(|core| core.as_ref()) {
+            Some(core) => Ok(core.read(f)),
+            None => Err(f),
         }
     }
 
@@ -248,6 +257,13 @@ impl Core {
         Ok(())
     }
 
+    /// Reads from one snapshot.
+    fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        let _snapshot = Snapshot(&self.connection);
+        f(&View(&self.connection))
+    }
+
     /// Does the jobs in one transaction, and returns how long it took.
     fn batch(&mut self, mut jobs: Jobs) -> Duration {
         let started = Instant::now();
@@ -302,6 +318,16 @@ impl Core {
         }
         run("COMMIT")?;
         Ok(())
+    }
+}
+
+/// An open snapshot; a panic ends it, too.
+struct Snapshot<'a>(&'a Connection);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was written, so nothing can fail but the connection, whose next user hears of it.
+        let _ = self.0.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
     }
 }
 
