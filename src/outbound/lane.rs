@@ -9,7 +9,7 @@ use super::memory::{Budget, Share};
 use super::route::Destination;
 use super::{Addresses, Means};
 use crate::policy::retry;
-use crate::smtp::client::Client;
+use crate::smtp::client::{Client, Mail};
 use crate::store::queue::{Item, Waiting};
 use crate::types::{Random as _, SystemRandom, locked};
 use bytes::Bytes;
@@ -17,7 +17,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// Jobs that wait in one lane; more go back to the store.
@@ -31,12 +32,71 @@ const MESSAGES: usize = 1000;
 /// Addresses that were looked up so long ago, or longer, are looked up again: a party may have another one.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// A lane that had nothing to do for so long is asleep, and so is its server: waking them takes as long as a flush, and goes on beside it. One that is
+/// busy would only be woken twice for each message.
+const QUIET: Duration = Duration::from_millis(5);
+
 /// An item in memory, with its finished bytes if there was room for them.
 pub(super) struct Job {
     item: Item,
     bytes: Option<(Bytes, OwnedSemaphorePermit)>,
     /// As they were at that moment.
     addresses: Option<(Addresses, Instant)>,
+}
+
+/// A message that is being committed, at a lane with an idle connection: its envelope goes out meanwhile, and nothing more of it before it is on disk.
+struct Early {
+    bytes: (Bytes, OwnedSemaphorePermit),
+    addresses: (Addresses, Instant),
+    committed: Committed,
+}
+
+/// What waits in a lane.
+enum Work {
+    Item(Job),
+    Early(Early),
+}
+
+/// Hears of the commit of an item. However it is dropped, the item is not forgotten.
+struct Committed {
+    receiver: oneshot::Receiver<Item>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Committed {
+    /// `None`: it was not committed.
+    async fn item(mut self) -> Option<Item> {
+        (&mut self.receiver).await.ok()
+    }
+}
+
+impl Drop for Committed {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Ok(item) = self.receiver.try_recv() {
+            let _ = self.reports.send(Report { item, outcome: Outcome::Back, reach: Reach::Same });
+        }
+    }
+}
+
+/// The sender's side of an envelope that has gone ahead. Dropped: there was no commit, and the server hears no more of it.
+pub struct Begun {
+    lanes: Arc<Lanes>,
+    bytes: Bytes,
+    addresses: Addresses,
+    sender: oneshot::Sender<Item>,
+}
+
+impl Begun {
+    /// The item is on disk, as leased: the message may follow.
+    pub fn committed(self, item: Item) {
+        let Self { lanes, bytes, addresses, sender } = self;
+        match sender.send(item) {
+            Ok(()) => drop(lanes.held.fetch_add(1, Ordering::Relaxed)),
+            // The lane gave it up meanwhile.
+            Err(item) => lanes.submit(item, bytes, Some(addresses)),
+        }
+    }
 }
 
 /// What became of an item, for `settle`.
@@ -60,6 +120,8 @@ pub(super) enum Reach {
 /// All lanes.
 pub(super) struct Lanes {
     pub(super) means: Arc<Means>,
+    /// Where workers run.
+    threads: Handle,
     lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
     connections: Arc<Semaphore>,
     /// What waits in lanes may take so much memory …
@@ -85,9 +147,11 @@ struct Lane {
 }
 
 struct State {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Work>,
     workers: usize,
     idle: usize,
+    /// When somebody here was last given something to do.
+    busy: Instant,
     window: usize,
     failures: u32,
     failed: Option<Instant>,
@@ -105,12 +169,13 @@ pub(super) enum Room {
 }
 
 impl Lanes {
-    pub(super) fn new(means: Arc<Means>, reports: mpsc::UnboundedSender<Report>) -> Self {
+    pub(super) fn new(means: Arc<Means>, reports: mpsc::UnboundedSender<Report>, threads: Handle) -> Self {
         let settings = &means.config.queue;
         let memory = settings.memory.octets();
         let connections = settings.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             means,
+            threads,
             lanes: Mutex::default(),
             connections: Arc::new(Semaphore::new(connections)),
             waiting: Budget::new(memory - memory / 4),
@@ -142,6 +207,28 @@ impl Lanes {
         let bytes = self.waiting.try_take(bytes.len()).map(|permit| (bytes, permit));
         self.held.fetch_add(1, Ordering::Relaxed);
         self.push(Job { item, bytes, addresses: addresses.map(|addresses| (addresses, Instant::now())) });
+    }
+
+    /// Begins to deliver a message that is about to be committed, if its lane has been idle with a connection.
+    pub(super) fn begin(self: &Arc<Self>, bytes: &Bytes, addresses: &Addresses) -> Option<Begun> {
+        let destination = self.means.routes.destination(addresses.recipient.domain());
+        let reports = locked(&self.reports).clone()?;
+        let lane = locked(&self.lanes).get(&destination).cloned()?;
+        let mut state = locked(&lane.state);
+        let quiet = state.idle > 0 && state.waiting.is_empty() && state.busy.elapsed() >= QUIET;
+        if !quiet || self.stopping() {
+            return None;
+        }
+        let permit = self.waiting.try_take(bytes.len())?;
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.push_back(Work::Early(Early {
+            bytes: (bytes.clone(), permit),
+            addresses: (addresses.clone(), Instant::now()),
+            committed: Committed { receiver, reports },
+        }));
+        drop(state);
+        lane.more.notify_one();
+        Some(Begun { lanes: Arc::clone(self), bytes: bytes.clone(), addresses: addresses.clone(), sender })
     }
 
     /// Takes an item that was claimed from the store.
@@ -180,6 +267,7 @@ impl Lanes {
             waiting: VecDeque::new(),
             workers: 0,
             idle: 0,
+            busy: Instant::now(),
             window: if failures > 0 { 1 } else { WINDOW.min(most) },
             failures,
             failed: None,
@@ -217,13 +305,14 @@ impl Lanes {
             let _ = reports.send(report);
             return;
         }
-        state.waiting.push_back(job);
+        state.waiting.push_back(Work::Item(job));
         let spawn = state.idle == 0 && state.workers < state.window;
         state.workers += usize::from(spawn);
         drop(state);
         drop(lanes);
         if spawn {
-            tokio::spawn(Worker { lanes: Arc::clone(self), lane, reports, begun: false }.run());
+            let worker = Worker { lanes: Arc::clone(self), lane, reports, begun: false };
+            drop(self.threads.spawn(worker.run()));
         } else {
             lane.more.notify_one();
         }
@@ -238,8 +327,8 @@ impl Lanes {
         connections.acquire_owned().await.ok()
     }
 
-    /// The next job of the lane; `None` when none came for as long as a connection is kept, if there is one.
-    async fn next_job(&self, lane: &Lane, connected: bool) -> Option<(Job, Instant)> {
+    /// What is next in the lane; `None` when none came for as long as a connection is kept, if there is one.
+    async fn next(&self, lane: &Lane, connected: bool) -> Option<(Work, Instant)> {
         let wait = if connected { self.means.config.queue.keep_connection.0 } else { Duration::ZERO };
         let until = Instant::now() + wait;
         loop {
@@ -248,9 +337,10 @@ impl Lanes {
             let stopped = self.stopped.notified();
             {
                 let mut state = locked(&lane.state);
-                if let Some(job) = state.waiting.pop_front() {
+                if let Some(work) = state.waiting.pop_front() {
+                    state.busy = Instant::now();
                     // Taken with the lock held: whatever the lane learns later is newer than this attempt.
-                    return Some((job, Instant::now()));
+                    return Some((work, Instant::now()));
                 }
                 if Instant::now() >= until || self.stopping() {
                     return None;
@@ -276,7 +366,8 @@ impl Lanes {
 
 /// Everything that waits in a lane goes back to the store.
 fn give_back(state: &mut State, reports: &mpsc::UnboundedSender<Report>) {
-    for job in state.waiting.drain(..) {
+    for work in state.waiting.drain(..) {
+        let Work::Item(job) = work else { continue };
         let _ = reports.send(Report { item: job.item, outcome: Outcome::Back, reach: Reach::Same });
     }
 }
@@ -303,8 +394,11 @@ impl Worker {
         self.begun = true;
         let Some(_place) = self.lanes.connection().await else { return };
         let mut kept: Option<Client> = None;
-        while let Some((job, started)) = self.lanes.next_job(&self.lane, kept.is_some()).await {
-            self.one(job, started, &mut kept).await;
+        while let Some((work, started)) = self.lanes.next(&self.lane, kept.is_some()).await {
+            match work {
+                Work::Item(job) => self.one(job, started, &mut kept).await,
+                Work::Early(early) => self.early(early, started, &mut kept).await,
+            }
             if kept.as_ref().is_some_and(|client| client.sent >= MESSAGES)
                 && let Some(client) = kept.take()
             {
@@ -313,6 +407,21 @@ impl Worker {
         }
         if let Some(client) = kept {
             client.quit().await;
+        }
+    }
+
+    /// One attempt whose envelope goes ahead of the commit.
+    async fn early(&self, early: Early, started: Instant, kept: &mut Option<Client>) {
+        let Early { bytes, addresses, committed } = early;
+        if let Some(client) = kept {
+            let mail =
+                Mail { sender: addresses.0.sender.as_deref(), recipient: &addresses.0.recipient, bytes: &bytes.0 };
+            // What is wrong is found again, and told, when it is delivered.
+            let _ = client.begin(&mail).await;
+        }
+        match committed.item().await {
+            Some(item) => self.one(Job { item, bytes: Some(bytes), addresses: Some(addresses) }, started, kept).await,
+            None => *kept = None,
         }
     }
 
@@ -410,9 +519,9 @@ impl Drop for Worker {
         state.workers += usize::from(spawn);
         drop(state);
         drop(lanes);
-        if spawn && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if spawn {
             let (lanes, lane, reports) = (Arc::clone(&self.lanes), Arc::clone(&self.lane), self.reports.clone());
-            runtime.spawn(Self { lanes, lane, reports, begun: false }.run());
+            drop(self.lanes.threads.spawn(Self { lanes, lane, reports, begun: false }.run()));
         }
     }
 }

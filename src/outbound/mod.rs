@@ -19,6 +19,7 @@ mod sts;
 mod tests;
 
 pub use delivery::Outcome;
+pub use lane::Begun;
 pub use queue::{DRAIN, Outbound, Start};
 
 use crate::config::Config;

@@ -1,7 +1,7 @@
 //! The handle of the queue, and the one loop that owns the schedule. Items come in two ways: handed over in memory right after their
 //! commit, or claimed from the store when their destination is due and its lane has room.
 
-use super::lane::{Lanes, Room};
+use super::lane::{Begun, Lanes, Room};
 use super::route::Routes;
 use super::sts::Sts;
 use super::{Addresses, House, Means, Ports, settle};
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -57,6 +58,8 @@ pub struct Start {
     pub metrics: Metrics,
     /// The clock: [`Time::now`], but in tests.
     pub now: fn() -> Time,
+    /// Where deliveries run: apart from the sessions, so that neither waits for the other's turn.
+    pub threads: Handle,
 }
 
 /// Handle to the running queue.
@@ -77,21 +80,28 @@ impl Outbound {
     /// # Errors
     /// The store's trouble.
     pub async fn start(start: Start) -> Result<Self> {
-        let Start { config, store, dns, routes, tls, ports, house, metrics, now } = start;
+        let Start { config, store, dns, routes, tls, ports, house, metrics, now, threads } = start;
         store.write(move |change| change.release_leases(now())).await?;
         let kick = Notify::new();
         let means =
             Arc::new(Means { config, store, dns, routes, tls, ports, sts: Sts::new(), house, metrics, now, kick });
         let (sender, reports) = mpsc::unbounded_channel();
-        let lanes = Arc::new(Lanes::new(means, sender));
-        let settler = tokio::spawn(settle::run(Arc::clone(&lanes), reports));
-        let scheduler = tokio::spawn(schedule(Arc::clone(&lanes)));
+        let lanes = Arc::new(Lanes::new(means, sender, threads.clone()));
+        let settler = threads.spawn(settle::run(Arc::clone(&lanes), reports));
+        let scheduler = threads.spawn(schedule(Arc::clone(&lanes)));
         Ok(Self { lanes, tasks: Arc::new(Mutex::new(Some(Tasks { scheduler, settler }))) })
     }
 
     /// Takes over an item that was queued as leased, with its finished bytes, and the addresses if they have been looked up just now.
     pub fn submit(&self, item: Item, bytes: Bytes, addresses: Option<Addresses>) {
         self.lanes.submit(item, bytes, addresses);
+    }
+
+    /// Sends the envelope of a message that is about to be committed, if a connection has been waiting for one: the server answers it while the disk
+    /// flushes. The caller tells of the commit.
+    #[must_use]
+    pub fn begin(&self, bytes: &Bytes, addresses: &Addresses) -> Option<Begun> {
+        self.lanes.begin(bytes, addresses)
     }
 
     /// Something was queued in the store.

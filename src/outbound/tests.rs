@@ -239,6 +239,7 @@ impl World {
             house: Arc::new(FakeHouse { asked }),
             metrics: Metrics::default(),
             now: self.now,
+            threads: tokio::runtime::Handle::current(),
         };
         (Outbound::start(start).await.unwrap(), heard)
     }

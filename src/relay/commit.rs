@@ -3,7 +3,7 @@
 use super::Relay;
 use super::judge::{Judged, Letter};
 use crate::metrics::Decision as Label;
-use crate::outbound::Addresses;
+use crate::outbound::{Addresses, Begun};
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
@@ -26,6 +26,7 @@ impl Relay {
         if judged.letters.is_empty() && !judged.took_more() {
             return judged.otherwise;
         }
+        let mut begun = self.begin(&judged);
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
         let written = match self.store.write(move |change| relay.write_all(change, &work)).await {
@@ -42,12 +43,30 @@ impl Relay {
             tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
         }
         if let Some(outbound) = self.outbound.get() {
-            written.leased.into_iter().for_each(|(item, bytes, to)| outbound.submit(item, bytes, Some(to)));
+            for (item, bytes, to) in written.leased {
+                match begun.take() {
+                    Some(begun) => begun.committed(item),
+                    None => outbound.submit(item, bytes, Some(to)),
+                }
+            }
             if written.waits {
                 outbound.kick();
             }
         }
         reply(&judged, &written.decisions)
+    }
+
+    /// Lets the envelope of a single letter go ahead. The letter itself follows if the transaction, which has the last word, writes it.
+    fn begin(&self, judged: &Judged) -> Option<Begun> {
+        let [letter] = judged.letters.as_slice() else { return None };
+        let bytes = letter.outgoing.as_ref().filter(|_| letter.decision.verdict == Verdict::Relay)?;
+        self.outbound.get()?.begin(bytes, &self.addresses(letter)?)
+    }
+
+    /// The envelope of a letter. `None`: its receiver has no address.
+    fn addresses(&self, letter: &Letter) -> Option<Addresses> {
+        let recipient = letter.pair.party(letter.author.other()).main.clone()?;
+        Some(Addresses { recipient, sender: Some(self.bounce_address(&letter.shop, letter.id)) })
     }
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
@@ -120,22 +139,19 @@ impl Relay {
     fn queue_letter(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<()> {
         let receiver = letter.pair.party(letter.author.other());
         // Nothing is accepted that has nowhere to go.
-        let address = receiver.main.as_ref().ok_or(StoreError::NotFound("address of the receiver"))?;
+        let addresses = self.addresses(letter).ok_or(StoreError::NotFound("address of the receiver"))?;
         let new = NewItem {
             message: letter.id,
             kind: Kind::Relay,
             recipient: Recipient::Party(receiver.id),
-            domain: address.domain().to_owned(),
+            domain: addresses.recipient.domain().to_owned(),
             content: None,
         };
         // With the queue at hand the item is delivered from memory, right after the commit.
         let bytes = letter.outgoing.as_ref().filter(|_| self.outbound.get().is_some());
         let item = change.enqueue(&new, now, bytes.is_some())?;
         match bytes {
-            Some(bytes) => {
-                let sender = Some(self.bounce_address(&letter.shop, letter.id));
-                written.leased.push((item, bytes.clone(), Addresses { recipient: address.clone(), sender }));
-            }
+            Some(bytes) => written.leased.push((item, bytes.clone(), addresses)),
             None => written.waits = true,
         }
         if letter.author == Role::Seller && !letter.automatic {

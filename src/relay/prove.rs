@@ -71,7 +71,9 @@ impl Relay {
                     .store
                     .read(|view| view.pair(resolved.pair))
                     .map(|pair| Some((shop, pair, resolved.side.other()))),
-                Ok(Target::Bounce(message) | Target::Act(_, message)) => self.store.read(|view| self.way_back(view, message)),
+                Ok(Target::Bounce(message) | Target::Act(_, message)) => {
+                    self.store.read(|view| self.way_back(view, message))
+                }
                 _ => return false,
             };
             match way {

@@ -77,6 +77,7 @@ async fn world_with(change: impl FnOnce(&mut Config)) -> World {
         house: Arc::clone(&relay) as _,
         metrics,
         config,
+        threads: tokio::runtime::Handle::current(),
     });
     let outbound = outbound.await.unwrap();
     relay.connect(outbound.clone());

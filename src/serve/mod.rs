@@ -27,9 +27,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+/// Octets of a thread's stack: deep messages are walked on it.
+pub const STACK: usize = 4 << 20;
 /// Sessions and deliveries have this long to end when the store is of no use any more.
 const BROKEN: Duration = Duration::from_secs(3);
 
@@ -101,7 +104,9 @@ pub async fn run(
     let dns = Hickory::new(&config.dns).map_err(|error| ServeError::Config(format!("[dns] {error}")))?;
     relay.verify_with(Verifier::new(dns.resolver().clone(), &config.hostname));
     relay.sign_with(signers(&config)?);
+    let (deliveries, threads) = Deliveries::start()?;
     let outbound = Outbound::start(Start {
+        threads,
         now: Time::now,
         config: Arc::clone(&config),
         store: store.clone(),
@@ -155,6 +160,7 @@ pub async fn run(
     // A panic in it has been reported by the hook; the stop goes on.
     let _ = tokio::time::timeout(limit, server).await;
     outbound.drain(limit.min(crate::outbound::DRAIN)).await;
+    drop(deliveries);
     watchdog.abort();
     janitor.abort();
     crate::janitor::finish(&store).await;
@@ -162,6 +168,30 @@ pub async fn run(
     store.close();
     tracing::info!("stopped");
     ended
+}
+
+/// Threads for the deliveries, half as many as there are processors: on the sessions' own, the delivery of a message and its author's next one
+/// would take turns.
+struct Deliveries(Option<Runtime>);
+
+impl Deliveries {
+    fn start() -> std::io::Result<(Self, Handle)> {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads((processors / 2).max(1)).thread_name("deliveries").thread_stack_size(STACK);
+        let runtime = builder.enable_all().build()?;
+        let handle = runtime.handle().clone();
+        Ok((Self(Some(runtime)), handle))
+    }
+}
+
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        // Without waiting: the queue has been given its time, and async code may not block.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The keys of `[[dkim]]`, by alias domain.

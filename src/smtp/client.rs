@@ -64,6 +64,8 @@ pub struct Client {
     times: ClientTimeouts,
     offers: Offers,
     usable: bool,
+    /// The envelope that has been sent ahead; its replies are not read yet.
+    begun: Option<String>,
     encrypted: bool,
     /// Messages that were sent on it.
     pub sent: usize,
@@ -76,13 +78,45 @@ impl Client {
         self.usable
     }
 
+    /// Sends the envelope of a message ahead, where the server takes commands in one go, without waiting for its replies:
+    /// [`deliver`](Self::deliver) of the same message goes on from there. Another one cannot take this connection any more.
+    ///
+    /// # Errors
+    /// [`Failure`], which `deliver` finds as well.
+    pub async fn begin(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
+        self.check(mail).await?;
+        if self.offers.pipelining {
+            let commands = self.envelope(mail).concat();
+            self.send(commands.as_bytes(), Stage::Mail).await?;
+            self.begun = Some(commands);
+        }
+        Ok(())
+    }
+
     /// Sends one message to one recipient.
     ///
     /// # Errors
     /// [`Failure`]; [`is_usable`](Self::is_usable) tells whether the next message can go the same way.
     pub async fn deliver(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
-        let ascii = mail.bytes.is_ascii();
-        if !ascii && !self.offers.eight_bit {
+        if self.begun.is_none() {
+            self.check(mail).await?;
+        }
+        self.sent += 1;
+        let result = self.transaction(mail).await;
+        match result {
+            Ok(()) => {}
+            Err(Failure::Refused(Stage::Message, code)) => self.usable &= code.code != 421,
+            Err(Failure::Refused(_, code)) if self.usable && code.code != 421 => {
+                self.usable = self.reset().await.is_ok()
+            }
+            Err(_) => self.usable = false,
+        }
+        result
+    }
+
+    /// Whether the server can take the message, and the connection is fit for one more.
+    async fn check(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
+        if !self.offers.eight_bit && !mail.bytes.is_ascii() {
             return Err(Failure::Lacks(EIGHT_BIT));
         }
         if !mail.recipient.is_ascii() && !self.offers.utf8 {
@@ -99,41 +133,39 @@ impl Client {
             self.usable = false;
             return Err(Failure::Network(Stage::Mail));
         }
-        self.sent += 1;
-        let result = self.transaction(mail, ascii).await;
-        match result {
-            Ok(()) => {}
-            Err(Failure::Refused(Stage::Message, code)) => self.usable &= code.code != 421,
-            Err(Failure::Refused(_, code)) if self.usable && code.code != 421 => {
-                self.usable = self.reset().await.is_ok()
-            }
-            Err(_) => self.usable = false,
-        }
-        result
+        Ok(())
     }
 
-    async fn transaction(&mut self, mail: &Mail<'_>, ascii: bool) -> Result<(), Failure> {
+    /// MAIL, RCPT and DATA.
+    fn envelope(&self, mail: &Mail<'_>) -> [String; 3] {
         let mut from = format!("MAIL FROM:<{}>", mail.sender.unwrap_or(""));
         if self.offers.size.is_some() {
             from.push_str(&format!(" SIZE={}", mail.bytes.len()));
         }
-        if !ascii {
+        if !mail.bytes.is_ascii() {
             from.push_str(" BODY=8BITMIME");
         }
         if !mail.recipient.is_ascii() {
             from.push_str(" SMTPUTF8");
         }
-        let to = mail.recipient.expose();
+        from.push_str("\r\n");
+        [from, format!("RCPT TO:<{}>\r\n", mail.recipient.expose()), "DATA\r\n".to_owned()]
+    }
+
+    async fn transaction(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
         if self.offers.pipelining {
-            self.send(format!("{from}\r\nRCPT TO:<{to}>\r\nDATA\r\n").as_bytes(), Stage::Mail).await?;
+            let commands = self.envelope(mail).concat();
+            match self.begun.take() {
+                None => self.send(commands.as_bytes(), Stage::Mail).await?,
+                Some(begun) if begun == commands => {}
+                // The server would take this message for that envelope's.
+                Some(_) => return Err(Failure::Network(Stage::Mail)),
+            }
             self.pipelined().await?;
         } else {
-            let commands = [
-                (Stage::Mail, format!("{from}\r\n"), self.times.command.0),
-                (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n"), self.times.command.0),
-                (Stage::Data, "DATA\r\n".to_owned(), self.times.data.0),
-            ];
-            for (stage, command, limit) in commands {
+            let limits = [self.times.command.0, self.times.command.0, self.times.data.0];
+            let stages = [Stage::Mail, Stage::Rcpt, Stage::Data];
+            for ((stage, command), limit) in stages.into_iter().zip(self.envelope(mail)).zip(limits) {
                 self.send(command.as_bytes(), stage).await?;
                 let code = self.reply(stage, limit).await?;
                 wanted(stage, code)?;

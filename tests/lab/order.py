@@ -1,8 +1,9 @@
-"""The order of the system calls, by strace: for each 250 of a message, a flush of the log that began after the last write of the message's row had
-returned before the reply was written."""
+"""The order of the system calls, by strace: for each 250 of a message, and before any of it leaves, a flush of the log that began after the last
+write of the message's row had returned. At an idle relay the envelope alone may go ahead."""
 import pathlib, re, tempfile, time
-from house import DB, Failed, House, Load, Sink, check
+from house import DB, Failed, House, Load, Sink, Smtp, check, message, until
 
+ALONE = [f"order-99-{number}" for number in range(5)]
 CALL = re.compile(r"^(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()")
 
 
@@ -47,6 +48,12 @@ def traced(rounds, synchronous):
         load = Load(house, clients=6, name="order")
         time.sleep(rounds)
         load.stop()
+        # One at a time, with a pause: then the envelope goes out ahead of the commit.
+        for mark in ALONE:
+            time.sleep(0.05)
+            with Smtp(house.port) as client:
+                load.ids[client.mail(house.aliases[0], message(mark)).split()[-1]] = mark
+            until(f"{mark} at the sink", lambda: mark in sink.ids())
         house.kill_inner()
         seen = calls(path)
     sink.close()
@@ -57,19 +64,27 @@ def traced(rounds, synchronous):
         if name in ("pwrite64", "write"):
             for mark in re.findall(r"lab (order-\d+-\d+)(?!\d)", text):
                 writes.setdefault(mark, (began, ended))
-    replies = 0
+    replies = left = ahead = last = 0
+    envelope = 0    # where the last one went out
     for name, began, ended, text in seen:
-        found = re.search(r'"250 2\.6\.0 Accepted as (\w+)', text)
-        if not found or name not in ("sendto", "write", "sendmsg", "writev"):
+        if name not in ("sendto", "write", "sendmsg", "writev"):
             continue
-        replies += 1
-        mark = load.ids.get(found[1])
+        if '"MAIL FROM:<bounce' in text:
+            envelope = began
+        reply = re.search(r'"250 2\.6\.0 Accepted as (\w+)', text)
+        delivery = re.search(r"Subject: lab (order-\d+-\d+)", text)
+        what = "250" if reply else "delivered"
+        mark = load.ids.get(reply[1]) if reply else delivery and delivery[1]
+        replies, left = replies + bool(reply), left + bool(delivery)
         if not mark:
             continue
-        check(mark in writes, f"{mark}: its row was not seen written before the 250")
+        check(mark in writes, f"{mark}: its row was not seen written before it was {what}")
         written = writes[mark]
-        check(written[1] < began, f"{mark}: 250 before its row was written")
-        flushed = any(f[1] > written[1] and f[2] < began for f in flushes)
-        check(flushed, f"{mark}: 250 at line {began}, and no flush since its row was written at line {written[1]}")
-    check(replies >= 5 and flushes, f"only {replies} replies and {len(flushes)} flushes were seen")
-    return f"{replies} replies, each behind the flush of its row; {len(flushes)} flushes"
+        check(written[1] < began, f"{mark}: {what} before its row was written")
+        flush = [f for f in flushes if f[1] > written[1] and f[2] < began]
+        check(flush, f"{mark}: {what} at line {began}, and no flush since its row was written at line {written[1]}")
+        ahead += bool(reply) and mark in ALONE and last < envelope < began
+        last = began
+    check(replies >= 5 and left >= 5 and flushes, f"only {replies} replies, {left} deliveries and {len(flushes)} flushes were seen")
+    check(ahead or synchronous == "NORMAL", "no envelope went ahead of its commit")
+    return f"{replies} replies and {left} deliveries, each behind the flush of its row; {len(flushes)} flushes, {ahead} of {len(ALONE)} envelopes ahead"

@@ -99,3 +99,117 @@ async fn addresses_change_and_parties_go() {
     outbound.drain(LONG).await;
     assert!(world.left().is_empty());
 }
+
+/// A server that takes everything, and passes on each line that it hears, and how a connection ended.
+async fn telling() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (send, heard) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let send = send.clone();
+            tokio::spawn(async move {
+                let (mut stream, mut text) = (BufReader::new(stream), false);
+                stream.write_all(b"220 sink.test\r\n").await.unwrap();
+                loop {
+                    let mut line = String::new();
+                    if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                        return send.send("end".to_owned());
+                    }
+                    let line = line.trim_end().to_owned();
+                    let answer = match line.as_str() {
+                        "." => "250 ok\r\n",
+                        _ if text => "",
+                        "DATA" => "354 go\r\n",
+                        _ if line.starts_with("EHLO") => "250-sink.test\r\n250 PIPELINING\r\n",
+                        _ => "250 ok\r\n",
+                    };
+                    text = (text || line == "DATA") && line != ".";
+                    send.send(line)?;
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, heard)
+}
+
+async fn lines(heard: &mut mpsc::UnboundedReceiver<String>, number: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for _ in 0..number {
+        lines.push(next(heard).await.split(' ').next().unwrap().to_owned());
+    }
+    lines
+}
+
+/// Begins as soon as the lane has been idle for long enough.
+async fn begun(outbound: &Outbound) -> Begun {
+    let recipient = Address::parse("b@home.test").unwrap();
+    let addresses = Addresses { recipient, sender: Some("bounce+x@m.test".to_owned()) };
+    let wait = async {
+        loop {
+            if let Some(begun) = outbound.begin(&text(1), &addresses) {
+                return begun;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap()
+}
+
+/// The envelope goes out while the message is committed, and the message when it is. Without a commit nothing follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_envelope_goes_ahead() {
+    let (envelope, message) = (["MAIL", "RCPT", "DATA"], ["Subject:", "", "..dot", "."]);
+    let mut world = World::new();
+    let (address, mut heard) = telling().await;
+    world.route("home.test", address);
+    world.config.queue.concurrency_per_destination = 1;
+    let (outbound, _asked) = world.start().await;
+    let nobody = Addresses { recipient: Address::parse("b@home.test").unwrap(), sender: None };
+    assert!(outbound.begin(&text(0), &nobody).is_none(), "no connection waits yet");
+    outbound.submit(world.item("home.test", true), text(0), None);
+    assert_eq!(lines(&mut heard, 8).await.concat(), format!("EHLO{}{}", envelope.concat(), message.concat()));
+
+    let ahead = begun(&outbound).await;
+    assert_eq!(lines(&mut heard, 3).await, envelope);
+    assert!(outbound.begin(&text(0), &nobody).is_none(), "one at a time");
+    let item = world.item("home.test", true);
+    assert!(heard.try_recv().is_err(), "nothing more before the commit");
+    ahead.committed(item.clone());
+    assert_eq!(lines(&mut heard, 4).await, message);
+    world.until(<[Item]>::is_empty).await;
+    assert_eq!(world.fate(item.message), "delivered");
+
+    let ahead = begun(&outbound).await;
+    assert_eq!(lines(&mut heard, 3).await, envelope);
+    drop(ahead);
+    assert_eq!(lines(&mut heard, 1).await, ["end"]);
+    // The lane is as good as before: what waits in it goes over a new connection.
+    outbound.submit(world.item("home.test", true), text(0), None);
+    assert_eq!(lines(&mut heard, 8).await.concat(), format!("EHLO{}{}", envelope.concat(), message.concat()));
+    world.until(<[Item]>::is_empty).await;
+
+    outbound.drain(LONG).await;
+    assert!(world.left().is_empty());
+}
+
+/// A queue that stops while a message is committed loses nothing: it goes out, or waits in the store for the next start.
+#[tokio::test]
+async fn a_stop_between_envelope_and_commit() {
+    let mut world = World::new();
+    let (address, mut heard) = telling().await;
+    world.route("home.test", address);
+    let (outbound, _asked) = world.start().await;
+    outbound.submit(world.item("home.test", true), text(0), None);
+    lines(&mut heard, 8).await;
+    world.until(<[Item]>::is_empty).await;
+    let ahead = begun(&outbound).await;
+    outbound.drain(Duration::ZERO).await;
+    let item = world.item("home.test", true);
+    ahead.committed(item.clone());
+    let (outbound, _asked) = world.start().await;
+    world.until(<[Item]>::is_empty).await;
+    assert_eq!(world.fate(item.message), "delivered");
+    outbound.drain(LONG).await;
+}

@@ -83,6 +83,7 @@ impl Client {
             times,
             offers: Offers::default(),
             usable: true,
+            begun: None,
             encrypted: false,
             sent: 0,
         };

@@ -97,6 +97,13 @@ async fn send(client: &mut Client, bytes: &[u8]) -> Result<(), Failure> {
     client.deliver(&Mail { sender: Some("bounce+x@m.test"), recipient: &recipient, bytes }).await
 }
 
+async fn begin(client: &mut Client, recipient: &str, bytes: &[u8]) {
+    let recipient = address(recipient);
+    let mail = Mail { sender: Some("bounce+x@m.test"), recipient: &recipient, bytes };
+    // What is wrong is found again by `deliver`.
+    let _ = client.begin(&mail).await;
+}
+
 const TEXT: &[u8] = b"Subject: x\r\n\r\n.dot\r\n..\r\nend\r\n";
 
 /// Each class of answer at each stage: what it comes to, whether that is final, whether the connection is good for more.
@@ -137,11 +144,16 @@ async fn a_server_that_misbehaves() {
     }
     rows.push(("data", Says("250 ok\r\n"), "data: not SMTP".into(), false, false));
     rows.push(("mail", Says("354 ok\r\n"), "mail: not SMTP".into(), false, false));
-    for ehlo in [EHLO, PIPELINED] {
+    for (ehlo, ahead) in [(EHLO, false), (PIPELINED, false), (EHLO, true), (PIPELINED, true)] {
         for (stage, answer, text, last, usable) in &rows {
-            let what = format!("{stage} {answer:?} {}", ehlo.contains("PIPELINING"));
+            let what = format!("{stage} {answer:?} {} {ahead}", ehlo.contains("PIPELINING"));
             let (failure, good) = match connect(ehlo, Some((stage, *answer))).await {
-                Ok(mut client) => (send(&mut client, TEXT).await.unwrap_err(), client.is_usable()),
+                Ok(mut client) => {
+                    if ahead {
+                        begin(&mut client, "b@home.test", TEXT).await;
+                    }
+                    (send(&mut client, TEXT).await.unwrap_err(), client.is_usable())
+                }
                 Err(failure) => (failure, false),
             };
             assert_eq!((&failure.to_string(), failure.is_permanent(), good), (text, *last, *usable), "{what}");
@@ -163,6 +175,29 @@ async fn what_goes_over_the_wire() {
         assert!(client.is_usable() && client.sent == 2);
         client.quit().await;
         assert_eq!(server.await.unwrap(), format!("EHLO mx.test\r\n{transaction}{transaction}QUIT\r\n"));
+    }
+}
+
+/// An envelope that went ahead is followed by its own message, or by nothing.
+#[tokio::test(start_paused = true)]
+async fn an_envelope_ahead() {
+    let envelope = |to: &str| format!("MAIL FROM:<bounce+x@m.test> SIZE=29\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+    let message = "Subject: x\r\n\r\n..dot\r\n...\r\nend\r\n.\r\n";
+    for (ehlo, ahead, wants) in [
+        (EHLO, "b@home.test", Ok(())),
+        (EHLO, "c@home.test", Ok(())),
+        (PIPELINED, "b@home.test", Ok(())),
+        (PIPELINED, "c@home.test", Err(Failure::Network(Stage::Mail))),
+    ] {
+        let (near, far) = duplex(1 << 16);
+        let server = tokio::spawn(sink(far, ehlo, None));
+        let mut client = Client::open(near, "mx.test", Security::Plain, ClientTimeouts::default()).await.unwrap();
+        begin(&mut client, ahead, TEXT).await;
+        let sent = send(&mut client, TEXT).await;
+        assert_eq!((sent, client.is_usable()), (wants, wants.is_ok()));
+        drop(client);
+        let (first, rest) = if wants.is_ok() { ("b@home.test", message) } else { (ahead, "") };
+        assert_eq!(server.await.unwrap(), format!("EHLO mx.test\r\n{}{rest}", envelope(first)));
     }
 }
 
