@@ -36,12 +36,6 @@ impl Relay {
                 return error.reply();
             }
         };
-        for (letter, decision) in judged.letters.iter().zip(&written.decisions) {
-            let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
-            self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
-            let (id, author, size) = (letter.id, letter.author.as_str(), judged.raw.len());
-            tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
-        }
         if let Some(outbound) = self.outbound.get() {
             for (item, bytes, to) in written.leased {
                 match begun.take() {
@@ -52,6 +46,12 @@ impl Relay {
             if written.waits {
                 outbound.kick();
             }
+        }
+        for (letter, decision) in judged.letters.iter().zip(&written.decisions) {
+            let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
+            self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
+            let (id, author, size) = (letter.id, letter.author.as_str(), judged.raw.len());
+            tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
         }
         reply(&judged, &written.decisions)
     }
