@@ -44,7 +44,7 @@ pub(super) struct Job {
     addresses: Option<(Addresses, Instant)>,
 }
 
-/// A message that is being committed, at a lane with an idle connection: its envelope goes out meanwhile, and nothing more of it before it is on disk.
+/// A message whose commit is under way, at a lane with an idle connection: its envelope goes out meanwhile, and nothing more of it before it is on disk.
 struct Early {
     bytes: (Bytes, OwnedSemaphorePermit),
     addresses: (Addresses, Instant),

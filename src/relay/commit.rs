@@ -15,9 +15,18 @@ use std::sync::Arc;
 /// What the transaction came to.
 struct Written {
     decisions: Vec<Decision>,
-    leased: Vec<(Item, Bytes, Addresses)>,
+    leased: Vec<Leased>,
     /// Something waits in the store.
     waits: bool,
+}
+
+/// An item that is delivered from memory as soon as it is committed.
+struct Leased {
+    item: Item,
+    bytes: Bytes,
+    addresses: Addresses,
+    /// Its envelope, if that goes ahead.
+    begun: Option<Begun>,
 }
 
 impl Relay {
@@ -26,7 +35,6 @@ impl Relay {
         if judged.letters.is_empty() && !judged.took_more() {
             return judged.otherwise;
         }
-        let mut begun = self.begin(&judged);
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
         let written = match self.store.write(move |change| relay.write_all(change, &work)).await {
@@ -37,10 +45,10 @@ impl Relay {
             }
         };
         if let Some(outbound) = self.outbound.get() {
-            for (item, bytes, to) in written.leased {
-                match begun.take() {
+            for Leased { item, bytes, addresses, begun } in written.leased {
+                match begun {
                     Some(begun) => begun.committed(item),
-                    None => outbound.submit(item, bytes, Some(to)),
+                    None => outbound.submit(item, bytes, Some(addresses)),
                 }
             }
             if written.waits {
@@ -54,19 +62,6 @@ impl Relay {
             tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
         }
         reply(&judged, &written.decisions)
-    }
-
-    /// Lets the envelope of a single letter go ahead. The letter itself follows if the transaction, which has the last word, writes it.
-    fn begin(&self, judged: &Judged) -> Option<Begun> {
-        let [letter] = judged.letters.as_slice() else { return None };
-        let bytes = letter.outgoing.as_ref().filter(|_| letter.decision.verdict == Verdict::Relay)?;
-        self.outbound.get()?.begin(bytes, &self.addresses(letter)?)
-    }
-
-    /// The envelope of a letter. `None`: its receiver has no address.
-    fn addresses(&self, letter: &Letter) -> Option<Addresses> {
-        let recipient = letter.pair.party(letter.author.other()).main.clone()?;
-        Some(Addresses { recipient, sender: Some(self.bounce_address(&letter.shop, letter.id)) })
     }
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
@@ -105,6 +100,10 @@ impl Relay {
             self.forward(change, judged)?;
             written.waits = true;
         }
+        // Only the commit is left: the servers answer while the disk flushes.
+        for leased in &mut written.leased {
+            leased.begun = self.outbound.get().and_then(|outbound| outbound.begin(&leased.bytes, &leased.addresses));
+        }
         Ok(written)
     }
 
@@ -139,19 +138,23 @@ impl Relay {
     fn queue_letter(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<()> {
         let receiver = letter.pair.party(letter.author.other());
         // Nothing is accepted that has nowhere to go.
-        let addresses = self.addresses(letter).ok_or(StoreError::NotFound("address of the receiver"))?;
+        let recipient = receiver.main.clone().ok_or(StoreError::NotFound("address of the receiver"))?;
         let new = NewItem {
             message: letter.id,
             kind: Kind::Relay,
             recipient: Recipient::Party(receiver.id),
-            domain: addresses.recipient.domain().to_owned(),
+            domain: recipient.domain().to_owned(),
             content: None,
         };
         // With the queue at hand the item is delivered from memory, right after the commit.
         let bytes = letter.outgoing.as_ref().filter(|_| self.outbound.get().is_some());
         let item = change.enqueue(&new, now, bytes.is_some())?;
         match bytes {
-            Some(bytes) => written.leased.push((item, bytes.clone(), addresses)),
+            Some(bytes) => {
+                let sender = Some(self.bounce_address(&letter.shop, letter.id));
+                let (bytes, addresses) = (bytes.clone(), Addresses { recipient, sender });
+                written.leased.push(Leased { item, bytes, addresses, begun: None });
+            }
             None => written.waits = true,
         }
         if letter.author == Role::Seller && !letter.automatic {
