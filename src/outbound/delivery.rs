@@ -57,8 +57,7 @@ pub(super) fn failed(why: impl Into<String>, class: FailureClass) -> Outcome {
 impl Means {
     /// Where the item goes: the recipient's address of this moment, and its route.
     pub(super) fn target(&self, item: &Item) -> Result<Target, Outcome> {
-        // The house reads the store, too: one snapshot for both.
-        let found = self.store.read(|view| Ok((view.item_address(item)?, self.house.return_path(item)?)));
+        let found = self.store.read(|view| Ok((view.item_address(item)?, self.house.return_path(view, item)?)));
         match found.map(|(address, sender)| address.map(|address| (address, sender))) {
             Ok(Some((recipient, sender))) => Ok(self.to(item, Addresses { recipient, sender })),
             Ok(None) => Err(failed("the receiver is gone", FailureClass::Gone)),

@@ -2,23 +2,29 @@
 //!
 //! A worker is one connection's worth of deliveries. A lane opens one more while jobs wait and its window allows it; the window
 //! grows with each answer, shrinks with each "later", and starts small, smallest after the destination was down, so that nothing
-//! is stormed.
+//! is stormed. At a quiet lane the envelope of a message goes ahead of its commit (`early`).
+
+mod early;
+
+pub use early::Begun;
 
 use super::delivery::Outcome;
 use super::memory::{Budget, Share};
+use super::report::{Reach, Report, Running};
 use super::route::Destination;
 use super::{Addresses, Means};
 use crate::policy::retry;
-use crate::smtp::client::{Client, Mail};
+use crate::smtp::client::Client;
 use crate::store::queue::{Item, Waiting};
 use crate::types::{Random as _, SystemRandom, locked};
 use bytes::Bytes;
+use early::Early;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 /// Jobs that wait in one lane; more go back to the store.
@@ -32,10 +38,6 @@ const MESSAGES: usize = 1000;
 /// Addresses that were looked up so long ago, or longer, are looked up again: a party may have another one.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A lane that had nothing to do for so long is asleep, and so is its server: waking them takes as long as a flush, and goes on beside it. One that is
-/// busy would only be woken twice for each message.
-const QUIET: Duration = Duration::from_millis(5);
-
 /// An item in memory, with its finished bytes if there was room for them.
 pub(super) struct Job {
     item: Item,
@@ -44,77 +46,10 @@ pub(super) struct Job {
     addresses: Option<(Addresses, Instant)>,
 }
 
-/// A message whose commit is under way, at a lane with an idle connection: its envelope goes out meanwhile, and nothing more of it before it is on disk.
-struct Early {
-    bytes: (Bytes, OwnedSemaphorePermit),
-    addresses: (Addresses, Instant),
-    committed: Committed,
-}
-
 /// What waits in a lane.
 enum Work {
     Item(Job),
     Early(Early),
-}
-
-/// Hears of the commit of an item. However it is dropped, the item is not forgotten.
-struct Committed {
-    receiver: oneshot::Receiver<Item>,
-    reports: mpsc::UnboundedSender<Report>,
-}
-
-impl Committed {
-    /// `None`: it was not committed.
-    async fn item(mut self) -> Option<Item> {
-        (&mut self.receiver).await.ok()
-    }
-}
-
-impl Drop for Committed {
-    fn drop(&mut self) {
-        self.receiver.close();
-        if let Ok(item) = self.receiver.try_recv() {
-            let _ = self.reports.send(Report { item, outcome: Outcome::Back, reach: Reach::Same });
-        }
-    }
-}
-
-/// The sender's side of an envelope that has gone ahead. Dropped: there was no commit, and the server hears no more of it.
-pub struct Begun {
-    lanes: Arc<Lanes>,
-    bytes: Bytes,
-    addresses: Addresses,
-    sender: oneshot::Sender<Item>,
-}
-
-impl Begun {
-    /// The item is on disk, as leased: the message may follow.
-    pub fn committed(self, item: Item) {
-        let Self { lanes, bytes, addresses, sender } = self;
-        match sender.send(item) {
-            Ok(()) => drop(lanes.held.fetch_add(1, Ordering::Relaxed)),
-            // The lane gave it up meanwhile.
-            Err(item) => lanes.submit(item, bytes, Some(addresses)),
-        }
-    }
-}
-
-/// What became of an item, for `settle`.
-pub(super) struct Report {
-    pub(super) item: Item,
-    pub(super) outcome: Outcome,
-    pub(super) reach: Reach,
-}
-
-/// What an attempt taught of its destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// Nothing new.
-    Same,
-    /// It was down, and is not any more.
-    Again,
-    /// No server was reached, so many times in a row; it is left alone for so long.
-    Down(u32, Duration),
 }
 
 /// All lanes.
@@ -150,7 +85,7 @@ struct State {
     waiting: VecDeque<Work>,
     workers: usize,
     idle: usize,
-    /// When somebody here was last given something to do.
+    /// When somebody here was last given something to do, or had done it.
     busy: Instant,
     window: usize,
     failures: u32,
@@ -207,28 +142,6 @@ impl Lanes {
         let bytes = self.waiting.try_take(bytes.len()).map(|permit| (bytes, permit));
         self.held.fetch_add(1, Ordering::Relaxed);
         self.push(Job { item, bytes, addresses: addresses.map(|addresses| (addresses, Instant::now())) });
-    }
-
-    /// Begins to deliver a message that is about to be committed, if its lane has been idle with a connection.
-    pub(super) fn begin(self: &Arc<Self>, bytes: &Bytes, addresses: &Addresses) -> Option<Begun> {
-        let destination = self.means.routes.destination(addresses.recipient.domain());
-        let reports = locked(&self.reports).clone()?;
-        let lane = locked(&self.lanes).get(&destination).cloned()?;
-        let mut state = locked(&lane.state);
-        let quiet = state.idle > 0 && state.waiting.is_empty() && state.busy.elapsed() >= QUIET;
-        if !quiet || self.stopping() {
-            return None;
-        }
-        let permit = self.waiting.try_take(bytes.len())?;
-        let (sender, receiver) = oneshot::channel();
-        state.waiting.push_back(Work::Early(Early {
-            bytes: (bytes.clone(), permit),
-            addresses: (addresses.clone(), Instant::now()),
-            committed: Committed { receiver, reports },
-        }));
-        drop(state);
-        lane.more.notify_one();
-        Some(Begun { lanes: Arc::clone(self), bytes: bytes.clone(), addresses: addresses.clone(), sender })
     }
 
     /// Takes an item that was claimed from the store.
@@ -346,6 +259,7 @@ impl Lanes {
                     return None;
                 }
                 state.idle += 1;
+                state.busy = Instant::now();
             }
             let stay = tokio::select! {
                 biased;
@@ -407,21 +321,6 @@ impl Worker {
         }
         if let Some(client) = kept {
             client.quit().await;
-        }
-    }
-
-    /// One attempt whose envelope goes ahead of the commit.
-    async fn early(&self, early: Early, started: Instant, kept: &mut Option<Client>) {
-        let Early { bytes, addresses, committed } = early;
-        if let Some(client) = kept {
-            let mail =
-                Mail { sender: addresses.0.sender.as_deref(), recipient: &addresses.0.recipient, bytes: &bytes.0 };
-            // What is wrong is found again, and told, when it is delivered.
-            let _ = client.begin(&mail).await;
-        }
-        match committed.item().await {
-            Some(item) => self.one(Job { item, bytes: Some(bytes), addresses: Some(addresses) }, started, kept).await,
-            None => *kept = None,
         }
     }
 
@@ -522,29 +421,6 @@ impl Drop for Worker {
         if spawn {
             let (lanes, lane, reports) = (Arc::clone(&self.lanes), Arc::clone(&self.lane), self.reports.clone());
             drop(self.lanes.threads.spawn(Self { lanes, lane, reports, begun: false }.run()));
-        }
-    }
-}
-
-/// An item being delivered: however the attempt ends, it is reported.
-struct Running<'a> {
-    reports: &'a mpsc::UnboundedSender<Report>,
-    item: Option<Item>,
-}
-
-impl Running<'_> {
-    fn ends(mut self, outcome: Outcome, reach: Reach) {
-        if let Some(item) = self.item.take() {
-            let _ = self.reports.send(Report { item, outcome, reach });
-        }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if let Some(item) = self.item.take() {
-            let outcome = Outcome::Later { why: "internal trouble".to_owned(), reached: true };
-            let _ = self.reports.send(Report { item, outcome, reach: Reach::Same });
         }
     }
 }

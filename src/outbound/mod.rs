@@ -1,7 +1,7 @@
 //! Floor 6, outbound: what waits goes out.
 //!
 //! `queue` is the handle and the one loop that owns the schedule; `lane` (with `memory`) keeps each destination's jobs and connections apart from
-//! the others'; `delivery` is one attempt, `route` where to, `connect` how (with `sts` and `dane` for what the receivers demand), `maildir` the other way out; `settle` writes what attempts came to.
+//! the others'; `delivery` is one attempt, `route` where to, `connect` how (with `sts` and `dane` for what the receivers demand), `maildir` the other way out; `report` is what an attempt came to, and `settle` writes it.
 //!
 //! Not here: what a message looks like, or what its author is told when it cannot be delivered: the [`House`] knows.
 
@@ -12,6 +12,7 @@ mod lane;
 mod maildir;
 mod memory;
 mod queue;
+mod report;
 pub mod route;
 mod settle;
 mod sts;
@@ -27,7 +28,7 @@ use crate::dns::Dns;
 use crate::metrics::Metrics;
 use crate::policy::failure::FailureClass;
 use crate::store::queue::Item;
-use crate::store::{Change, Result, Store};
+use crate::store::{Change, Result, Store, View};
 use crate::tls::ClientTls;
 use crate::types::{Address, MessageId, Time};
 use bytes::Bytes;
@@ -60,7 +61,7 @@ pub trait House: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store's trouble: without its own envelope sender a relayed message's bounces would be lost.
-    fn return_path(&self, item: &Item) -> Result<Option<String>>;
+    fn return_path(&self, view: &View<'_>, item: &Item) -> Result<Option<String>>;
 
     /// The item was given up; queues what its author is told, in the same transaction.
     ///

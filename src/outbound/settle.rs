@@ -3,7 +3,8 @@
 
 use super::Means;
 use super::delivery::Outcome;
-use super::lane::{Lanes, Reach, Report};
+use super::lane::Lanes;
+use super::report::{Reach, Report};
 use crate::config;
 use crate::metrics::count;
 use crate::policy::failure::FailureClass;

@@ -60,7 +60,7 @@ impl House for FakeHouse {
     fn seven_bit(&self, _: MessageId, to: &Address, raw: &[u8], _: Time) -> Vec<u8> {
         format!("Subject: {} octets\r\nTo: {}\r\n\r\n", raw.len(), to.expose()).into_bytes()
     }
-    fn return_path(&self, item: &Item) -> Result<Option<String>> {
+    fn return_path(&self, _: &View<'_>, item: &Item) -> Result<Option<String>> {
         Ok((item.kind == Kind::Relay).then(|| "bounce+x@m.test".to_owned()))
     }
     fn given_up(&self, _: &Change<'_>, item: &Item, class: FailureClass, _: Time) -> Result<()> {

@@ -21,8 +21,6 @@ pub enum FailureClass {
     Expired,
     /// The receiver was removed while the message waited.
     Gone,
-    /// The operator cancelled it.
-    Cancelled,
     /// It could not be made anonymous.
     Unclean,
     /// Anything else.
@@ -31,7 +29,7 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::NoMailbox,
         Self::NoDomain,
         Self::MailboxFull,
@@ -40,7 +38,6 @@ impl FailureClass {
         Self::Content,
         Self::Expired,
         Self::Gone,
-        Self::Cancelled,
         Self::Unclean,
         Self::Other,
     ];
@@ -79,7 +76,6 @@ impl FailureClass {
             Self::Content => "content",
             Self::Expired => "expired",
             Self::Gone => "gone",
-            Self::Cancelled => "cancelled",
             Self::Unclean => "unclean",
             Self::Other => "other",
         }
@@ -102,7 +98,7 @@ impl FailureClass {
             Self::Refused => "5.7.1",
             Self::Content | Self::Unclean => "5.6.0",
             Self::Expired => "5.4.7",
-            Self::Cancelled | Self::Other => "5.0.0",
+            Self::Other => "5.0.0",
         }
     }
 }

@@ -100,7 +100,7 @@ impl Relay {
             self.forward(change, judged)?;
             written.waits = true;
         }
-        // Only the commit is left: the servers answer while the disk flushes.
+        // What is left is the commit, with what shares it: the servers answer while the disk flushes.
         for leased in &mut written.leased {
             leased.begun = self.outbound.get().and_then(|outbound| outbound.begin(&leased.bytes, &leased.addresses));
         }

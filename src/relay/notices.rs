@@ -8,7 +8,7 @@ use crate::outbound::{House, Loaded};
 use crate::policy::failure::{FailureClass, of_decision};
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
-use crate::store::{Change, Pair, Result, StoreError};
+use crate::store::{Change, Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{Address, MessageId, Role, Time};
 
@@ -163,14 +163,12 @@ impl House for Relay {
 
     /// Relayed mail carries a signed address of ours, so that bounces come back here; notices carry none (RFC 3834 3.3). What the operator gets keeps nobody's
     /// address either: its bounces would be lost all the same.
-    fn return_path(&self, item: &Item) -> Result<Option<String>> {
+    fn return_path(&self, view: &View<'_>, item: &Item) -> Result<Option<String>> {
         if item.kind != Kind::Relay {
             return Ok(None);
         }
-        let shop = self.store.read(|view| {
-            let pair = view.thread_entry(item.message)?.and_then(|entry| entry.pair);
-            pair.map(|pair| view.marketplace_of(pair)).transpose()
-        })?;
+        let pair = view.thread_entry(item.message)?.and_then(|entry| entry.pair);
+        let shop = pair.map(|pair| view.marketplace_of(pair)).transpose()?;
         let Some(shop) = shop.and_then(|shop| self.shop_of_marketplace(&shop)) else {
             return Err(StoreError::Refused("the message's marketplace is not in the configuration".to_owned()));
         };

@@ -384,7 +384,8 @@ async fn a_bounce_is_told_anew() {
         delay_told: false,
         waits_for: String::new(),
     };
-    let bounce = crate::outbound::House::return_path(&*world.relay, &item).unwrap().unwrap();
+    let bounce =
+        world.store.read(|view| crate::outbound::House::return_path(&*world.relay, view, &item)).unwrap().unwrap();
     let report = format!(
         "From: MAILER-DAEMON@home.example\nContent-Type: multipart/report; boundary=b\n\n--b\n\n<{BUYER}>: unknown\n--b\n\
          Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.home.example\n\nFinal-Recipient: rfc822; {BUYER}\nAction: failed\nStatus: 5.1.1\n\n--b--\n"

@@ -65,7 +65,7 @@ pub struct Client {
     offers: Offers,
     usable: bool,
     /// The envelope that has been sent ahead; its replies are not read yet.
-    begun: Option<String>,
+    ahead: Option<String>,
     encrypted: bool,
     /// Messages that were sent on it.
     pub sent: usize,
@@ -82,13 +82,19 @@ impl Client {
     /// [`deliver`](Self::deliver) of the same message goes on from there. Another one cannot take this connection any more.
     ///
     /// # Errors
-    /// [`Failure`], which `deliver` finds as well.
+    /// [`Failure`]; what does not depend on the connection, `deliver` finds as well.
     pub async fn begin(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
+        if self.ahead.is_some() {
+            self.usable = false;
+            return Err(Failure::Network(Stage::Mail));
+        }
         self.check(mail).await?;
         if self.offers.pipelining {
             let commands = self.envelope(mail).concat();
-            self.send(commands.as_bytes(), Stage::Mail).await?;
-            self.begun = Some(commands);
+            let sent = self.send(commands.as_bytes(), Stage::Mail).await;
+            self.usable &= sent.is_ok();
+            sent?;
+            self.ahead = Some(commands);
         }
         Ok(())
     }
@@ -98,7 +104,7 @@ impl Client {
     /// # Errors
     /// [`Failure`]; [`is_usable`](Self::is_usable) tells whether the next message can go the same way.
     pub async fn deliver(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
-        if self.begun.is_none() {
+        if self.ahead.is_none() {
             self.check(mail).await?;
         }
         self.sent += 1;
@@ -155,9 +161,9 @@ impl Client {
     async fn transaction(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
         if self.offers.pipelining {
             let commands = self.envelope(mail).concat();
-            match self.begun.take() {
+            match self.ahead.take() {
                 None => self.send(commands.as_bytes(), Stage::Mail).await?,
-                Some(begun) if begun == commands => {}
+                Some(ahead) if ahead == commands => {}
                 // The server would take this message for that envelope's.
                 Some(_) => return Err(Failure::Network(Stage::Mail)),
             }

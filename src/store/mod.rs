@@ -46,12 +46,10 @@ use crate::metrics::Metrics;
 use crate::types::token::Secret;
 use crate::types::{Random, locked};
 use rusqlite::Connection;
-use std::cell::RefCell;
 use std::fs::File;
 use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -71,20 +69,6 @@ struct Inner {
     secret: Secret,
     readers: Mutex<Vec<Connection>>,
     writer: writer::Writer,
-}
-
-thread_local! {
-    /// The snapshots that this thread is reading from, by store: see [`Store::read`].
-    static OPEN: RefCell<Vec<(usize, Rc<Connection>)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Forgets the newest open snapshot of the thread when it ends, also by a panic.
-struct Opened;
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        OPEN.with_borrow_mut(|open| drop(open.pop()));
-    }
 }
 
 /// What can be read.
@@ -190,41 +174,28 @@ impl Store {
         let _ = poisoned.wait_for(|poisoned| *poisoned).await;
     }
 
-    /// Reads from one consistent snapshot. Point lookups take microseconds; long reads belong on a blocking thread. A read inside a read sees the same
-    /// snapshot and costs no more than its lookups: opening one costs about as much as ten of them, as another's commit empties the page cache.
+    /// Reads from one consistent snapshot. Point lookups take microseconds; long reads belong on a blocking thread. What `f` calls is given the view:
+    /// a read in there would open a snapshot of its own, which costs about as much as ten lookups, as another's commit empties the page cache.
     ///
     /// # Errors
     /// What `f` returns, or the trouble of opening a connection.
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
-        let store = Arc::as_ptr(&self.0).addr();
-        let around = OPEN.with_borrow(|open| open.iter().find(|(of, _)| *of == store).map(|(_, c)| Rc::clone(c)));
-        if let Some(connection) = around {
-            return f(&View(&connection));
-        }
         let kept = self.readers().pop();
         let connection = match kept {
             Some(connection) => connection,
             None => open::reader(&self.0.directory)?,
         };
         connection.prepare_cached("BEGIN")?.execute([])?;
-        let connection = Rc::new(connection);
-        OPEN.with_borrow_mut(|open| open.push((store, Rc::clone(&connection))));
-        let opened = Opened;
         let result = f(&View(&connection));
-        drop(opened);
-        // Nobody else has it now.
-        if let Some(connection) = Rc::into_inner(connection) {
-            connection.prepare_cached("COMMIT")?.execute([])?;
-            let mut readers = self.readers();
-            if readers.len() < READERS {
-                readers.push(connection);
-            }
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        let mut readers = self.readers();
+        if readers.len() < READERS {
+            readers.push(connection);
         }
         result
     }
 
-    /// The same for a few point lookups, done on the writer's connection while nobody writes, whose cache no commit empties. What `f` calls has to
-    /// be given the view: a [`read`](Self::read) in there would open a snapshot of its own.
+    /// The same for a few point lookups, done on the writer's connection while nobody writes, whose cache no commit empties.
     ///
     /// # Errors
     /// As [`read`](Self::read).

@@ -428,3 +428,23 @@ fn old_rows_survive_each_migration() {
         assert!(View(&connection).resolve(&Alias::from_text("b@m.test")).unwrap().is_some());
     }
 }
+
+/// A panic among lookups on the writer's connection ends their snapshot, and costs nobody else anything.
+#[test]
+fn a_panic_in_a_glance() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let panics = std::panic::AssertUnwindSafe(|| {
+        store.glance(|view| -> Result<()> {
+            view.last_message()?;
+            panic!("hostile")
+        })
+    });
+    assert!(std::panic::catch_unwind(panics).is_err());
+    let (_, _, pair) = pair(&store);
+    let seen = |view: &View<'_>| view.pair(pair.id).map(|pair| pair.id);
+    assert_eq!((store.glance(seen).unwrap(), store.read(seen).unwrap()), (pair.id, pair.id));
+    // One that fails ends as well.
+    assert!(store.glance(|view| view.pair(crate::types::PairId(i64::MAX))).is_err());
+    assert_eq!(store.glance(seen).unwrap(), pair.id);
+}

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -113,9 +113,9 @@ impl Writer {
     /// A few lookups on the writer's connection, while nobody writes: nothing has to be read again there, where a commit empties the caches of
     /// all other connections. Gives `f` back where it cannot be had at once.
     pub(super) fn glance<T, F: FnOnce(&View<'_>) -> Result<T>>(&self, f: F) -> std::result::Result<Result<T>, F> {
-        match self.shared.core.try_lock().ok().as_ref().and_then(|core| core.as_ref()) {
-            Some(core) => Ok(core.read(f)),
-            None => Err(f),
+        match self.shared.idle().as_deref() {
+            Some(Some(core)) if core.connection.is_autocommit() => Ok(core.read(f)),
+            _ => Err(f),
         }
     }
 
@@ -157,13 +157,18 @@ impl Shared {
         queue.jobs.drain(..number).collect()
     }
 
+    /// The connection, if nobody uses it.
+    fn idle(&self) -> Option<MutexGuard<'_, Option<Core>>> {
+        match self.core.try_lock() {
+            Ok(core) => Some(core),
+            Err(TryLockError::Poisoned(core)) => Some(core.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Commits what waits, if nobody else writes, in this process or another. What comes during the commit has called the thread.
     fn commit_here(&self) -> bool {
-        let mut guard = match self.core.try_lock() {
-            Ok(core) => core,
-            Err(TryLockError::Poisoned(core)) => core.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
+        let Some(mut guard) = self.idle() else { return false };
         let Some(core) = guard.as_mut() else { return false };
         if locked(&self.queue).jobs.is_empty() {
             // Somebody else has done it.
@@ -259,6 +264,7 @@ impl Core {
 
     /// Reads from one snapshot.
     fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        self.connection.busy_timeout(BUSY)?;
         self.connection.prepare_cached("BEGIN")?.execute([])?;
         let _snapshot = Snapshot(&self.connection);
         f(&View(&self.connection))

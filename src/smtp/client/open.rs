@@ -83,7 +83,7 @@ impl Client {
             times,
             offers: Offers::default(),
             usable: true,
-            begun: None,
+            ahead: None,
             encrypted: false,
             sent: 0,
         };

@@ -193,6 +193,10 @@ async fn an_envelope_ahead() {
         let server = tokio::spawn(sink(far, ehlo, None));
         let mut client = Client::open(near, "mx.test", Security::Plain, ClientTimeouts::default()).await.unwrap();
         begin(&mut client, ahead, TEXT).await;
+        if wants.is_err() {
+            // Not even with an envelope of its own behind that one: the replies would be to the first.
+            begin(&mut client, "b@home.test", TEXT).await;
+        }
         let sent = send(&mut client, TEXT).await;
         assert_eq!((sent, client.is_usable()), (wants, wants.is_ok()));
         drop(client);

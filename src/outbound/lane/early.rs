@@ -1,0 +1,117 @@
+//! An envelope that goes ahead of its message's commit: the server answers it while the disk flushes. Nothing more of the message leaves before it is
+//! on disk.
+
+use super::{FRESH, Job, Lanes, Work, Worker};
+use crate::outbound::Addresses;
+use crate::outbound::delivery::Outcome;
+use crate::outbound::report::{Reach, Report};
+use crate::smtp::client::{Client, Mail};
+use crate::store::queue::Item;
+use crate::types::locked;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// A lane that has been idle for so long is asleep, and so is its server: waking them takes as long as a flush, and goes on beside it. One that is
+/// busy would only be woken twice for each message.
+const QUIET: Duration = Duration::from_millis(5);
+
+/// A message whose commit is under way, at a lane with an idle connection.
+pub(super) struct Early {
+    bytes: (Bytes, OwnedSemaphorePermit),
+    addresses: (Addresses, Instant),
+    committed: Committed,
+}
+
+/// Hears of the commit of an item. However it is dropped, the item is not forgotten.
+struct Committed {
+    receiver: oneshot::Receiver<Item>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Committed {
+    /// `None`: it was not committed.
+    async fn item(mut self) -> Option<Item> {
+        (&mut self.receiver).await.ok()
+    }
+}
+
+impl Drop for Committed {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Ok(item) = self.receiver.try_recv() {
+            let _ = self.reports.send(Report { item, outcome: Outcome::Back, reach: Reach::Same });
+        }
+    }
+}
+
+/// The sender's side of an envelope that has gone ahead. Dropped: there was no commit, and the server hears no more of it.
+pub struct Begun {
+    lanes: Arc<Lanes>,
+    bytes: Bytes,
+    addresses: Addresses,
+    sender: oneshot::Sender<Item>,
+}
+
+impl Begun {
+    /// The item is on disk, as leased: the message may follow.
+    pub fn committed(self, item: Item) {
+        let Self { lanes, bytes, addresses, sender } = self;
+        lanes.held.fetch_add(1, Ordering::Relaxed);
+        if let Err(item) = sender.send(item) {
+            // The lane gave it up meanwhile.
+            lanes.held.fetch_sub(1, Ordering::Relaxed);
+            lanes.submit(item, bytes, Some(addresses));
+        }
+    }
+}
+
+impl Lanes {
+    /// Begins to deliver a message that is about to be committed, if its lane has been idle with a connection to a server that answers.
+    pub(in crate::outbound) fn begin(self: &Arc<Self>, bytes: &Bytes, addresses: &Addresses) -> Option<Begun> {
+        let destination = self.means.routes.destination(addresses.recipient.domain());
+        let reports = locked(&self.reports).clone()?;
+        let lane = locked(&self.lanes).get(&destination).cloned()?;
+        let mut state = locked(&lane.state);
+        let quiet = state.idle > 0 && state.waiting.is_empty() && state.busy.elapsed() >= QUIET;
+        if !quiet || state.failures > 0 || self.stopping() {
+            return None;
+        }
+        let permit = self.waiting.try_take(bytes.len())?;
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.push_back(Work::Early(Early {
+            bytes: (bytes.clone(), permit),
+            addresses: (addresses.clone(), Instant::now()),
+            committed: Committed { receiver, reports },
+        }));
+        drop(state);
+        lane.more.notify_one();
+        Some(Begun { lanes: Arc::clone(self), bytes: bytes.clone(), addresses: addresses.clone(), sender })
+    }
+}
+
+impl Worker {
+    /// One attempt whose envelope goes ahead of the commit.
+    pub(super) async fn early(&self, early: Early, started: Instant, kept: &mut Option<Client>) {
+        let Early { bytes, addresses, committed } = early;
+        if let Some(client) = kept {
+            let Addresses { recipient, sender } = &addresses.0;
+            let mail = Mail { sender: sender.as_deref(), recipient, bytes: &bytes.0 };
+            // That the message does not suit the server is found again, and told, when it is delivered.
+            if client.begin(&mail).await.is_err() && !client.is_usable() {
+                *kept = None;
+            }
+        }
+        let item = committed.item().await;
+        // Nothing follows the envelope; or it was long ago, and neither its addresses nor the connection can be relied on.
+        if item.is_none() || addresses.1.elapsed() >= FRESH {
+            *kept = None;
+        }
+        if let Some(item) = item {
+            self.one(Job { item, bytes: Some(bytes), addresses: Some(addresses) }, started, kept).await;
+        }
+    }
+}
