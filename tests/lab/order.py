@@ -34,7 +34,7 @@ def order(rounds):
     except Failed as failed:
         check("and no flush" in str(failed), f"NORMAL failed for another reason: {failed}")
         return said + "; with NORMAL it fails, as it has to"
-    raise Failed("passed with synchronous=NORMAL")
+    raise Failed("passed with synchronous=NORMAL, which only a debug binary can be told to use")
 
 
 def traced(rounds, synchronous):
