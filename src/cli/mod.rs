@@ -277,8 +277,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
 
 /// The runtime of the daemon: two cores are the smallest machine that is meant.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    Ok(builder.enable_all().thread_stack_size(crate::serve::STACK).build()?)
+    Ok(crate::serve::threads().build()?)
 }
 
 fn serve(context: Context<'_>) -> Outcome {

@@ -224,11 +224,16 @@ impl Lanes {
         drop(state);
         drop(lanes);
         if spawn {
-            let worker = Worker { lanes: Arc::clone(self), lane, reports, begun: false };
-            drop(self.threads.spawn(worker.run()));
+            self.hire(lane, reports);
         } else {
             lane.more.notify_one();
         }
+    }
+
+    /// One more worker for a lane, which has counted it.
+    fn hire(self: &Arc<Self>, lane: Arc<Lane>, reports: mpsc::UnboundedSender<Report>) {
+        let worker = Worker { lanes: Arc::clone(self), lane, reports, begun: false };
+        drop(self.threads.spawn(worker.run()));
     }
 
     async fn connection(&self) -> Option<OwnedSemaphorePermit> {
@@ -250,16 +255,17 @@ impl Lanes {
             let stopped = self.stopped.notified();
             {
                 let mut state = locked(&lane.state);
+                // Read with the lock held: whatever the lane learns later is newer than this attempt.
+                let now = Instant::now();
                 if let Some(work) = state.waiting.pop_front() {
-                    state.busy = Instant::now();
-                    // Taken with the lock held: whatever the lane learns later is newer than this attempt.
-                    return Some((work, Instant::now()));
+                    state.busy = now;
+                    return Some((work, now));
                 }
-                if Instant::now() >= until || self.stopping() {
+                if now >= until || self.stopping() {
                     return None;
                 }
                 state.idle += 1;
-                state.busy = Instant::now();
+                state.busy = now;
             }
             let stay = tokio::select! {
                 biased;
@@ -419,8 +425,7 @@ impl Drop for Worker {
         drop(state);
         drop(lanes);
         if spawn {
-            let (lanes, lane, reports) = (Arc::clone(&self.lanes), Arc::clone(&self.lane), self.reports.clone());
-            drop(self.lanes.threads.spawn(Self { lanes, lane, reports, begun: false }.run()));
+            self.lanes.hire(Arc::clone(&self.lane), self.reports.clone());
         }
     }
 }

@@ -46,9 +46,12 @@ impl Relay {
         };
         if let Some(outbound) = self.outbound.get() {
             for Leased { item, bytes, addresses, begun } in written.leased {
-                match begun {
+                let left = match begun {
                     Some(begun) => begun.committed(item),
-                    None => outbound.submit(item, bytes, Some(addresses)),
+                    None => Some(item),
+                };
+                if let Some(item) = left {
+                    outbound.submit(item, bytes, Some(addresses));
                 }
             }
             if written.waits {

@@ -31,8 +31,6 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Octets of a thread's stack: deep messages are walked on it.
-pub const STACK: usize = 4 << 20;
 /// Sessions and deliveries have this long to end when the store is of no use any more.
 const BROKEN: Duration = Duration::from_secs(3);
 
@@ -170,6 +168,14 @@ pub async fn run(
     ended
 }
 
+/// A runtime whose threads have room to walk deep messages.
+#[must_use]
+pub fn threads() -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_stack_size(4 << 20);
+    builder
+}
+
 /// Threads for the deliveries, half as many as there are processors: on the sessions' own, the delivery of a message and its author's next one
 /// would take turns.
 struct Deliveries(Option<Runtime>);
@@ -177,9 +183,7 @@ struct Deliveries(Option<Runtime>);
 impl Deliveries {
     fn start() -> std::io::Result<(Self, Handle)> {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads((processors / 2).max(1)).thread_name("deliveries").thread_stack_size(STACK);
-        let runtime = builder.enable_all().build()?;
+        let runtime = threads().worker_threads((processors / 2).max(1)).thread_name("deliveries").build()?;
         let handle = runtime.handle().clone();
         Ok((Self(Some(runtime)), handle))
     }

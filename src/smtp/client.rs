@@ -148,7 +148,7 @@ impl Client {
         if self.offers.size.is_some() {
             from.push_str(&format!(" SIZE={}", mail.bytes.len()));
         }
-        if !mail.bytes.is_ascii() {
+        if self.offers.eight_bit && !mail.bytes.is_ascii() {
             from.push_str(" BODY=8BITMIME");
         }
         if !mail.recipient.is_ascii() {

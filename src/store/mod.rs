@@ -74,6 +74,25 @@ struct Inner {
 /// What can be read.
 pub struct View<'a>(&'a Connection);
 
+impl View<'_> {
+    /// Reads from one snapshot; a panic ends it, too.
+    fn of<T>(connection: &Connection, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        let _snapshot = Snapshot(connection);
+        f(&View(connection))
+    }
+}
+
+/// An open snapshot.
+struct Snapshot<'a>(&'a Connection);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was written, so nothing can fail but the connection, which is then not in autocommit mode.
+        let _ = self.0.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
+    }
+}
+
 /// What can be written, inside the writer's transaction. Everything that can be read, too.
 pub struct Change<'a>(View<'a>);
 
@@ -185,11 +204,9 @@ impl Store {
             Some(connection) => connection,
             None => open::reader(&self.0.directory)?,
         };
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        let result = f(&View(&connection));
-        connection.prepare_cached("COMMIT")?.execute([])?;
+        let result = View::of(&connection, f);
         let mut readers = self.readers();
-        if readers.len() < READERS {
+        if readers.len() < READERS && connection.is_autocommit() {
             readers.push(connection);
         }
         result

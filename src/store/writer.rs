@@ -114,7 +114,9 @@ impl Writer {
     /// all other connections. Gives `f` back where it cannot be had at once.
     pub(super) fn glance<T, F: FnOnce(&View<'_>) -> Result<T>>(&self, f: F) -> std::result::Result<Result<T>, F> {
         match self.shared.idle().as_deref() {
-            Some(Some(core)) if core.connection.is_autocommit() => Ok(core.read(f)),
+            Some(Some(core)) if core.connection.is_autocommit() && core.connection.busy_timeout(BUSY).is_ok() => {
+                Ok(View::of(&core.connection, f))
+            }
             _ => Err(f),
         }
     }
@@ -262,14 +264,6 @@ impl Core {
         Ok(())
     }
 
-    /// Reads from one snapshot.
-    fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
-        self.connection.busy_timeout(BUSY)?;
-        self.connection.prepare_cached("BEGIN")?.execute([])?;
-        let _snapshot = Snapshot(&self.connection);
-        f(&View(&self.connection))
-    }
-
     /// Does the jobs in one transaction, and returns how long it took.
     fn batch(&mut self, mut jobs: Jobs) -> Duration {
         let started = Instant::now();
@@ -324,16 +318,6 @@ impl Core {
         }
         run("COMMIT")?;
         Ok(())
-    }
-}
-
-/// An open snapshot; a panic ends it, too.
-struct Snapshot<'a>(&'a Connection);
-
-impl Drop for Snapshot<'_> {
-    fn drop(&mut self) {
-        // Nothing was written, so nothing can fail but the connection, whose next user hears of it.
-        let _ = self.0.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
     }
 }
 

@@ -51,21 +51,17 @@ impl Drop for Committed {
 /// The sender's side of an envelope that has gone ahead. Dropped: there was no commit, and the server hears no more of it.
 pub struct Begun {
     lanes: Arc<Lanes>,
-    bytes: Bytes,
-    addresses: Addresses,
     sender: oneshot::Sender<Item>,
 }
 
 impl Begun {
-    /// The item is on disk, as leased: the message may follow.
-    pub fn committed(self, item: Item) {
-        let Self { lanes, bytes, addresses, sender } = self;
-        lanes.held.fetch_add(1, Ordering::Relaxed);
-        if let Err(item) = sender.send(item) {
-            // The lane gave it up meanwhile.
-            lanes.held.fetch_sub(1, Ordering::Relaxed);
-            lanes.submit(item, bytes, Some(addresses));
-        }
+    /// The item is on disk, as leased: the message may follow. Gives it back, to be submitted, if the lane gave it up meanwhile.
+    #[must_use]
+    pub fn committed(self, item: Item) -> Option<Item> {
+        self.lanes.held.fetch_add(1, Ordering::Relaxed);
+        let item = self.sender.send(item).err()?;
+        self.lanes.held.fetch_sub(1, Ordering::Relaxed);
+        Some(item)
     }
 }
 
@@ -89,7 +85,7 @@ impl Lanes {
         }));
         drop(state);
         lane.more.notify_one();
-        Some(Begun { lanes: Arc::clone(self), bytes: bytes.clone(), addresses: addresses.clone(), sender })
+        Some(Begun { lanes: Arc::clone(self), sender })
     }
 }
 
