@@ -14,7 +14,7 @@
 //! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders; messages, responses, reports; chain, verify, search,
 //!                        retention; policies (MTA-STS); queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a front found; passwords and how often they are guessed)   dns.rs (a trait; hickory; zones for tests)
-//! 3 message   message/   bytes in, bytes out: headers, text, mime, author, inspect, words, scrub, rewrite, footer, guard, bounce, sign, search; archive;
+//! 3 message   message/   bytes in, bytes out: headers, text, transfer, mime, author, inspect, words, scrub, rewrite, footer, guard, bounce, sign, search; archive;
 //!                        contents and its cleaners: html, calendar, vcard, pgp, tnef, uuencode, yenc, metadata; content_id
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out; retry and failure classes

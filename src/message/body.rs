@@ -1,6 +1,6 @@
 //! A text's body on its way out: line ends, and the plainest transfer encoding that is safe. Everything is 7-bit, no line is longer than 998 octets.
 
-use super::text::{encode_base64, encode_qp};
+use super::transfer::{encode_base64, encode_qp};
 use crate::types::lines;
 use std::borrow::Cow;
 

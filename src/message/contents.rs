@@ -199,7 +199,7 @@ mod tests {
         ];
         for (message, want) in cases {
             let (out, passed) = run(message).unwrap();
-            let out = String::from_utf8_lossy(&crate::message::text::decode_q(out.as_bytes(), false)).into_owned();
+            let out = String::from_utf8_lossy(&crate::message::transfer::decode_q(out.as_bytes(), false)).into_owned();
             assert!(
                 out.contains(want) && !out.contains("Secret") && !out.contains("b-real") && passed.is_empty(),
                 "{out}"

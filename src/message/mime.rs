@@ -5,7 +5,8 @@
 use super::headers::{self, Field};
 use std::borrow::Cow;
 
-use super::text::{decode_base64, decode_charset, decode_q, decode_words};
+use super::text::{decode_charset, decode_words};
+use super::transfer::{decode_base64, decode_q};
 use super::uuencode;
 
 /// How a body is encoded for transport.

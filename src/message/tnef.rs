@@ -1,7 +1,8 @@
 //! Outlook's winmail.dat (MS-OXTNEF): the text and the files in it, as a MIME entity that is then cleaned by the same rules as any other.
 //! Everything else in it (properties of the author's mailbox) is left behind.
 
-use super::text::{encode_base64, parameter};
+use super::text::parameter;
+use super::transfer::encode_base64;
 
 const SIGNATURE: &[u8] = &[0x78, 0x9f, 0x3e, 0x22];
 const BODY: u32 = 0x0002_800c;

@@ -1,7 +1,10 @@
 //! The relay as a whole but for the wire: messages go in through the [`Handler`], and come out in Maildirs.
 
 mod acts;
+mod later;
+mod logins;
 mod marks;
+mod proof;
 
 use super::*;
 use crate::config::{AuthenticationMode, Config};
@@ -13,8 +16,6 @@ use crate::store::{Filter, NewParty, Open, Pair};
 use crate::tls::ClientTls;
 use crate::types::{Role, SystemRandom};
 use std::path::Path;
-
-mod logins;
 
 const SELLER: &str = "s-real-7f3@sellerco.example";
 const BUYER: &str = "b-real-9c1@home.example";
@@ -206,61 +207,6 @@ async fn a_conversation_with_aliases_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_write() {
-    let world = world().await;
-    let (buyer_alias, seller_alias) = world.aliases();
-    let mail = |from: &str, extra: &str| format!("From: {from}\n{extra}Subject: x\n\nx\n");
-    // envelope sender, recipient, message, reply, reason in the history
-    let cases = [
-        ("x@evil.example", buyer_alias, mail("x@evil.example", ""), "550 5.7.1", "stranger"),
-        (BUYER, buyer_alias, mail(BUYER, ""), "550 5.7.1", "stranger"),
-        (SELLER, seller_alias, mail(SELLER, ""), "550 5.7.1", "stranger"),
-        ("mallory@sellerco.example", buyer_alias, mail(SELLER, ""), "550 5.7.1", "other-mailbox"),
-        (SELLER, buyer_alias, mail(SELLER, &format!("From: {SELLER}\n")), "550 5.6.0", "several-authors"),
-        (SELLER, buyer_alias, mail(&format!("{SELLER}, x@y.example"), ""), "550 5.6.0", "several-authors"),
-        (SELLER, buyer_alias, "Subject: x\n\nx\n".to_owned(), "550 5.6.0", "no-author"),
-        (SELLER, buyer_alias, mail(SELLER, "X-Marketrelay-Loop: m.test\n"), "554 5.4.6", "loop"),
-        (SELLER, buyer_alias, mail(SELLER, &"Received: x\n".repeat(51)), "554 5.4.6", "loop"),
-        (SELLER, buyer_alias, "Content-Type: message/rfc822\n\n".repeat(40_000), "550 5.6.0", "malformed"),
-        (
-            SELLER,
-            buyer_alias,
-            mail(SELLER, "Content-Type: multipart/encrypted; boundary=b\n"),
-            "554 5.6.1",
-            "encrypted",
-        ),
-        // Unsent mail hides an address where the rewriter does not look: the guard does.
-        (
-            SELLER,
-            buyer_alias,
-            mail(SELLER, "Content-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n").replace(
-                "\nx\n",
-                &format!("\n{}\n", data_encoding::BASE64.encode(format!("\0\u{1} {SELLER} \0").as_bytes())),
-            ),
-            "554 5.6.0",
-            "unclean",
-        ),
-    ];
-    for (sender, to, message, want, reason) in cases {
-        let reply = world.send(sender, &[to], &message).await.wire();
-        assert!(reply.starts_with(want) && !reply.contains("real"), "{reason}: {reply}");
-        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
-        assert_eq!((newest.reason.as_str(), newest.verdict.as_str()), (reason, "reject"));
-    }
-    assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty());
-    let client = Client { ip: [127, 0, 0, 1].into(), helo: "x".into(), tls: false, trusted: false, login: None };
-    for (address, want) in [
-        ("nobody@m.test", "550 5.1.1"),
-        ("user@elsewhere.example", "550 5.7.1"),
-        ("bounce+aaaa@m.test", "550 5.1.1"),
-        ("report+aaaa@m.test", "550 5.1.1"),
-    ] {
-        let reply = world.relay.recipient(&client, None, &Address::parse(address).unwrap()).unwrap_err().wire();
-        assert!(reply.starts_with(want), "{address}: {reply}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_recipients_get_one_reply() {
     let world = world().await;
     let (buyer_alias, seller_alias) = world.aliases();
@@ -289,143 +235,6 @@ async fn several_recipients_get_one_reply() {
     assert_eq!(world.arrived(BUYER).await.len(), 1);
     // With nobody to take it, it is refused as before.
     assert_eq!(world.send(SELLER, &[buyer_alias], &encrypted).await.code(), 554);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_guard_stops_later_is_told_as_it_is() {
-    let world = world().await;
-    let new = "b-new-5d2@home.example";
-    let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
-    let mail = format!(
-        "From: {SELLER}\nSubject: x\nContent-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n\n{hidden}\n"
-    );
-    assert_eq!(world.send(SELLER, &[world.aliases().0], &mail).await.code(), 250);
-    assert_eq!(world.arrived(BUYER).await.len(), 1);
-    let buyer = world.pair.buyer.id;
-    let item = world.store.write(move |c| {
-        let message = c.messages(&Filter { limit: 1, ..Filter::default() })?.remove(0).number;
-        let recipient = crate::store::queue::Recipient::Party(buyer);
-        let (message, domain) = (MessageId(message), "home.example".to_owned());
-        let new = crate::store::queue::NewItem { message, kind: Kind::Relay, recipient, domain, content: None };
-        c.enqueue(&new, Time::now(), true)
-    });
-    let item = item.await.unwrap();
-    let stops = || world.relay.metrics.guard_stops.get();
-    assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
-    // While it waits, the address becomes one of the buyer's.
-    let moved = party(Role::Buyer, "b1", "Bea", new);
-    world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
-    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
-    let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
-    assert!(!raw.is_empty(), "it is kept");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_of_seven_bits_gets_the_operators_mail_in_a_wrapper() {
-    use mail_parser::MimeHeaders as _;
-    let world = world().await;
-    let raw = "From: \u{65e5} <x@elsewhere.example>\r\n\r\n\u{672c}\r\n".repeat(300);
-    let operator = Address::parse("op@ops.example").unwrap();
-    let wrapped = world.relay.seven_bit(MessageId(7), &operator, raw.as_bytes(), Time::now());
-    assert!(wrapped.is_ascii() && wrapped.split(|b| *b == b'\n').all(|line| line.len() < 999));
-    let read = mail_parser::MessageParser::new().parse(&wrapped).unwrap();
-    assert_eq!(read.from().unwrap().first().unwrap().address().unwrap(), "postmaster@mx.m.test");
-    let file = read.attachment(0).unwrap();
-    assert_eq!((file.contents(), file.attachment_name()), (raw.as_bytes(), Some("message.eml")));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
-    let world = world_with(|config| config.queue.memory = crate::config::Size::kib(64)).await;
-    let seller = world.pair.seller.id;
-    let aliases = world.store.write(move |c| {
-        let more = (2..6).map(|n| {
-            let new = party(Role::Buyer, &format!("b{n}"), "Bo", &format!("b{n}@home.example"));
-            let (buyer, _) = c.set_party(&new, &[], Time::now())?;
-            let pair = c.pair_or_new(buyer, seller, ("m.test", 35), Time::now(), &mut SystemRandom)?;
-            Ok(c.pair(pair)?.buyer_alias.as_str().to_owned())
-        });
-        more.collect::<Result<Vec<_>, StoreError>>()
-    });
-    let to: Vec<String> = aliases.await.unwrap();
-    let to: Vec<&str> = to.iter().map(String::as_str).chain([world.aliases().0]).collect();
-    let mail = format!("From: {SELLER}\nSubject: x\n\n{}", "A line of the catalogue.\n".repeat(1200));
-    let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
-    let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
-    let judged = world.relay.judge(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false });
-    let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
-    assert_eq!(held, [true, true, false, false, false]);
-    assert_eq!(world.relay.commit(judged).await.code(), 250);
-    for buyer in ["b2@home.example", "b3@home.example", "b4@home.example", "b5@home.example", BUYER] {
-        let arrived = world.arrived(buyer).await;
-        assert!(arrived.len() == 1 && arrived[0].matches("catalogue").count() == 1200, "{buyer}: {}", arrived.len());
-    }
-    world.outbound.drain(crate::outbound::DRAIN).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bounce_is_told_anew() {
-    let world = world().await;
-    let (buyer_alias, _) = world.aliases();
-    let mail = format!("From: {SELLER}\nMessage-ID: <7@sellerco.example>\nSubject: x\n\nx\n");
-    assert_eq!(world.send(SELLER, &[buyer_alias], &mail).await.code(), 250);
-    assert_eq!(world.arrived(BUYER).await.len(), 1);
-    let row = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
-    let item = crate::store::queue::Item {
-        id: ItemId(1),
-        message: MessageId(row.number),
-        kind: crate::store::queue::Kind::Relay,
-        recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),
-        domain: String::new(),
-        queued: Time(0),
-        due: Time(0),
-        attempts: 1,
-        leased: true,
-        delay_told: false,
-        waits_for: String::new(),
-    };
-    let bounce =
-        world.store.read(|view| crate::outbound::House::return_path(&*world.relay, view, &item)).unwrap().unwrap();
-    let report = format!(
-        "From: MAILER-DAEMON@home.example\nContent-Type: multipart/report; boundary=b\n\n--b\n\n<{BUYER}>: unknown\n--b\n\
-         Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.home.example\n\nFinal-Recipient: rfc822; {BUYER}\nAction: failed\nStatus: 5.1.1\n\n--b--\n"
-    );
-    for _ in 0..2 {
-        assert_eq!(world.send("", &[&bounce], &report).await.code(), 250);
-    }
-    let notices = world.arrived(SELLER).await;
-    let [notice] = notices.as_slice() else { panic!("one notice, not {}", notices.len()) };
-    for leak in ["b-real", "home.example", "MAILER-DAEMON"] {
-        assert!(!notice.contains(leak), "{leak} in\n{notice}");
-    }
-    assert!(
-        notice.contains(buyer_alias) && notice.contains("5.1.1") && notice.contains("<7@sellerco.example>"),
-        "{notice}"
-    );
-    let fate = world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
-    assert_eq!(fate, "failed");
-
-    // Vacation programs answer to the envelope sender: the answer passes once a day, cleaned, and in its thread.
-    let away = format!(
-        "From: Bea Real <{BUYER}>\nSubject: Out of office\nAuto-Submitted: auto-replied\n\nI am away. {BUYER}\n"
-    );
-    for _ in 0..3 {
-        assert_eq!(world.send("", &[&bounce], &away).await.code(), 250);
-    }
-    let answers = world.arrived(SELLER).await;
-    let [answer] = answers.as_slice() else { panic!("one answer, not {}", answers.len()) };
-    assert!(answer.contains("I am away.") && !answer.contains("b-real") && !answer.contains("Bea Real"), "{answer}");
-    assert_eq!(header(answer, "Auto-Submitted"), Some("auto-replied"));
-    let newest = world.store.read(|v| v.messages(&Filter { limit: 3, ..Filter::default() })).unwrap();
-    let seen: Vec<_> = newest.iter().map(|m| (m.reason.as_str(), m.thread.as_str())).collect();
-    let thread = row.thread.as_str();
-    assert_eq!(seen, [("automatic-repeated", thread), ("automatic-repeated", thread), ("relayed", thread)]);
-    // Somebody else's, or the author's own, is recorded and passed to nobody.
-    for from in ["x@evil.example", SELLER] {
-        let other = away.replace(BUYER, from);
-        assert_eq!(world.send("", &[&bounce], &other).await.code(), 250);
-    }
-    assert!(world.arrived(SELLER).await.is_empty() && world.arrived(BUYER).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -486,59 +295,6 @@ async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
     let answer = world.arrived(clerk).await.remove(0);
     assert_eq!((header(&answer, "To"), world.arrived(SELLER).await.len()), (Some("<clerk@sellerco.example>"), 0));
     world.outbound.drain(crate::outbound::DRAIN).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_front_is_believed_from_trusted_networks_only() {
-    let world = world_with(|config| {
-        config.authentication.mode = AuthenticationMode::Front;
-        config.authentication.authserv_id = Some("mx.front.test".to_owned());
-    });
-    let world = world.await;
-    let (buyer_alias, _) = world.aliases();
-    let mail = |id: &str, result: &str| {
-        format!(
-            "Authentication-Results: {id}; dmarc={result} header.from=sellerco.example\nFrom: {SELLER}\nSubject: x\n\nx\n"
-        )
-    };
-    // trusted, message, reply, reason
-    let cases = [
-        (true, mail("mx.front.test", "pass"), "250 2.6.0", "relayed"),
-        (false, mail("mx.front.test", "pass"), "550 5.7.26", "unauthenticated"),
-        (true, mail("mx.other.test", "pass"), "550 5.7.26", "unauthenticated"),
-        (true, mail("mx.front.test", "fail"), "550 5.7.26", "authentication-failed"),
-        (true, mail("mx.front.test", "temperror"), "451 4.7.24", "dns-trouble"),
-    ];
-    for (trusted, message, want, reason) in cases {
-        let reply = world.send_as(trusted, SELLER, &[buyer_alias], &message).await.wire();
-        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
-        assert!(reply.starts_with(want) && newest.reason == reason, "{reply} {}: {message}", newest.reason);
-    }
-    assert_eq!(world.arrived(BUYER).await.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn authors_are_verified_by_dns() {
-    use crate::authentication::{Verifier, tests::name_server};
-    let world = world_with(|config| config.authentication.mode = AuthenticationMode::Verify).await;
-    let (buyer_alias, seller_alias) = world.aliases();
-    let mail = |from: &str| format!("From: {from}\nSubject: x\n\nx\n");
-    let send = async |from: &str, to: &str| {
-        let reply = world.send(from, &[to], &mail(from)).await.wire();
-        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
-        (reply.get(..10).unwrap_or("").trim().to_owned(), newest.reason)
-    };
-    let is = |(reply, reason): (String, String), want: (&str, &str)| assert_eq!((&*reply, &*reason), want);
-    is(send(SELLER, buyer_alias).await, ("451 4.7.24", "dns-trouble"));
-    let zone = [
-        ("sellerco.example".to_owned(), vec!["v=spf1 ip4:192.0.2.1 -all".to_owned()]),
-        ("home.example".to_owned(), vec!["v=spf1 -all".to_owned()]),
-    ];
-    world.relay.verify_with(Verifier::new(name_server(zone.into()).await, "mx.m.test"));
-    is(send(SELLER, buyer_alias).await, ("250 2.6.0", "relayed"));
-    is(send(BUYER, seller_alias).await, ("550 5.7.23", "spf-failed"));
-    is(send("x@sellerco.example", buyer_alias).await, ("550 5.7.1", "stranger"));
-    assert_eq!(world.arrived(BUYER).await.len(), 1);
 }
 
 /// Two vacation programs that answer everything they get: one round, then silence, however long they try.

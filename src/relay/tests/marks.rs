@@ -1,7 +1,7 @@
 //! Thread marks: an answer whose mail program lost the thread is known by what it quotes, and the footer that it quotes goes no further.
 
 use super::*;
-use crate::message::text::{encode_base64, encode_qp};
+use crate::message::transfer::{encode_base64, encode_qp};
 use crate::store::Switch;
 use crate::types::PartyId;
 use crate::types::token::MARK;

@@ -1,0 +1,140 @@
+//! What goes out later than its message came, or in more copies: made again, wrapped, answered by a bounce.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_guard_stops_later_is_told_as_it_is() {
+    let world = world().await;
+    let new = "b-new-5d2@home.example";
+    let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
+    let mail = format!(
+        "From: {SELLER}\nSubject: x\nContent-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n\n{hidden}\n"
+    );
+    assert_eq!(world.send(SELLER, &[world.aliases().0], &mail).await.code(), 250);
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
+    let buyer = world.pair.buyer.id;
+    let item = world.store.write(move |c| {
+        let message = c.messages(&Filter { limit: 1, ..Filter::default() })?.remove(0).number;
+        let recipient = crate::store::queue::Recipient::Party(buyer);
+        let (message, domain) = (MessageId(message), "home.example".to_owned());
+        let new = crate::store::queue::NewItem { message, kind: Kind::Relay, recipient, domain, content: None };
+        c.enqueue(&new, Time::now(), true)
+    });
+    let item = item.await.unwrap();
+    let stops = || world.relay.metrics.guard_stops.get();
+    assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
+    // While it waits, the address becomes one of the buyer's.
+    let moved = party(Role::Buyer, "b1", "Bea", new);
+    world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
+    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
+    let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
+    assert!(!raw.is_empty(), "it is kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_seven_bits_gets_the_operators_mail_in_a_wrapper() {
+    use mail_parser::MimeHeaders as _;
+    let world = world().await;
+    let raw = "From: \u{65e5} <x@elsewhere.example>\r\n\r\n\u{672c}\r\n".repeat(300);
+    let operator = Address::parse("op@ops.example").unwrap();
+    let wrapped = world.relay.seven_bit(MessageId(7), &operator, raw.as_bytes(), Time::now());
+    assert!(wrapped.is_ascii() && wrapped.split(|b| *b == b'\n').all(|line| line.len() < 999));
+    let read = mail_parser::MessageParser::new().parse(&wrapped).unwrap();
+    assert_eq!(read.from().unwrap().first().unwrap().address().unwrap(), "postmaster@mx.m.test");
+    let file = read.attachment(0).unwrap();
+    assert_eq!((file.contents(), file.attachment_name()), (raw.as_bytes(), Some("message.eml")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
+    let world = world_with(|config| config.queue.memory = crate::config::Size::kib(64)).await;
+    let seller = world.pair.seller.id;
+    let aliases = world.store.write(move |c| {
+        let more = (2..6).map(|n| {
+            let new = party(Role::Buyer, &format!("b{n}"), "Bo", &format!("b{n}@home.example"));
+            let (buyer, _) = c.set_party(&new, &[], Time::now())?;
+            let pair = c.pair_or_new(buyer, seller, ("m.test", 35), Time::now(), &mut SystemRandom)?;
+            Ok(c.pair(pair)?.buyer_alias.as_str().to_owned())
+        });
+        more.collect::<Result<Vec<_>, StoreError>>()
+    });
+    let to: Vec<String> = aliases.await.unwrap();
+    let to: Vec<&str> = to.iter().map(String::as_str).chain([world.aliases().0]).collect();
+    let mail = format!("From: {SELLER}\nSubject: x\n\n{}", "A line of the catalogue.\n".repeat(1200));
+    let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
+    let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
+    let judged = world.relay.judge(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false });
+    let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
+    assert_eq!(held, [true, true, false, false, false]);
+    assert_eq!(world.relay.commit(judged).await.code(), 250);
+    for buyer in ["b2@home.example", "b3@home.example", "b4@home.example", "b5@home.example", BUYER] {
+        let arrived = world.arrived(buyer).await;
+        assert!(arrived.len() == 1 && arrived[0].matches("catalogue").count() == 1200, "{buyer}: {}", arrived.len());
+    }
+    world.outbound.drain(crate::outbound::DRAIN).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounce_is_told_anew() {
+    let world = world().await;
+    let (buyer_alias, _) = world.aliases();
+    let mail = format!("From: {SELLER}\nMessage-ID: <7@sellerco.example>\nSubject: x\n\nx\n");
+    assert_eq!(world.send(SELLER, &[buyer_alias], &mail).await.code(), 250);
+    assert_eq!(world.arrived(BUYER).await.len(), 1);
+    let row = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+    let item = crate::store::queue::Item {
+        id: ItemId(1),
+        message: MessageId(row.number),
+        kind: crate::store::queue::Kind::Relay,
+        recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),
+        domain: String::new(),
+        queued: Time(0),
+        due: Time(0),
+        attempts: 1,
+        leased: true,
+        delay_told: false,
+        waits_for: String::new(),
+    };
+    let bounce =
+        world.store.read(|view| crate::outbound::House::return_path(&*world.relay, view, &item)).unwrap().unwrap();
+    let report = format!(
+        "From: MAILER-DAEMON@home.example\nContent-Type: multipart/report; boundary=b\n\n--b\n\n<{BUYER}>: unknown\n--b\n\
+         Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.home.example\n\nFinal-Recipient: rfc822; {BUYER}\nAction: failed\nStatus: 5.1.1\n\n--b--\n"
+    );
+    for _ in 0..2 {
+        assert_eq!(world.send("", &[&bounce], &report).await.code(), 250);
+    }
+    let notices = world.arrived(SELLER).await;
+    let [notice] = notices.as_slice() else { panic!("one notice, not {}", notices.len()) };
+    for leak in ["b-real", "home.example", "MAILER-DAEMON"] {
+        assert!(!notice.contains(leak), "{leak} in\n{notice}");
+    }
+    assert!(
+        notice.contains(buyer_alias) && notice.contains("5.1.1") && notice.contains("<7@sellerco.example>"),
+        "{notice}"
+    );
+    let fate = world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
+    assert_eq!(fate, "failed");
+
+    // Vacation programs answer to the envelope sender: the answer passes once a day, cleaned, and in its thread.
+    let away = format!(
+        "From: Bea Real <{BUYER}>\nSubject: Out of office\nAuto-Submitted: auto-replied\n\nI am away. {BUYER}\n"
+    );
+    for _ in 0..3 {
+        assert_eq!(world.send("", &[&bounce], &away).await.code(), 250);
+    }
+    let answers = world.arrived(SELLER).await;
+    let [answer] = answers.as_slice() else { panic!("one answer, not {}", answers.len()) };
+    assert!(answer.contains("I am away.") && !answer.contains("b-real") && !answer.contains("Bea Real"), "{answer}");
+    assert_eq!(header(answer, "Auto-Submitted"), Some("auto-replied"));
+    let newest = world.store.read(|v| v.messages(&Filter { limit: 3, ..Filter::default() })).unwrap();
+    let seen: Vec<_> = newest.iter().map(|m| (m.reason.as_str(), m.thread.as_str())).collect();
+    let thread = row.thread.as_str();
+    assert_eq!(seen, [("automatic-repeated", thread), ("automatic-repeated", thread), ("relayed", thread)]);
+    // Somebody else's, or the author's own, is recorded and passed to nobody.
+    for from in ["x@evil.example", SELLER] {
+        let other = away.replace(BUYER, from);
+        assert_eq!(world.send("", &[&bounce], &other).await.code(), 250);
+    }
+    assert!(world.arrived(SELLER).await.is_empty() && world.arrived(BUYER).await.is_empty());
+}
