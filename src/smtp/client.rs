@@ -4,6 +4,7 @@
 //!
 //! Not here: where to connect (`outbound::route`), or when to try again (`outbound`).
 
+mod ahead;
 mod auth;
 mod failure;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub use auth::Login;
 pub use failure::{Code, Failure, Stage};
 pub use open::Security;
 
+use ahead::{Ahead, Text};
 use failure::{enhanced, reply_line, wanted};
 use open::Offers;
 
@@ -64,8 +66,8 @@ pub struct Client {
     times: ClientTimeouts,
     offers: Offers,
     usable: bool,
-    /// The envelope that has been sent ahead; its replies are not read yet.
-    ahead: Option<String>,
+    /// What has been sent ahead of its message.
+    ahead: Option<Ahead>,
     encrypted: bool,
     /// Messages that were sent on it.
     pub sent: usize,
@@ -76,27 +78,6 @@ impl Client {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.usable
-    }
-
-    /// Sends the envelope of a message ahead, where the server takes commands in one go, without waiting for its replies:
-    /// [`deliver`](Self::deliver) of the same message goes on from there. Another one cannot take this connection any more.
-    ///
-    /// # Errors
-    /// [`Failure`]; what does not depend on the connection, `deliver` finds as well.
-    pub async fn begin(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
-        if self.ahead.is_some() {
-            self.usable = false;
-            return Err(Failure::Network(Stage::Mail));
-        }
-        self.check(mail).await?;
-        if self.offers.pipelining {
-            let commands = self.envelope(mail).concat();
-            let sent = self.send(commands.as_bytes(), Stage::Mail).await;
-            self.usable &= sent.is_ok();
-            sent?;
-            self.ahead = Some(commands);
-        }
-        Ok(())
     }
 
     /// Sends one message to one recipient.
@@ -159,15 +140,25 @@ impl Client {
     }
 
     async fn transaction(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
+        let mut text = Text::default();
         if self.offers.pipelining {
             let commands = self.envelope(mail).concat();
-            match self.ahead.take() {
-                None => self.send(commands.as_bytes(), Stage::Mail).await?,
-                Some(ahead) if ahead == commands => {}
+            let answer = match self.ahead.take() {
+                None => {
+                    self.send(commands.as_bytes(), Stage::Mail).await?;
+                    None
+                }
+                Some(ahead) if ahead.commands == commands => {
+                    text = ahead.text;
+                    ahead.answer
+                }
                 // The server would take this message for that envelope's.
                 Some(_) => return Err(Failure::Network(Stage::Mail)),
+            };
+            match answer {
+                Some(answer) => answer?,
+                None => self.pipelined().await?,
             }
-            self.pipelined().await?;
         } else {
             let limits = [self.times.command.0, self.times.command.0, self.times.data.0];
             let stages = [Stage::Mail, Stage::Rcpt, Stage::Data];
@@ -177,7 +168,7 @@ impl Client {
                 wanted(stage, code)?;
             }
         }
-        self.message(mail.bytes).await?;
+        self.message(mail.bytes, text).await?;
         let code = self.reply(Stage::Message, self.times.final_dot.0).await?;
         wanted(Stage::Message, code)
     }
@@ -242,28 +233,32 @@ impl Client {
         }
     }
 
-    /// The message in blocks with its dots stuffed, and the final dot with the last of them.
-    async fn message(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = Vec::with_capacity(bytes.len().min(BLOCK) + 256);
+    /// The message in blocks. `text`: it is at hand as one, of which a part may have gone.
+    async fn message(&mut self, bytes: &[u8], text: Text) -> Result<(), Failure> {
+        let Text { bytes: mut out, gone } = text;
+        if !out.is_empty() {
+            return self.piece(out.get(gone..).unwrap_or(&[])).await;
+        }
+        out.reserve(bytes.len().min(BLOCK) + 256);
         let mut line_start = true;
         let mut blocks = bytes.chunks(BLOCK).peekable();
         loop {
             out.clear();
-            stuff(blocks.next().unwrap_or(&[]), &mut line_start, &mut out);
+            let piece = blocks.next().unwrap_or(&[]);
             let last = blocks.peek().is_none();
+            block(piece, &mut line_start, last, &mut out);
+            self.piece(&out).await?;
             if last {
-                out.extend_from_slice(if line_start { b".\r\n".as_slice() } else { b"\r\n.\r\n".as_slice() });
-            }
-            match self.send(&out, Stage::Message).await {
-                Ok(()) if last => return Ok(()),
-                Ok(()) => {}
-                Err(failure) => {
-                    self.usable = false;
-                    let said = self.reply(Stage::Message, LAST_WORD).await;
-                    return Err(said.ok().and_then(|code| wanted(Stage::Message, code).err()).unwrap_or(failure));
-                }
+                return Ok(());
             }
         }
+    }
+
+    async fn piece(&mut self, out: &[u8]) -> Result<(), Failure> {
+        let Err(failure) = self.send(out, Stage::Message).await else { return Ok(()) };
+        self.usable = false;
+        let said = self.reply(Stage::Message, LAST_WORD).await;
+        Err(said.ok().and_then(|code| wanted(Stage::Message, code).err()).unwrap_or(failure))
     }
 
     fn has_input(&self) -> bool {
@@ -338,6 +333,14 @@ impl Client {
                 Ok(_) => {}
             }
         }
+    }
+}
+
+/// Appends a piece of a message with its dots stuffed, and the final dot to the last one. `line_start` as in [`stuff`].
+fn block(piece: &[u8], line_start: &mut bool, last: bool, out: &mut Vec<u8>) {
+    stuff(piece, line_start, out);
+    if last {
+        out.extend_from_slice(if *line_start { b".\r\n".as_slice() } else { b"\r\n.\r\n".as_slice() });
     }
 }
 

@@ -1,5 +1,5 @@
 //! An envelope that goes ahead of its message's commit: the server answers it while the disk flushes. Nothing more of the message leaves before it is
-//! on disk.
+//! on disk. Then whoever has committed it sends it himself, if the server has answered by then: to wake the lane for that takes longer than to send it.
 
 use super::{FRESH, Job, Lanes, Work, Worker};
 use crate::outbound::Addresses;
@@ -9,8 +9,8 @@ use crate::smtp::client::{Client, Mail};
 use crate::store::queue::Item;
 use crate::types::locked;
 use bytes::Bytes;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
@@ -22,19 +22,26 @@ const QUIET: Duration = Duration::from_millis(5);
 /// A message whose commit is under way, at a lane with an idle connection.
 pub(super) struct Early {
     bytes: (Bytes, OwnedSemaphorePermit),
-    addresses: (Addresses, Instant),
+    addresses: Addresses,
     committed: Committed,
+    ready: Ready,
 }
+
+/// The connection, while its server waits for the text.
+type Ready = Arc<Mutex<Option<Client>>>;
+
+/// An item, and whether its commit came so soon that the envelope still holds.
+type Told = (Item, bool);
 
 /// Hears of the commit of an item. However it is dropped, the item is not forgotten.
 struct Committed {
-    receiver: oneshot::Receiver<Item>,
+    receiver: oneshot::Receiver<Told>,
     reports: mpsc::UnboundedSender<Report>,
 }
 
 impl Committed {
     /// `None`: it was not committed.
-    async fn item(mut self) -> Option<Item> {
+    async fn item(mut self) -> Option<Told> {
         (&mut self.receiver).await.ok()
     }
 }
@@ -42,7 +49,7 @@ impl Committed {
 impl Drop for Committed {
     fn drop(&mut self) {
         self.receiver.close();
-        if let Ok(item) = self.receiver.try_recv() {
+        if let Ok((item, _)) = self.receiver.try_recv() {
             let _ = self.reports.send(Report { item, outcome: Outcome::Back, reach: Reach::Same });
         }
     }
@@ -51,15 +58,31 @@ impl Drop for Committed {
 /// The sender's side of an envelope that has gone ahead. Dropped: there was no commit, and the server hears no more of it.
 pub struct Begun {
     lanes: Arc<Lanes>,
-    sender: oneshot::Sender<Item>,
+    sender: oneshot::Sender<Told>,
+    ready: Ready,
+    /// When its addresses were looked up.
+    at: Instant,
 }
 
 impl Begun {
+    /// The server has answered.
+    #[cfg(test)]
+    pub fn is_ready(&self) -> bool {
+        locked(&self.ready).is_some()
+    }
+
     /// The item is on disk, as leased: the message may follow. Gives it back, to be submitted, if the lane gave it up meanwhile.
     #[must_use]
     pub fn committed(self, item: Item) -> Option<Item> {
         self.lanes.held.fetch_add(1, Ordering::Relaxed);
-        let item = self.sender.send(item).err()?;
+        let fresh = self.at.elapsed() < FRESH;
+        if fresh
+            && !self.sender.is_closed()
+            && let Some(client) = locked(&self.ready).as_mut()
+        {
+            client.push();
+        }
+        let (item, _) = self.sender.send((item, fresh)).err()?;
         self.lanes.held.fetch_sub(1, Ordering::Relaxed);
         Some(item)
     }
@@ -78,36 +101,45 @@ impl Lanes {
         }
         let permit = self.waiting.try_take(bytes.len())?;
         let (sender, receiver) = oneshot::channel();
+        let ready = Ready::default();
         state.waiting.push_back(Work::Early(Early {
             bytes: (bytes.clone(), permit),
-            addresses: (addresses.clone(), Instant::now()),
+            addresses: addresses.clone(),
             committed: Committed { receiver, reports },
+            ready: Arc::clone(&ready),
         }));
         drop(state);
         lane.more.notify_one();
-        Some(Begun { lanes: Arc::clone(self), sender })
+        Some(Begun { lanes: Arc::clone(self), sender, ready, at: Instant::now() })
     }
 }
 
 impl Worker {
     /// One attempt whose envelope goes ahead of the commit.
     pub(super) async fn early(&self, early: Early, started: Instant, kept: &mut Option<Client>) {
-        let Early { bytes, addresses, committed } = early;
+        let Early { bytes, addresses, committed, ready } = early;
         if let Some(client) = kept {
-            let Addresses { recipient, sender } = &addresses.0;
+            let Addresses { recipient, sender } = &addresses;
             let mail = Mail { sender: sender.as_deref(), recipient, bytes: &bytes.0 };
             // That the message does not suit the server is found again, and told, when it is delivered.
-            if client.begin(&mail).await.is_err() && !client.is_usable() {
+            if client.begin(&mail).await.is_ok() {
+                client.settle(&bytes.0).await;
+            }
+            if !client.is_usable() {
                 *kept = None;
             }
         }
-        let item = committed.item().await;
-        // Nothing follows the envelope; or it was long ago, and neither its addresses nor the connection can be relied on.
-        if item.is_none() || addresses.1.elapsed() >= FRESH {
+        *locked(&ready) = kept.take();
+        let told = committed.item().await;
+        *kept = locked(&ready).take();
+        // Nothing follows the envelope; or the commit took so long that neither its addresses nor the connection can be relied on.
+        if !matches!(told, Some((_, true))) {
             *kept = None;
         }
-        if let Some(item) = item {
-            self.one(Job { item, bytes: Some(bytes), addresses: Some(addresses) }, started, kept).await;
+        if let Some((item, fresh)) = told {
+            // A server may take its time to answer: the attempt goes on as it began.
+            let addresses = fresh.then(|| (addresses, Instant::now()));
+            self.one(Job { item, bytes: Some(bytes), addresses }, started, kept).await;
         }
     }
 }

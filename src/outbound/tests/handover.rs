@@ -1,6 +1,9 @@
 //! From hand to hand: in memory after the commit, out of the store where that was not possible, and to the address that holds now.
 
 use super::*;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc::error::SendError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handed_over_in_memory() {
@@ -100,38 +103,49 @@ async fn addresses_change_and_parties_go() {
     assert!(world.left().is_empty());
 }
 
-/// A server that takes everything, and passes on each line that it hears, and how a connection ended.
-async fn telling() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// A server on a thread of its own that takes everything, and passes on each line that it hears, and how a connection ended. It says nothing to DATA while
+/// it is held.
+fn telling() -> (SocketAddr, mpsc::UnboundedReceiver<String>, Arc<AtomicBool>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (send, heard) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let send = send.clone();
-            tokio::spawn(async move {
-                let (mut stream, mut text) = (BufReader::new(stream), false);
-                stream.write_all(b"220 sink.test\r\n").await.unwrap();
-                loop {
-                    let mut line = String::new();
-                    if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-                        return send.send("end".to_owned());
-                    }
-                    let line = line.trim_end().to_owned();
-                    let answer = match line.as_str() {
-                        "." => "250 ok\r\n",
-                        _ if text => "",
-                        "DATA" => "354 go\r\n",
-                        _ if line.starts_with("EHLO") => "250-sink.test\r\n250 PIPELINING\r\n",
-                        _ => "250 ok\r\n",
-                    };
-                    text = (text || line == "DATA") && line != ".";
-                    send.send(line)?;
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
-            });
+    let held = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&held);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            if serve_and_tell(stream.unwrap(), &send, &gate).is_err() {
+                // The test has ended.
+                return;
+            }
         }
     });
-    (address, heard)
+    (address, heard, held)
+}
+
+fn serve_and_tell(
+    mut stream: std::net::TcpStream,
+    send: &mpsc::UnboundedSender<String>,
+    held: &AtomicBool,
+) -> std::result::Result<(), SendError<String>> {
+    let (lines, mut text) = (BufReader::new(stream.try_clone().unwrap()).lines(), false);
+    stream.write_all(b"220 sink.test\r\n").unwrap();
+    for line in lines.map_while(std::result::Result::ok) {
+        let answer = match line.as_str() {
+            "." => "250 ok\r\n",
+            _ if text => "",
+            "DATA" => "354 go\r\n",
+            _ if line.starts_with("EHLO") => "250-sink.test\r\n250 PIPELINING\r\n",
+            _ => "250 ok\r\n",
+        };
+        text = (text || line == "DATA") && line != ".";
+        let asked = line == "DATA";
+        send.send(line)?;
+        while asked && held.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        let _ = stream.write_all(answer.as_bytes());
+    }
+    send.send("end".to_owned())
 }
 
 async fn lines(heard: &mut mpsc::UnboundedReceiver<String>, number: usize) -> Vec<String> {
@@ -162,7 +176,7 @@ async fn begun(outbound: &Outbound) -> Begun {
 async fn the_envelope_goes_ahead() {
     let (envelope, message) = (["MAIL", "RCPT", "DATA"], ["Subject:", "", "..dot", "."]);
     let mut world = World::new();
-    let (address, mut heard) = telling().await;
+    let (address, mut heard, _held) = telling();
     world.route("home.test", address);
     world.config.queue.concurrency_per_destination = 1;
     let (outbound, _asked) = world.start().await;
@@ -194,11 +208,70 @@ async fn the_envelope_goes_ahead() {
     assert!(world.left().is_empty());
 }
 
+/// A server that takes longer to answer than addresses hold gets the message all the same, over the same connection.
+#[tokio::test]
+async fn a_server_slow_to_answer() {
+    let mut world = World::new();
+    let (address, mut heard, held) = telling();
+    world.route("home.test", address);
+    let (outbound, _asked) = world.start().await;
+    outbound.submit(world.item("home.test", true), text(0), None);
+    lines(&mut heard, 8).await;
+    world.until(<[Item]>::is_empty).await;
+    held.store(true, Ordering::Release);
+    let ahead = begun(&outbound).await;
+    lines(&mut heard, 3).await;
+    let item = world.item("home.test", true);
+    assert!(ahead.committed(item.clone()).is_none(), "taken");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    held.store(false, Ordering::Release);
+    assert_eq!(lines(&mut heard, 4).await, ["Subject:", "", "..dot", "."]);
+    world.until(<[Item]>::is_empty).await;
+    assert_eq!(world.fate(item.message), "delivered");
+    outbound.drain(LONG).await;
+}
+
+/// Once the server has answered, whoever commits sends the message, though no worker has time.
+#[tokio::test]
+async fn who_commits_sends() {
+    let mut world = World::new();
+    let (address, mut heard, _held) = telling();
+    world.route("home.test", address);
+    let (outbound, _asked) = world.start().await;
+    outbound.submit(world.item("home.test", true), text(0), None);
+    lines(&mut heard, 8).await;
+    world.until(<[Item]>::is_empty).await;
+    let ahead = begun(&outbound).await;
+    lines(&mut heard, 3).await;
+    let answered = async {
+        while !ahead.is_ready() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, answered).await.unwrap();
+    let item = world.item("home.test", true);
+    assert!(ahead.committed(item.clone()).is_none(), "taken");
+    // Until here is waited again, nothing else runs.
+    let (mut message, until) = (Vec::new(), std::time::Instant::now() + LONG);
+    while message.len() < 4 {
+        message.extend(heard.try_recv().ok());
+        assert!(std::time::Instant::now() < until, "{message:?}");
+        std::thread::yield_now();
+    }
+    assert_eq!(message, ["Subject: 1", "", "..dot", "."]);
+    world.until(<[Item]>::is_empty).await;
+    assert_eq!(world.fate(item.message), "delivered");
+    outbound.drain(LONG).await;
+    assert_eq!(next(&mut heard).await, "QUIT", "and nothing twice");
+}
+
 /// A queue that stops while a message is committed loses nothing: it goes out, or waits in the store for the next start.
 #[tokio::test]
 async fn a_stop_between_envelope_and_commit() {
     let mut world = World::new();
-    let (address, mut heard) = telling().await;
+    let (address, mut heard, _held) = telling();
     world.route("home.test", address);
     let (outbound, _asked) = world.start().await;
     outbound.submit(world.item("home.test", true), text(0), None);
