@@ -4,7 +4,6 @@ use super::export::Export;
 use super::statistics::period;
 use super::which::Which;
 use super::{Context, Outcome};
-use crate::store::queue::ItemId;
 use crate::store::{Filter, MessageRow, Open};
 use crate::types::{MessageId, Time};
 use clap::Subcommand;
@@ -104,9 +103,4 @@ fn cells(row: &MessageRow) -> Vec<String> {
         fate,
         subject,
     ]
-}
-
-/// A queue item's id.
-pub(super) fn item_id(text: &str) -> Result<ItemId, String> {
-    text.parse().map(ItemId).map_err(|_| "an item's id is the number that `queue list` shows".to_owned())
 }

@@ -1,10 +1,9 @@
 //! `marketrelay queue …`: what waits to go out.
 
-use super::message::item_id;
 use super::{Context, Failure, Outcome};
 use crate::store::Open;
 use crate::store::queue::{Item, ItemId, Which};
-use crate::types::Time;
+use crate::types::{MessageId, Time};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -25,13 +24,12 @@ pub(super) enum Command {
     /// Why one item waits
     Show {
         /// The item's id
-        #[arg(value_parser = item_id)]
         id: ItemId,
     },
     /// Try again now: one item, or all (of a destination)
     Retry {
         /// The item's id; all if left out
-        #[arg(value_parser = item_id, conflicts_with = "domain")]
+        #[arg(conflicts_with = "domain")]
         id: Option<ItemId>,
         /// Of this destination domain
         #[arg(long, visible_alias = "destination")]
@@ -40,7 +38,7 @@ pub(super) enum Command {
     /// Take an item, or all of a destination or state, out of the queue; the history says so, and nobody is told
     Cancel {
         /// The item's id
-        #[arg(value_parser = item_id, required_unless_present_any = ["domain", "state"], conflicts_with_all = ["domain", "state"])]
+        #[arg(required_unless_present_any = ["domain", "state"], conflicts_with_all = ["domain", "state"])]
         id: Option<ItemId>,
         /// All of this destination domain
         #[arg(long, visible_alias = "destination")]
@@ -79,7 +77,7 @@ impl Command {
                 let documents: Vec<Value> = items.iter().map(document).collect();
                 let rows = items.iter().map(|item| {
                     let (id, kind, tries) =
-                        (item.id.0.to_string(), item.kind.as_str().to_owned(), item.attempts.to_string());
+                        (item.id.to_string(), item.kind.as_str().to_owned(), item.attempts.to_string());
                     vec![
                         id,
                         item.message.to_string(),
@@ -96,8 +94,7 @@ impl Command {
             Self::Show { id } => {
                 let item = store.read(|view| view.queue_item(id))?.ok_or_else(|| missing(id))?;
                 let text = format!(
-                    "item {}: {} of message {} to {}\n  queued {}, {} attempt(s)\n  {}",
-                    id.0,
+                    "item {id}: {} of message {} to {}\n  queued {}, {} attempt(s)\n  {}",
                     item.kind.as_str(),
                     item.message,
                     item.domain,
@@ -113,7 +110,7 @@ impl Command {
                 }
                 let due = store.write_blocking(move |change| change.retry(id, now))?;
                 let said = if due { "is due now" } else { "is being delivered already" };
-                context.out.done(&json!({ "retried": usize::from(due) }), &format!("Item {} {said}.", id.0))
+                context.out.done(&json!({ "retried": usize::from(due) }), &format!("Item {id} {said}."))
             }
             Self::Retry { id: None, domain } => {
                 let (mut count, mut next) = (0, Some(String::new()));
@@ -132,7 +129,7 @@ impl Command {
             }
             Self::Cancel { id: None, domain, state: wanted } => {
                 let which = Which { domain, leased: wanted.map(is_leased) };
-                let (mut count, mut last) = (0, Some(ItemId(0)));
+                let (mut count, mut last) = (0, Some(ItemId(MessageId(0))));
                 while let Some(after) = last {
                     let ids = store.read(|view| view.queue_ids(&which, after, CANCELLED))?;
                     last = ids.last().copied();
@@ -142,7 +139,9 @@ impl Command {
             }
             Self::Cancel { id: Some(id), .. } => {
                 if store.write_blocking(move |change| change.cancel(id, now))? {
-                    context.out.done(&json!({ "cancelled": id.0 }), &format!("Item {} is out of the queue.", id.0))
+                    context
+                        .out
+                        .done(&json!({ "cancelled": id.to_string() }), &format!("Item {id} is out of the queue."))
                 } else {
                     Err(missing(id))
                 }
@@ -152,7 +151,7 @@ impl Command {
 }
 
 fn missing(id: ItemId) -> Failure {
-    Failure::NotFound(format!("no item {} in the queue", id.0))
+    Failure::NotFound(format!("no item {id} in the queue"))
 }
 
 /// What an item does, and why.
@@ -163,7 +162,7 @@ pub(super) fn state(item: &Item) -> String {
 
 pub(super) fn document(item: &Item) -> Value {
     json!({
-        "id": item.id.0, "message": item.message.to_string(), "kind": item.kind.as_str(), "destination": item.domain,
+        "id": item.id.to_string(), "message": item.message.to_string(), "kind": item.kind.as_str(), "destination": item.domain,
         "queued": item.queued.rfc3339(), "next_try": item.due.rfc3339(), "attempts": item.attempts,
         "state": if item.leased { "leased" } else { "waiting" }, "waits_for": item.waits_for,
     })

@@ -209,7 +209,14 @@ impl World {
                 c.insert_message(&new)?;
                 let (recipient, domain) = (recipient.clone(), domain.clone());
                 c.enqueue(
-                    &NewItem { message: new.id, kind: Kind::Relay, recipient, domain, content: None },
+                    &NewItem {
+                        id: ItemId(new.id),
+                        message: new.id,
+                        kind: Kind::Relay,
+                        recipient,
+                        domain,
+                        content: None,
+                    },
                     THEN,
                     leased,
                 )

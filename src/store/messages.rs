@@ -179,9 +179,11 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn last_message(&self) -> Result<MessageId> {
-        let id: Option<i64> = self.0.query_row("SELECT max(id) FROM message", [], |row| row.get(0))?;
+        // Notices in the queue have ids like messages'.
+        let sql = "SELECT max(ifnull((SELECT max(id) FROM message), 0), ifnull((SELECT max(id) FROM queue), 0))";
+        let id: i64 = self.0.query_row(sql, [], |row| row.get(0))?;
         // Where retention has taken all of them, the chain remembers.
-        Ok(MessageId(id.unwrap_or(0)).max(self.chained_to()?))
+        Ok(MessageId(id).max(self.chained_to()?))
     }
 
     /// One message.

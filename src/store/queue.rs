@@ -100,7 +100,7 @@ impl View<'_> {
     pub fn item_size(&self, id: ItemId) -> Result<Option<usize>> {
         let sql = "SELECT ifnull(length(content), (SELECT size FROM message WHERE message.id = queue.message)) \
                    FROM queue WHERE id = ?1";
-        let size: Option<Option<i64>> = self.0.prepare_cached(sql)?.query_row([id.0], |row| row.get(0)).optional()?;
+        let size: Option<Option<i64>> = self.0.prepare_cached(sql)?.query_row([id.0.0], |row| row.get(0)).optional()?;
         Ok(size.map(|size| size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0)))
     }
 
@@ -110,7 +110,7 @@ impl View<'_> {
     /// The database's trouble.
     pub fn item_content(&self, id: ItemId) -> Result<Option<Vec<u8>>> {
         let mut statement = self.0.prepare_cached("SELECT content FROM queue WHERE id = ?1")?;
-        Ok(statement.query_row([id.0], |row| row.get(0)).optional()?.flatten())
+        Ok(statement.query_row([id.0.0], |row| row.get(0)).optional()?.flatten())
     }
 
     /// Address of an item's recipient now; `None` if the party is gone.
@@ -154,8 +154,8 @@ impl Change<'_> {
             Kind::Notice => 1,
             Kind::Forward => 2,
         };
-        let sql = "INSERT INTO queue (message, kind, party, address, domain, queued, due, attempts, leased, content) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)";
+        let sql = "INSERT INTO queue (message, kind, party, address, domain, queued, due, attempts, leased, content, id) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)";
         let attempts = u32::from(leased);
         self.0.0.prepare_cached(sql)?.execute(params![
             new.message.0,
@@ -166,14 +166,14 @@ impl Change<'_> {
             now.0,
             attempts,
             leased,
-            new.content
+            new.content,
+            new.id.0.0
         ])?;
-        let id = ItemId(self.0.0.last_insert_rowid());
         if !leased {
             self.waits(&new.domain, now)?;
         }
         Ok(Item {
-            id,
+            id: new.id,
             message: new.message,
             kind: new.kind,
             recipient: new.recipient.clone(),
@@ -212,7 +212,7 @@ impl Change<'_> {
         let mut lease =
             self.0.0.prepare_cached("UPDATE queue SET leased = 1, attempts = attempts + 1 WHERE id = ?1")?;
         for item in &mut items {
-            lease.execute([item.id.0])?;
+            lease.execute([item.id.0.0])?;
             item.leased = true;
             item.attempts = item.attempts.saturating_add(1);
         }
@@ -261,15 +261,15 @@ impl Change<'_> {
         let there = match settle {
             Settle::Again { due, why } => {
                 let sql = "UPDATE queue SET leased = 0, due = ?2, waits_for = ?3, domain = ?4 WHERE id = ?1";
-                self.0.0.prepare_cached(sql)?.execute(params![item.id.0, due.0, why, item.domain])? > 0
+                self.0.0.prepare_cached(sql)?.execute(params![item.id.0.0, due.0, why, item.domain])? > 0
             }
             Settle::Back => {
                 let sql = "UPDATE queue SET leased = 0, due = ?2, attempts = max(attempts - 1, 0), domain = ?3 \
                            WHERE id = ?1";
-                self.0.0.prepare_cached(sql)?.execute(params![item.id.0, now.0, item.domain])? > 0
+                self.0.0.prepare_cached(sql)?.execute(params![item.id.0.0, now.0, item.domain])? > 0
             }
             Settle::Done | Settle::Failed { .. } => {
-                self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([item.id.0])? > 0
+                self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([item.id.0.0])? > 0
             }
         };
         if !there {
@@ -305,7 +305,7 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn drop_item(&self, id: ItemId) -> Result<()> {
-        self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0])?;
+        self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0.0])?;
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn delay_told(&self, id: ItemId) -> Result<()> {
-        self.0.0.prepare_cached("UPDATE queue SET delay_told = 1 WHERE id = ?1")?.execute([id.0])?;
+        self.0.0.prepare_cached("UPDATE queue SET delay_told = 1 WHERE id = ?1")?.execute([id.0.0])?;
         Ok(())
     }
 

@@ -196,7 +196,7 @@ CREATE INDEX quota_day ON quota (day);         -- for retention; only a seller's
 
 -- See store/queue.rs for the states.
 CREATE TABLE queue (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,      -- never given twice: the command line names items by it
+    id INTEGER PRIMARY KEY,                    -- its message's; a notice has its own
     message INTEGER NOT NULL,
     kind INTEGER NOT NULL,                     -- 0 relay, 1 notice, 2 forward
     party INTEGER,
@@ -213,7 +213,7 @@ CREATE TABLE queue (
 -- Only rows that wait are in these: a message that goes out at once costs them nothing.
 CREATE INDEX queue_waiting ON queue (domain, due) WHERE leased = 0;
 CREATE INDEX queue_age ON queue (delay_told, queued) WHERE leased = 0;
-CREATE INDEX queue_message ON queue (message);
+CREATE INDEX queue_notice ON queue (message) WHERE kind = 1;
 
 -- A row for each domain that mail waits for, so that the schedule costs a step a destination, not a step a message.
 CREATE TABLE destination (

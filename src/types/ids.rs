@@ -73,7 +73,7 @@ impl fmt::Display for MessageId {
 
 /// A text that is not a message's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a message's id is 13 letters and digits, as the SMTP reply, the log and `message list` give it")]
+#[error("a message's id is 13 letters and digits, as the SMTP reply, the log, `message list` and `queue list` give it")]
 pub struct MessageIdError;
 
 impl std::str::FromStr for MessageId {

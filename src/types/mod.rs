@@ -19,7 +19,7 @@ pub mod token;
 pub use address::{Address, AddressError, AddressKey};
 pub use alias::Alias;
 pub use envelope::{Client, Envelope};
-pub use ids::{ExternalId, MessageId, PairId, PartyId};
+pub use ids::{ExternalId, MessageId, MessageIdError, PairId, PartyId};
 pub use lock::locked;
 pub use random::{Random, SystemRandom};
 pub use reply::Reply;

@@ -81,7 +81,7 @@ def million(rounds):
         row, = db.execute("SELECT message FROM queue").fetchone()
         # Ids grow with time: the copies lie just before the original.
         copies(db, "message", f"id = {row}", {"id": "t.id - n.i", "thread": "t.id - n.i"})
-        copies(db, "queue", f"message = {row}", {"id": "t.id + n.i", "message": "t.message - n.i", "due": "t.due + n.i % 1000"})
+        copies(db, "queue", f"message = {row}", {"id": "t.id - n.i", "message": "t.message - n.i", "due": "t.due + n.i % 1000"})
         db.execute("COMMIT")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         check(db.execute("SELECT count(*) FROM queue").fetchone()[0] == rounds, "not filled")

@@ -17,7 +17,14 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
         let message = c.messages(&Filter { limit: 1, ..Filter::default() })?.remove(0).number;
         let recipient = crate::store::queue::Recipient::Party(buyer);
         let (message, domain) = (MessageId(message), "home.example".to_owned());
-        let new = crate::store::queue::NewItem { message, kind: Kind::Relay, recipient, domain, content: None };
+        let new = crate::store::queue::NewItem {
+            id: ItemId(message),
+            message,
+            kind: Kind::Relay,
+            recipient,
+            domain,
+            content: None,
+        };
         c.enqueue(&new, Time::now(), true)
     });
     let item = item.await.unwrap();
@@ -83,7 +90,7 @@ async fn a_bounce_is_told_anew() {
     assert_eq!(world.arrived(BUYER).await.len(), 1);
     let row = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
     let item = crate::store::queue::Item {
-        id: ItemId(1),
+        id: ItemId(MessageId(1)),
         message: MessageId(row.number),
         kind: crate::store::queue::Kind::Relay,
         recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),

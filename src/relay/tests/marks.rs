@@ -286,7 +286,7 @@ async fn footers_are_the_same_after_a_restart_and_can_be_turned_off() {
     assert_eq!(world.send(SELLER, &[buyer_alias], &reply).await.code(), 250);
     let arrived = world.arrived(BUYER).await.remove(0);
     let item = crate::store::queue::Item {
-        id: ItemId(1),
+        id: ItemId(MessageId(1)),
         message: MessageId(world.newest().number),
         kind: crate::store::queue::Kind::Relay,
         recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),

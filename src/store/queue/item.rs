@@ -1,12 +1,25 @@
 //! The nouns of the queue: items, their recipients and states, and the destinations that they wait for. No SQL but the row's shape.
 
-use crate::types::{Address, MessageId, PartyId, Time};
+use crate::types::{Address, MessageId, MessageIdError, PartyId, Time};
 use rusqlite::Row;
 use std::time::Duration;
 
-/// Row id of a queue item.
+/// Id of a queue item: its message's. A notice has one of its own, drawn like a message's, as a message may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ItemId(pub i64);
+pub struct ItemId(pub MessageId);
+
+impl std::fmt::Display for ItemId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for ItemId {
+    type Err = MessageIdError;
+    fn from_str(text: &str) -> Result<Self, MessageIdError> {
+        text.parse().map(Self)
+    }
+}
 
 /// What an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +56,8 @@ pub enum Recipient {
 /// An item to be queued.
 #[derive(Clone, Debug)]
 pub struct NewItem {
+    /// Its id.
+    pub id: ItemId,
     /// The message it belongs to.
     pub message: MessageId,
     /// What it is.
@@ -58,7 +73,7 @@ pub struct NewItem {
 /// An item of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Row id.
+    /// Its id.
     pub id: ItemId,
     /// The message it belongs to.
     pub message: MessageId,
@@ -146,7 +161,7 @@ pub(super) fn item_of(row: &Row<'_>) -> rusqlite::Result<Item> {
         (party, _) => Recipient::Party(PartyId(party.unwrap_or(0))),
     };
     Ok(Item {
-        id: ItemId(row.get(0)?),
+        id: ItemId(MessageId(row.get(0)?)),
         message: MessageId(row.get(1)?),
         kind: match row.get(2)? {
             0 => Kind::Relay,

@@ -18,11 +18,12 @@ pub struct Which {
 pub(super) const ALL: &str = "?1 IS NULL ORDER BY id";
 pub(super) const WAITING: &str = "leased = 0 AND ?1 IS NULL ORDER BY id";
 pub(super) const WAITING_FOR: &str = "leased = 0 AND domain = ?1 ORDER BY due";
+pub(super) const OF_MESSAGE: &str = "id = ?1 OR kind = 1 AND message = ?1";
 const DELIVERING: &str = "leased = 1 AND ?1 IS NULL ORDER BY id";
 const DELIVERING_TO: &str = "leased = 1 AND domain = ?1 ORDER BY id";
 
 impl View<'_> {
-    /// Items: those of all destinations by their number, those of one by when they are due, and what is being delivered last.
+    /// Items: those of all destinations by their id, those of one by when they are due, and what is being delivered last.
     ///
     /// Only what waits is in an index, so that mail that goes out at once pays for none: to find what is being delivered, every row is looked
     /// at, but not kept.
@@ -60,8 +61,9 @@ impl View<'_> {
         let sql = "SELECT id FROM queue WHERE id > ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR leased = ?3) ORDER BY id LIMIT ?4";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(sql)?;
-        let ids =
-            statement.query_map(params![after.0, which.domain, which.leased, limit], |row| row.get(0).map(ItemId))?;
+        let ids = statement.query_map(params![after.0.0, which.domain, which.leased, limit], |row| {
+            row.get(0).map(|id| ItemId(MessageId(id)))
+        })?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -71,7 +73,7 @@ impl View<'_> {
     /// The database's trouble.
     pub fn queue_item(&self, id: ItemId) -> Result<Option<Item>> {
         let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE id = ?1"))?;
-        let found = self.with_destinations(statement.query_row([id.0], item_of).optional()?.into_iter().collect())?;
+        let found = self.with_destinations(statement.query_row([id.0.0], item_of).optional()?.into_iter().collect())?;
         Ok(found.into_iter().next())
     }
 
@@ -80,7 +82,7 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn queue_of(&self, message: MessageId) -> Result<Vec<Item>> {
-        let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE message = ?1 ORDER BY id"))?;
+        let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE {OF_MESSAGE}"))?;
         let rows = statement.query_map([message.0], item_of)?;
         self.with_destinations(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -120,7 +122,7 @@ impl Change<'_> {
     pub fn retry(&self, id: ItemId, now: Time) -> Result<bool> {
         let row = "UPDATE queue SET due = min(due, ?2) WHERE id = ?1 AND leased = 0 RETURNING domain";
         let domain: Option<String> =
-            self.0.0.prepare_cached(row)?.query_row(params![id.0, now.0], |row| row.get(0)).optional()?;
+            self.0.0.prepare_cached(row)?.query_row(params![id.0.0, now.0], |row| row.get(0)).optional()?;
         let Some(domain) = domain else { return Ok(false) };
         let destination = "INSERT INTO destination (domain, due, failures, forced) VALUES (?1, ?2, 0, 1) \
                            ON CONFLICT (domain) DO UPDATE SET due = min(due, excluded.due), forced = 1";
@@ -180,7 +182,7 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn cancel(&self, id: ItemId, now: Time) -> Result<bool> {
         let Some(item) = self.queue_item(id)? else { return Ok(false) };
-        self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0])?;
+        self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0.0])?;
         self.record(item.message, now, "cancelled", "by the operator")?;
         if item.kind != Kind::Notice {
             self.set_fate(item.message, "failed")?;

@@ -27,7 +27,11 @@ fn filled(dir: &Path, domains: &[&str], leased: bool) -> (Store, Vec<Item>) {
         let item = store.write_blocking(move |c| {
             c.insert_message(&new)?;
             let (kind, recipient) = (Kind::Relay, Recipient::Party(buyer));
-            c.enqueue(&NewItem { message: new.id, kind, recipient, domain, content: None }, NOW, leased)
+            c.enqueue(
+                &NewItem { id: ItemId(new.id), message: new.id, kind, recipient, domain, content: None },
+                NOW,
+                leased,
+            )
         });
         item.unwrap()
     });
@@ -134,7 +138,7 @@ fn a_destination_that_is_down_waits_as_a_whole() {
     assert_eq!(due(&store, NOW), [("fine.test".into(), 0, true)], "nothing waits, nothing is known");
     // unknown or leased items
     assert!(!store.write_blocking(move |c| c.retry(id, NOW)).unwrap());
-    assert!(!store.write_blocking(|c| c.retry(ItemId(999), NOW)).unwrap());
+    assert!(!store.write_blocking(|c| c.retry(ItemId(MessageId(999)), NOW)).unwrap());
 }
 
 /// Whatever the clock does, what waits is found again within the longest wait.
@@ -197,7 +201,7 @@ fn the_operator_finds_and_cancels() {
     let which = Which { domain: Some("a.test".into()), leased: None };
     let cancelled = [1, 1, 0].map(|_| {
         let which = which.clone();
-        let ids = store.read(|view| view.queue_ids(&which, ItemId(0), 1)).unwrap();
+        let ids = store.read(|view| view.queue_ids(&which, ItemId(MessageId(0)), 1)).unwrap();
         store.write_blocking(move |c| c.cancel_each(&ids, NOW)).unwrap()
     });
     assert_eq!((cancelled, store.read(|v| v.queue_length()).unwrap()), ([1, 1, 0], 0));
@@ -239,7 +243,7 @@ fn the_schedule_never_reads_all_rows() {
         "SELECT * FROM queue WHERE leased = 0 AND domain = 'a' AND due <= 5 ORDER BY due LIMIT 5",
         "SELECT due FROM queue WHERE leased = 0 AND domain = 'a' ORDER BY due LIMIT 1",
         "SELECT * FROM queue WHERE leased = 0 AND delay_told = 0 AND queued < 5 ORDER BY queued LIMIT 5",
-        "SELECT * FROM queue WHERE message = 5",
+        &format!("SELECT * FROM queue WHERE {}", operator::OF_MESSAGE),
         "SELECT domain FROM destination WHERE domain > ?1 ORDER BY domain LIMIT 1",
         "SELECT id FROM queue WHERE leased = 0 AND domain = ?2 AND due > ?1 LIMIT ?3",
     ];
