@@ -33,8 +33,8 @@
 //! 4. One transaction: message as received, verdict, thread ids, quota count, queue rows, notices. The store's writer commits what waits together, so that a disk
 //!    flush is paid per batch. Then 250. Chain and index of the history follow some seconds later ([`janitor`]).
 //! 5. Right after the commit the finished bytes go to [`outbound::Outbound::submit`] in memory, and to threads of their own: sessions and deliveries do not take turns. At a
-//!    quiet relay the envelope alone goes ahead ([`outbound::Outbound::begin`]), so that the server answers it while the disk flushes. What does not fit, or has to wait, is
-//!    claimed from the store when it is due, and made again from the message as received: the same order gives the same bytes.
+//!    quiet relay the envelope alone goes ahead ([`outbound::Outbound::begin`]), so that the server answers it while the disk flushes; then whoever has committed the message
+//!    sends it himself. What does not fit, or has to wait, is claimed from the store when it is due, and made again from the message as received: the same order gives the same bytes.
 //! 6. Outcomes are settled in batches; what is given up is told to its author, in the transaction that gives it up. The legal states, and what a crash leaves at each arrow, stand in
 //!    [`store::queue`].
 //!
