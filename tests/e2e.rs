@@ -202,7 +202,7 @@ fn the_command_line_beside_the_daemon() {
     for (arguments, status) in [
         (&["seller", "show", "nobody"][..], 4),
         (&["message", "show", "0000000000000"], 4),
-        (&["queue", "cancel", "9999"], 4),
+        (&["queue", "cancel", "0000000000000"], 4),
         (&["alias", "show", "x@market.test"], 4),
         (&["seller", "frobnicate"], 2),
         (&["seller", "set", "S-2", "--email", "x@market.test"], 1),

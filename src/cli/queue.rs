@@ -139,9 +139,7 @@ impl Command {
             }
             Self::Cancel { id: Some(id), .. } => {
                 if store.write_blocking(move |change| change.cancel(id, now))? {
-                    context
-                        .out
-                        .done(&json!({ "cancelled": id.to_string() }), &format!("Item {id} is out of the queue."))
+                    context.out.done(&json!({ "cancelled": 1 }), &format!("Item {id} is out of the queue."))
                 } else {
                     Err(missing(id))
                 }

@@ -143,7 +143,7 @@ fn statuses_and_words() {
         ("queue retry 01kz3v7q8t4d1", 4, "", "no item 01kz"),
         ("queue cancel x", 2, "", "queue list"),
         ("queue cancel", 2, "", "required"),
-        ("queue cancel 7 --domain a.test", 2, "", "cannot be used with"),
+        ("queue cancel 01kz3v7q8t4d1 --domain a.test", 2, "", "cannot be used with"),
         ("queue cancel --destination a.test", 0, "0 item(s)", ""),
         ("queue cancel --state waiting", 0, "0 item(s)", ""),
         ("queue list --destination a.test --state delivering", 0, "The queue is empty.", ""),

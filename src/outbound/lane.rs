@@ -35,7 +35,7 @@ const AHEAD: usize = 8;
 const WINDOW: usize = 5;
 /// Messages on one connection.
 const MESSAGES: usize = 1000;
-/// Addresses that were looked up so long ago, or longer, are looked up again: a party may have another one.
+/// Addresses that were looked up so long ago, or longer, before an attempt are looked up again: a party may have another one.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// An item in memory, with its finished bytes if there was room for them.

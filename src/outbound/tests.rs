@@ -209,14 +209,7 @@ impl World {
                 c.insert_message(&new)?;
                 let (recipient, domain) = (recipient.clone(), domain.clone());
                 c.enqueue(
-                    &NewItem {
-                        id: ItemId(new.id),
-                        message: new.id,
-                        kind: Kind::Relay,
-                        recipient,
-                        domain,
-                        content: None,
-                    },
+                    &NewItem { message: new.id, kind: Kind::Relay, recipient, domain, notice: None },
                     THEN,
                     leased,
                 )

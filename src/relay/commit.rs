@@ -6,7 +6,7 @@ use crate::metrics::Decision as Label;
 use crate::outbound::{Addresses, Begun};
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
-use crate::store::queue::{Item, ItemId, Kind, NewItem, Recipient};
+use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, NewMessage, Result, StoreError};
 use crate::types::{Reply, Role, Time};
 use bytes::Bytes;
@@ -143,12 +143,11 @@ impl Relay {
         // Nothing is accepted that has nowhere to go.
         let recipient = receiver.main.clone().ok_or(StoreError::NotFound("address of the receiver"))?;
         let new = NewItem {
-            id: ItemId(letter.id),
             message: letter.id,
             kind: Kind::Relay,
             recipient: Recipient::Party(receiver.id),
             domain: recipient.domain().to_owned(),
-            content: None,
+            notice: None,
         };
         // With the queue at hand the item is delivered from memory, right after the commit.
         let bytes = letter.outgoing.as_ref().filter(|_| self.outbound.get().is_some());
@@ -192,7 +191,7 @@ impl Relay {
         })?;
         let recipient = Recipient::Address(operator.clone());
         let domain = operator.domain().to_owned();
-        let new = NewItem { id: ItemId(id), message: id, kind: Kind::Forward, recipient, domain, content: None };
+        let new = NewItem { message: id, kind: Kind::Forward, recipient, domain, notice: None };
         change.enqueue(&new, judged.at, false)?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::notice::{self, Failed, Frame, Name};
 use crate::outbound::{House, Loaded};
 use crate::policy::failure::{FailureClass, of_decision};
 use crate::policy::{Decision, Reason, Verdict};
-use crate::store::queue::{Item, ItemId, Kind, NewItem, Recipient};
+use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{Address, MessageId, Role, Time};
@@ -56,12 +56,11 @@ impl Relay {
         };
         count(&self.metrics.notices, name.as_str());
         let new = NewItem {
-            id: ItemId(own),
             message: about.message,
             kind: Kind::Notice,
             recipient: writer.map_or(Recipient::Party(author.id), |writer| Recipient::Address(writer.clone())),
             domain: to.domain().to_owned(),
-            content: Some(write(&frame)),
+            notice: Some((own, write(&frame))),
         };
         change.enqueue(&new, now, false)?;
         Ok(())

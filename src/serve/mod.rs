@@ -345,7 +345,7 @@ async fn watchdog(store: Store) {
 mod tests {
     use super::*;
     use crate::store::Open;
-    use crate::store::queue::{ItemId, Kind, NewItem, Recipient, Which};
+    use crate::store::queue::{Kind, NewItem, Recipient, Which};
     use crate::types::{Address, MessageId};
 
     /// What a daemon that died was just delivering is still as it left it.
@@ -361,8 +361,7 @@ mod tests {
             let leased = store.write(|change| {
                 let recipient = Recipient::Address(Address::parse("a@b.example").unwrap());
                 let (message, domain) = (MessageId(1), "b.example".to_owned());
-                let new =
-                    NewItem { id: ItemId(message), message, kind: Kind::Notice, recipient, domain, content: None };
+                let new = NewItem { message, kind: Kind::Notice, recipient, domain, notice: None };
                 change.enqueue(&new, Time::now(), true)
             });
             let leased = leased.await.unwrap();

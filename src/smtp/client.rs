@@ -140,7 +140,7 @@ impl Client {
     }
 
     async fn transaction(&mut self, mail: &Mail<'_>) -> Result<(), Failure> {
-        let mut text = Text::default();
+        let mut text = None;
         if self.offers.pipelining {
             let commands = self.envelope(mail).concat();
             let answer = match self.ahead.take() {
@@ -234,12 +234,15 @@ impl Client {
     }
 
     /// The message in blocks. `text`: it is at hand as one, of which a part may have gone.
-    async fn message(&mut self, bytes: &[u8], text: Text) -> Result<(), Failure> {
-        let Text { bytes: mut out, gone } = text;
-        if !out.is_empty() {
-            return self.piece(out.get(gone..).unwrap_or(&[])).await;
+    async fn message(&mut self, bytes: &[u8], text: Option<Text>) -> Result<(), Failure> {
+        if let Some(Text { bytes, gone, broken }) = text {
+            if broken {
+                return Err(self.broken_off(Failure::Network(Stage::Message)).await);
+            }
+            // Though nothing may be left to be written: under TLS it is still to be flushed.
+            return self.text(bytes.get(gone..).unwrap_or(&[])).await;
         }
-        out.reserve(bytes.len().min(BLOCK) + 256);
+        let mut out = Vec::with_capacity(bytes.len().min(BLOCK) + 256);
         let mut line_start = true;
         let mut blocks = bytes.chunks(BLOCK).peekable();
         loop {
@@ -247,18 +250,26 @@ impl Client {
             let piece = blocks.next().unwrap_or(&[]);
             let last = blocks.peek().is_none();
             block(piece, &mut line_start, last, &mut out);
-            self.piece(&out).await?;
+            self.text(&out).await?;
             if last {
                 return Ok(());
             }
         }
     }
 
-    async fn piece(&mut self, out: &[u8]) -> Result<(), Failure> {
-        let Err(failure) = self.send(out, Stage::Message).await else { return Ok(()) };
+    /// A part of a message's text as it goes over the wire.
+    async fn text(&mut self, wire: &[u8]) -> Result<(), Failure> {
+        match self.send(wire, Stage::Message).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.broken_off(failure).await),
+        }
+    }
+
+    /// The connection failed in the middle of a message. What the server said before is what counts.
+    async fn broken_off(&mut self, failure: Failure) -> Failure {
         self.usable = false;
         let said = self.reply(Stage::Message, LAST_WORD).await;
-        Err(said.ok().and_then(|code| wanted(Stage::Message, code).err()).unwrap_or(failure))
+        said.ok().and_then(|code| wanted(Stage::Message, code).err()).unwrap_or(failure)
     }
 
     fn has_input(&self) -> bool {

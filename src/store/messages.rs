@@ -174,12 +174,11 @@ pub(super) fn hash(id: &str) -> i64 {
 }
 
 impl View<'_> {
-    /// The newest id that a message has or had, or zero.
+    /// The newest id of a message, of a chained one that may be gone, or of a notice that waits; or zero. A fresh one has to be above it.
     ///
     /// # Errors
     /// The database's trouble.
     pub fn last_message(&self) -> Result<MessageId> {
-        // Notices in the queue have ids like messages'.
         let sql = "SELECT max(ifnull((SELECT max(id) FROM message), 0), ifnull((SELECT max(id) FROM queue), 0))";
         let id: i64 = self.0.query_row(sql, [], |row| row.get(0))?;
         // Where retention has taken all of them, the chain remembers.

@@ -154,10 +154,15 @@ impl Change<'_> {
             Kind::Notice => 1,
             Kind::Forward => 2,
         };
-        let sql = "INSERT INTO queue (message, kind, party, address, domain, queued, due, attempts, leased, content, id) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)";
+        let (id, content) = match &new.notice {
+            Some((id, content)) => (*id, Some(content)),
+            None => (new.message, None),
+        };
+        let sql = "INSERT INTO queue (id, message, kind, party, address, domain, queued, due, attempts, leased, content) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)";
         let attempts = u32::from(leased);
         self.0.0.prepare_cached(sql)?.execute(params![
+            id.0,
             new.message.0,
             kind,
             party,
@@ -166,14 +171,13 @@ impl Change<'_> {
             now.0,
             attempts,
             leased,
-            new.content,
-            new.id.0.0
+            content
         ])?;
         if !leased {
             self.waits(&new.domain, now)?;
         }
         Ok(Item {
-            id: new.id,
+            id: ItemId(id),
             message: new.message,
             kind: new.kind,
             recipient: new.recipient.clone(),

@@ -55,8 +55,9 @@ impl MessageId {
     #[must_use]
     pub fn after(last: Self, now: super::Time, random: u64) -> Self {
         let random = i64::try_from(random & 0x3f_ffff).unwrap_or(0);
-        let millis = now.0.saturating_sub(EPOCH).clamp(0, (1 << 41) - 1);
-        Self(((millis << 22) | random).max(last.0.saturating_add(1)))
+        // A clock before 2020 or after 2089 is not believed: it could use up all ids that there are.
+        let millis = Some(now.0.saturating_sub(EPOCH)).filter(|millis| (0..1 << 41).contains(millis));
+        Self(millis.map_or(0, |millis| (millis << 22) | random).max(last.0.saturating_add(1)))
     }
 }
 
@@ -106,6 +107,7 @@ mod tests {
             assert!(id > last && id.to_string().parse() == Ok(id));
             last = id;
         }
+        assert_eq!(MessageId::after(MessageId(7), Time(i64::MAX), 77), MessageId(8));
         assert_eq!("zzzzzzzzzzzzz".parse::<MessageId>(), Err(MessageIdError));
         assert_eq!("u".parse::<MessageId>(), Err(MessageIdError));
     }

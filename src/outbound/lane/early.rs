@@ -1,5 +1,6 @@
 //! An envelope that goes ahead of its message's commit: the server answers it while the disk flushes. Nothing more of the message leaves before it is
-//! on disk. Then whoever has committed it sends it himself, if the server has answered by then: to wake the lane for that takes longer than to send it.
+//! on disk. Then whoever has committed it sends it himself, if the server has answered by then and it is no longer than a block: to wake the lane for
+//! that takes longer than to send it.
 
 use super::{FRESH, Job, Lanes, Work, Worker};
 use crate::outbound::Addresses;
@@ -30,8 +31,12 @@ pub(super) struct Early {
 /// The connection, while its server waits for the text.
 type Ready = Arc<Mutex<Option<Client>>>;
 
-/// An item, and whether its commit came so soon that the envelope still holds.
-type Told = (Item, bool);
+/// What the sender says of an item: it is on disk.
+struct Told {
+    item: Item,
+    /// The commit came so soon that the envelope still holds.
+    fresh: bool,
+}
 
 /// Hears of the commit of an item. However it is dropped, the item is not forgotten.
 struct Committed {
@@ -41,7 +46,7 @@ struct Committed {
 
 impl Committed {
     /// `None`: it was not committed.
-    async fn item(mut self) -> Option<Told> {
+    async fn told(&mut self) -> Option<Told> {
         (&mut self.receiver).await.ok()
     }
 }
@@ -49,7 +54,7 @@ impl Committed {
 impl Drop for Committed {
     fn drop(&mut self) {
         self.receiver.close();
-        if let Ok((item, _)) = self.receiver.try_recv() {
+        if let Ok(Told { item, .. }) = self.receiver.try_recv() {
             let _ = self.reports.send(Report { item, outcome: Outcome::Back, reach: Reach::Same });
         }
     }
@@ -60,7 +65,7 @@ pub struct Begun {
     lanes: Arc<Lanes>,
     sender: oneshot::Sender<Told>,
     ready: Ready,
-    /// When its addresses were looked up.
+    /// When it began, with addresses that had just been looked up.
     at: Instant,
 }
 
@@ -76,13 +81,14 @@ impl Begun {
     pub fn committed(self, item: Item) -> Option<Item> {
         self.lanes.held.fetch_add(1, Ordering::Relaxed);
         let fresh = self.at.elapsed() < FRESH;
+        // A lane that has gone, with the process, gives the item back: it goes out after the next start.
         if fresh
             && !self.sender.is_closed()
             && let Some(client) = locked(&self.ready).as_mut()
         {
             client.push();
         }
-        let (item, _) = self.sender.send((item, fresh)).err()?;
+        let Told { item, .. } = self.sender.send(Told { item, fresh }).err()?;
         self.lanes.held.fetch_sub(1, Ordering::Relaxed);
         Some(item)
     }
@@ -117,29 +123,49 @@ impl Lanes {
 impl Worker {
     /// One attempt whose envelope goes ahead of the commit.
     pub(super) async fn early(&self, early: Early, started: Instant, kept: &mut Option<Client>) {
-        let Early { bytes, addresses, committed, ready } = early;
+        let Early { bytes, addresses, mut committed, ready } = early;
+        let mut told = None;
         if let Some(client) = kept {
             let Addresses { recipient, sender } = &addresses;
             let mail = Mail { sender: sender.as_deref(), recipient, bytes: &bytes.0 };
-            // That the message does not suit the server is found again, and told, when it is delivered.
-            if client.begin(&mail).await.is_ok() {
-                client.settle(&bytes.0).await;
-            }
-            if !client.is_usable() {
-                *kept = None;
+            match client.begin(&mail).await {
+                Ok(()) => told = heard(client, &mut committed).await,
+                Err(_) if !client.is_usable() => *kept = None,
+                // That the message does not suit the server is found again, and told, when it is delivered.
+                Err(_) => {}
             }
         }
-        *locked(&ready) = kept.take();
-        let told = committed.item().await;
-        *kept = locked(&ready).take();
-        // Nothing follows the envelope; or the commit took so long that neither its addresses nor the connection can be relied on.
-        if !matches!(told, Some((_, true))) {
+        if told.is_none() {
+            *locked(&ready) = kept.take();
+            told = Some(committed.told().await);
+            *kept = locked(&ready).take();
+        }
+        let Some(Told { item, fresh }) = told.flatten() else {
+            // Nothing follows the envelope.
+            *kept = None;
+            return;
+        };
+        if !fresh {
+            // The commit took so long that neither the addresses nor the connection can be relied on.
             *kept = None;
         }
-        if let Some((item, fresh)) = told {
-            // A server may take its time to answer: the attempt goes on as it began.
-            let addresses = fresh.then(|| (addresses, Instant::now()));
-            self.one(Job { item, bytes: Some(bytes), addresses }, started, kept).await;
-        }
+        // A server may take its time to answer: the attempt goes on as it began.
+        let addresses = fresh.then(|| (addresses, Instant::now()));
+        self.one(Job { item, bytes: Some(bytes), addresses }, started, kept).await;
     }
+}
+
+/// Reads what the server answers to the envelope. What is heard of the commit meanwhile, if anything: unless the envelope is followed by its message,
+/// a server that says nothing is not waited for.
+async fn heard(client: &mut Client, committed: &mut Committed) -> Option<Option<Told>> {
+    let mut answer = std::pin::pin!(client.hear());
+    let told = tokio::select! {
+        biased;
+        () = &mut answer => return None,
+        told = committed.told() => told,
+    };
+    if told.as_ref().is_some_and(|told| told.fresh) {
+        answer.await;
+    }
+    Some(told)
 }

@@ -1,8 +1,9 @@
 //! From hand to hand: in memory after the commit, out of the store where that was not possible, and to the address that holds now.
 
 use super::*;
+use crate::types::locked;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use tokio::sync::mpsc::error::SendError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,47 +104,66 @@ async fn addresses_change_and_parties_go() {
     assert!(world.left().is_empty());
 }
 
-/// A server on a thread of its own that takes everything, and passes on each line that it hears, and how a connection ended. It says nothing to DATA while
-/// it is held.
-fn telling() -> (SocketAddr, mpsc::UnboundedReceiver<String>, Arc<AtomicBool>) {
+/// What a server does that tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Polite,
+    /// Says nothing to DATA for as long as that lasts.
+    Silent,
+    /// Refuses each recipient.
+    Refuses,
+    /// The same, and hangs up.
+    HangsUp,
+}
+
+/// A server on threads of its own that passes on each line that it hears, and how a connection ended.
+fn telling() -> (SocketAddr, mpsc::UnboundedReceiver<String>, Arc<Mutex<Mood>>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (send, heard) = mpsc::unbounded_channel();
-    let held = Arc::new(AtomicBool::new(false));
-    let gate = Arc::clone(&held);
+    let mood = Arc::new(Mutex::new(Mood::Polite));
+    let shared = Arc::clone(&mood);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            if serve_and_tell(stream.unwrap(), &send, &gate).is_err() {
-                // The test has ended.
-                return;
-            }
+            let (send, mood) = (send.clone(), Arc::clone(&shared));
+            // It ends with the connection, or the test.
+            std::thread::spawn(move || serve_and_tell(stream.unwrap(), &send, &mood));
         }
     });
-    (address, heard, held)
+    (address, heard, mood)
 }
 
 fn serve_and_tell(
     mut stream: std::net::TcpStream,
     send: &mpsc::UnboundedSender<String>,
-    held: &AtomicBool,
+    mood: &Mutex<Mood>,
 ) -> std::result::Result<(), SendError<String>> {
     let (lines, mut text) = (BufReader::new(stream.try_clone().unwrap()).lines(), false);
     stream.write_all(b"220 sink.test\r\n").unwrap();
     for line in lines.map_while(std::result::Result::ok) {
+        let (ends, refuses) = match *locked(mood) {
+            Mood::HangsUp => (line.starts_with("RCPT"), true),
+            now => (false, now == Mood::Refuses),
+        };
         let answer = match line.as_str() {
             "." => "250 ok\r\n",
             _ if text => "",
+            "DATA" if refuses => "554 nobody is to get it\r\n",
             "DATA" => "354 go\r\n",
+            _ if refuses && line.starts_with("RCPT") => "550 5.1.1 no\r\n",
             _ if line.starts_with("EHLO") => "250-sink.test\r\n250 PIPELINING\r\n",
             _ => "250 ok\r\n",
         };
-        text = (text || line == "DATA") && line != ".";
+        text = (text || line == "DATA" && !refuses) && line != ".";
         let asked = line == "DATA";
         send.send(line)?;
-        while asked && held.load(Ordering::Acquire) {
+        while asked && *locked(mood) == Mood::Silent {
             std::thread::yield_now();
         }
         let _ = stream.write_all(answer.as_bytes());
+        if ends {
+            break;
+        }
     }
     send.send("end".to_owned())
 }
@@ -176,7 +196,7 @@ async fn begun(outbound: &Outbound) -> Begun {
 async fn the_envelope_goes_ahead() {
     let (envelope, message) = (["MAIL", "RCPT", "DATA"], ["Subject:", "", "..dot", "."]);
     let mut world = World::new();
-    let (address, mut heard, _held) = telling();
+    let (address, mut heard, _mood) = telling();
     world.route("home.test", address);
     world.config.queue.concurrency_per_destination = 1;
     let (outbound, _asked) = world.start().await;
@@ -185,10 +205,10 @@ async fn the_envelope_goes_ahead() {
     outbound.submit(world.item("home.test", true), text(0), None);
     assert_eq!(lines(&mut heard, 8).await.concat(), format!("EHLO{}{}", envelope.concat(), message.concat()));
 
+    let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
     assert_eq!(lines(&mut heard, 3).await, envelope);
     assert!(outbound.begin(&text(0), &nobody).is_none(), "one at a time");
-    let item = world.item("home.test", true);
     assert!(heard.try_recv().is_err(), "nothing more before the commit");
     assert!(ahead.committed(item.clone()).is_none(), "taken");
     assert_eq!(lines(&mut heard, 4).await, message);
@@ -212,37 +232,89 @@ async fn the_envelope_goes_ahead() {
 #[tokio::test]
 async fn a_server_slow_to_answer() {
     let mut world = World::new();
-    let (address, mut heard, held) = telling();
+    let (address, mut heard, mood) = telling();
     world.route("home.test", address);
     let (outbound, _asked) = world.start().await;
     outbound.submit(world.item("home.test", true), text(0), None);
     lines(&mut heard, 8).await;
     world.until(<[Item]>::is_empty).await;
-    held.store(true, Ordering::Release);
+    *locked(&mood) = Mood::Silent;
+    let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
     lines(&mut heard, 3).await;
-    let item = world.item("home.test", true);
     assert!(ahead.committed(item.clone()).is_none(), "taken");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
-    held.store(false, Ordering::Release);
+    *locked(&mood) = Mood::Polite;
     assert_eq!(lines(&mut heard, 4).await, ["Subject:", "", "..dot", "."]);
     world.until(<[Item]>::is_empty).await;
     assert_eq!(world.fate(item.message), "delivered");
     outbound.drain(LONG).await;
 }
 
+/// Without a commit, a server that says nothing is not waited for.
+#[tokio::test]
+async fn nothing_committed_and_no_answer() {
+    let mut world = World::new();
+    let (address, mut heard, mood) = telling();
+    world.route("home.test", address);
+    world.config.queue.concurrency_per_destination = 1;
+    let (outbound, _asked) = world.start().await;
+    outbound.submit(world.item("home.test", true), text(0), None);
+    lines(&mut heard, 8).await;
+    world.until(<[Item]>::is_empty).await;
+    *locked(&mood) = Mood::Silent;
+    drop(begun(&outbound).await);
+    lines(&mut heard, 3).await;
+    outbound.submit(world.item("home.test", true), text(1), None);
+    assert_eq!(lines(&mut heard, 1).await, ["EHLO"], "a new connection");
+    *locked(&mood) = Mood::Polite;
+    world.until(<[Item]>::is_empty).await;
+    outbound.drain(LONG).await;
+}
+
+/// What the server refuses ahead is what its attempt comes to: it is not asked again.
+#[tokio::test]
+async fn refused_ahead() {
+    for how in [Mood::Refuses, Mood::HangsUp] {
+        let mut world = World::new();
+        let (address, mut heard, mood) = telling();
+        world.route("home.test", address);
+        let (outbound, mut asked) = world.start().await;
+        outbound.submit(world.item("home.test", true), text(0), None);
+        lines(&mut heard, 8).await;
+        world.until(<[Item]>::is_empty).await;
+        *locked(&mood) = how;
+        let item = world.item("home.test", true);
+        let ahead = begun(&outbound).await;
+        assert!(ahead.committed(item.clone()).is_none(), "taken");
+        let Asked::GivenUp(id, class) = next(&mut asked).await else { panic!() };
+        assert_eq!((id, class), (item.id, FailureClass::NoMailbox));
+        *locked(&mood) = Mood::Polite;
+        outbound.submit(world.item("home.test", true), text(0), None);
+        world.until(<[Item]>::is_empty).await;
+        let wants: &[&str] = if how == Mood::Refuses {
+            &["MAIL", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "DATA"]
+        } else {
+            &["MAIL", "RCPT", "end", "EHLO", "MAIL", "RCPT", "DATA"]
+        };
+        assert_eq!(lines(&mut heard, 7).await, wants);
+        outbound.drain(LONG).await;
+    }
+}
+
 /// Once the server has answered, whoever commits sends the message, though no worker has time.
 #[tokio::test]
 async fn who_commits_sends() {
     let mut world = World::new();
-    let (address, mut heard, _held) = telling();
+    let (address, mut heard, _mood) = telling();
     world.route("home.test", address);
     let (outbound, _asked) = world.start().await;
     outbound.submit(world.item("home.test", true), text(0), None);
     lines(&mut heard, 8).await;
     world.until(<[Item]>::is_empty).await;
+    let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
     lines(&mut heard, 3).await;
     let answered = async {
@@ -251,7 +323,7 @@ async fn who_commits_sends() {
         }
     };
     tokio::time::timeout(LONG, answered).await.unwrap();
-    let item = world.item("home.test", true);
+    assert!(heard.try_recv().is_err(), "nothing before the commit");
     assert!(ahead.committed(item.clone()).is_none(), "taken");
     // Until here is waited again, nothing else runs.
     let (mut message, until) = (Vec::new(), std::time::Instant::now() + LONG);
@@ -271,15 +343,15 @@ async fn who_commits_sends() {
 #[tokio::test]
 async fn a_stop_between_envelope_and_commit() {
     let mut world = World::new();
-    let (address, mut heard, _held) = telling();
+    let (address, mut heard, _mood) = telling();
     world.route("home.test", address);
     let (outbound, _asked) = world.start().await;
     outbound.submit(world.item("home.test", true), text(0), None);
     lines(&mut heard, 8).await;
     world.until(<[Item]>::is_empty).await;
+    let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
     outbound.drain(Duration::ZERO).await;
-    let item = world.item("home.test", true);
     // Given back, it waits for the next start, as the queue takes nothing any more.
     let _ = ahead.committed(item.clone());
     let (outbound, _asked) = world.start().await;

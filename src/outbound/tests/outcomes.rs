@@ -73,7 +73,7 @@ async fn what_the_operator_gets_goes_to_any_server() {
     let queued = domains.map(|domain| {
         let item = world.item(domain, true);
         let (message, recipient, domain) = (item.message, item.recipient.clone(), item.domain.clone());
-        let new = NewItem { id: ItemId(message), message, kind: Kind::Forward, recipient, domain, content: None };
+        let new = NewItem { message, kind: Kind::Forward, recipient, domain, notice: None };
         write(&world.store, move |c| c.drop_item(item.id).and_then(|()| c.enqueue(&new, THEN, false))).unwrap()
     });
     let (outbound, _heard) = world.start().await;

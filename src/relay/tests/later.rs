@@ -17,14 +17,7 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
         let message = c.messages(&Filter { limit: 1, ..Filter::default() })?.remove(0).number;
         let recipient = crate::store::queue::Recipient::Party(buyer);
         let (message, domain) = (MessageId(message), "home.example".to_owned());
-        let new = crate::store::queue::NewItem {
-            id: ItemId(message),
-            message,
-            kind: Kind::Relay,
-            recipient,
-            domain,
-            content: None,
-        };
+        let new = crate::store::queue::NewItem { message, kind: Kind::Relay, recipient, domain, notice: None };
         c.enqueue(&new, Time::now(), true)
     });
     let item = item.await.unwrap();

@@ -1,7 +1,7 @@
 //! What may go ahead of a message: its envelope, and, when the server has agreed to that, as much of the text as the connection takes at once.
 //!
-//! [`Client::begin`], then [`Client::settle`], then [`Client::push`]; each may be left out. [`Client::deliver`] of the same message goes on from
-//! there, whichever was reached. A message of somebody else never goes behind an envelope that went ahead.
+//! [`Client::begin`], then [`Client::hear`], then [`Client::push`]; the later ones may be left out. [`Client::deliver`] of the same message goes on
+//! from there, whichever was reached, and tells what went wrong. A message of somebody else never goes behind an envelope that went ahead.
 
 use super::{BLOCK, Client, Failure, Mail, Stage, block};
 use std::pin::Pin;
@@ -13,14 +13,24 @@ pub(super) struct Ahead {
     pub(super) commands: String,
     /// What the server says to them, once that is read.
     pub(super) answer: Option<Result<(), Failure>>,
-    pub(super) text: Text,
+    /// None for a message of more than a block, which is not pushed.
+    pub(super) text: Option<Text>,
 }
 
-/// A message as it goes over the wire, and how much of it has gone. Empty: it was not made ready.
-#[derive(Default)]
+/// A message as it goes over the wire, and how much of it has gone.
 pub(super) struct Text {
     pub(super) bytes: Vec<u8>,
     pub(super) gone: usize,
+    /// The connection took no more of it: it may have taken what it did not count.
+    pub(super) broken: bool,
+}
+
+impl Text {
+    fn new(bytes: &[u8]) -> Self {
+        let mut text = Self { bytes: Vec::with_capacity(bytes.len() + 256), gone: 0, broken: false };
+        block(bytes, &mut true, true, &mut text.bytes);
+        text
+    }
 }
 
 impl Client {
@@ -40,36 +50,39 @@ impl Client {
             let sent = self.send(commands.as_bytes(), Stage::Mail).await;
             self.usable &= sent.is_ok();
             sent?;
-            self.ahead = Some(Ahead { commands, answer: None, text: Text::default() });
+            let text = (mail.bytes.len() <= BLOCK).then(|| Text::new(mail.bytes));
+            self.ahead = Some(Ahead { commands, answer: None, text });
         }
         Ok(())
     }
 
-    /// Reads the replies to the envelope that went ahead, and makes the text ready that is to follow. What the server refuses, `deliver` tells.
-    pub async fn settle(&mut self, bytes: &[u8]) {
-        if self.ahead.is_none() {
+    /// Reads the replies to the envelope that went ahead. A refusal is kept for `deliver`.
+    pub async fn hear(&mut self) {
+        if !matches!(self.ahead, Some(Ahead { answer: None, .. })) {
             return;
         }
         let answer = self.pipelined().await;
-        let Some(ahead) = &mut self.ahead else { return };
-        ahead.answer = Some(answer);
-        if answer.is_ok() && bytes.len() <= BLOCK {
-            block(bytes, &mut true, true, &mut ahead.text.bytes);
+        if let Some(ahead) = &mut self.ahead {
+            ahead.answer = Some(answer);
         }
     }
 
-    /// Sends what the connection takes at once of the text that was made ready, without waiting: `deliver` sends the rest, and meets what went
-    /// wrong.
+    /// Sends what the connection takes at once of the text, without waiting, if the server has been heard to agree.
     pub fn push(&mut self) {
-        let Some(Ahead { answer: Some(Ok(())), text, .. }) = &mut self.ahead else { return };
+        let Some(Ahead { answer: Some(Ok(())), text: Some(text), .. }) = &mut self.ahead else { return };
         // Whoever sends the rest waits for room himself.
         let mut context = Context::from_waker(Waker::noop());
         while let Some(rest) = text.bytes.get(text.gone..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(&mut context, rest) {
                 Poll::Ready(Ok(sent)) if sent > 0 => text.gone += sent,
-                _ => break,
+                Poll::Ready(_) => {
+                    text.broken = true;
+                    return;
+                }
+                Poll::Pending => break,
             }
         }
+        // What is not out yet is flushed by `deliver`.
         let _ = Pin::new(&mut self.stream).poll_flush(&mut context);
     }
 }

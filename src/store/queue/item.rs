@@ -4,7 +4,7 @@ use crate::types::{Address, MessageId, MessageIdError, PartyId, Time};
 use rusqlite::Row;
 use std::time::Duration;
 
-/// Id of a queue item: its message's. A notice has one of its own, drawn like a message's, as a message may have several.
+/// Id of a queue item: its message's, or a notice's own, as a message may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ItemId(pub MessageId);
 
@@ -56,8 +56,6 @@ pub enum Recipient {
 /// An item to be queued.
 #[derive(Clone, Debug)]
 pub struct NewItem {
-    /// Its id.
-    pub id: ItemId,
     /// The message it belongs to.
     pub message: MessageId,
     /// What it is.
@@ -66,8 +64,8 @@ pub struct NewItem {
     pub recipient: Recipient,
     /// Destination: the recipient's domain, for scheduling. The address is looked up again at delivery.
     pub domain: String,
-    /// A notice's finished bytes.
-    pub content: Option<Vec<u8>>,
+    /// A notice's own id, drawn like a message's, and its finished bytes.
+    pub notice: Option<(MessageId, Vec<u8>)>,
 }
 
 /// An item of the queue.

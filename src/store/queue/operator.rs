@@ -18,7 +18,7 @@ pub struct Which {
 pub(super) const ALL: &str = "?1 IS NULL ORDER BY id";
 pub(super) const WAITING: &str = "leased = 0 AND ?1 IS NULL ORDER BY id";
 pub(super) const WAITING_FOR: &str = "leased = 0 AND domain = ?1 ORDER BY due";
-pub(super) const OF_MESSAGE: &str = "id = ?1 OR kind = 1 AND message = ?1";
+pub(super) const OF_MESSAGE: &str = "id = ?1 OR (kind = 1 AND message = ?1)";
 const DELIVERING: &str = "leased = 1 AND ?1 IS NULL ORDER BY id";
 const DELIVERING_TO: &str = "leased = 1 AND domain = ?1 ORDER BY id";
 
@@ -77,14 +77,16 @@ impl View<'_> {
         Ok(found.into_iter().next())
     }
 
-    /// The items of a message.
+    /// The items of a message: itself, then the notices about it, the oldest first.
     ///
     /// # Errors
     /// The database's trouble.
     pub fn queue_of(&self, message: MessageId) -> Result<Vec<Item>> {
         let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE {OF_MESSAGE}"))?;
         let rows = statement.query_map([message.0], item_of)?;
-        self.with_destinations(rows.collect::<rusqlite::Result<_>>()?)
+        let mut items = rows.collect::<rusqlite::Result<Vec<Item>>>()?;
+        items.sort_by_key(|item| item.id);
+        self.with_destinations(items)
     }
 
     /// An item whose destination is down waits for that, whatever its own time is: that is what people want to read.

@@ -27,11 +27,7 @@ fn filled(dir: &Path, domains: &[&str], leased: bool) -> (Store, Vec<Item>) {
         let item = store.write_blocking(move |c| {
             c.insert_message(&new)?;
             let (kind, recipient) = (Kind::Relay, Recipient::Party(buyer));
-            c.enqueue(
-                &NewItem { id: ItemId(new.id), message: new.id, kind, recipient, domain, content: None },
-                NOW,
-                leased,
-            )
+            c.enqueue(&NewItem { message: new.id, kind, recipient, domain, notice: None }, NOW, leased)
         });
         item.unwrap()
     });
@@ -263,4 +259,23 @@ fn the_schedule_never_reads_all_rows() {
             Ok(())
         })
         .unwrap();
+}
+
+/// A message's own item has its id; notices have ids of their own, which no message is given again.
+#[test]
+fn notices_beside_their_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, items) = filled(dir.path(), &["a.test"], false);
+    let message = items[0].message;
+    for id in [message.0 + 9, message.0 + 5] {
+        let (recipient, domain) = (items[0].recipient.clone(), "b.test".to_owned());
+        let notice = Some((MessageId(id), b"told".to_vec()));
+        let new = NewItem { message, kind: Kind::Notice, recipient, domain, notice };
+        store.write_blocking(move |c| c.enqueue(&new, NOW, false)).unwrap();
+    }
+    let ids: Vec<i64> =
+        store.read(|v| v.queue_of(message)).unwrap().iter().map(|item| item.id.0.0 - message.0).collect();
+    assert_eq!(ids, [0, 5, 9]);
+    assert_eq!(store.read(|v| v.last_message()).unwrap(), MessageId(message.0 + 9));
+    assert_eq!(store.read(|v| v.item_content(ItemId(MessageId(message.0 + 5)))).unwrap().unwrap(), b"told");
 }
