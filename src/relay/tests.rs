@@ -11,8 +11,8 @@ use crate::config::{AuthenticationMode, Config};
 use crate::dns::Zones;
 use crate::outbound::route::Routes;
 use crate::outbound::{House as _, Loaded, Start};
-use crate::store::queue::{ItemId, Kind};
-use crate::store::{Filter, NewParty, Open, Pair};
+use crate::store::queue::{Item, ItemId, Kind, Recipient};
+use crate::store::{Filter, MessageRow, NewParty, Open, Pair};
 use crate::tls::ClientTls;
 use crate::types::{Role, SystemRandom};
 use std::path::Path;
@@ -134,6 +134,28 @@ impl World {
         let refused_later = told.facts.contains("rule=anonymity");
         assert!(refused_later || told.answers.is_empty() || answers == told.decision, "{told:?}");
         Some(told.reply.wire())
+    }
+
+    /// The newest message of the history.
+    fn newest(&self) -> MessageRow {
+        self.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0)
+    }
+
+    /// As it is delivered to the buyer.
+    fn newest_item(&self) -> Item {
+        Item {
+            id: ItemId(MessageId(1)),
+            message: MessageId(self.newest().number),
+            kind: Kind::Relay,
+            recipient: Recipient::Party(self.pair.buyer.id),
+            domain: String::new(),
+            queued: Time(0),
+            due: Time(0),
+            attempts: 1,
+            leased: true,
+            delay_told: false,
+            waits_for: String::new(),
+        }
     }
 
     /// Waits for the queue to be empty, then takes what arrived for an address.

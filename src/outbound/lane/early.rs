@@ -135,12 +135,16 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        if told.is_none() {
-            *locked(&ready) = kept.take();
-            told = Some(committed.told().await);
-            *kept = locked(&ready).take();
-        }
-        let Some(Told { item, fresh }) = told.flatten() else {
+        let told = match told {
+            Some(told) => told,
+            None => {
+                *locked(&ready) = kept.take();
+                let told = committed.told().await;
+                *kept = locked(&ready).take();
+                told
+            }
+        };
+        let Some(Told { item, fresh }) = told else {
             // Nothing follows the envelope.
             *kept = None;
             return;

@@ -176,6 +176,19 @@ async fn lines(heard: &mut mpsc::UnboundedReceiver<String>, number: usize) -> Ve
     lines
 }
 
+/// A queue whose one lane has delivered a message to a server that tells, and keeps the connection.
+async fn idle_lane(
+    world: &mut World,
+) -> (Outbound, mpsc::UnboundedReceiver<Asked>, mpsc::UnboundedReceiver<String>, Arc<Mutex<Mood>>) {
+    let (address, mut heard, mood) = telling();
+    world.route("home.test", address);
+    let (outbound, asked) = world.start().await;
+    outbound.submit(world.item("home.test", true), text(0), None);
+    lines(&mut heard, 8).await;
+    world.until(<[Item]>::is_empty).await;
+    (outbound, asked, heard, mood)
+}
+
 /// Begins as soon as the lane has been idle for long enough.
 async fn begun(outbound: &Outbound) -> Begun {
     let recipient = Address::parse("b@home.test").unwrap();
@@ -232,12 +245,7 @@ async fn the_envelope_goes_ahead() {
 #[tokio::test]
 async fn a_server_slow_to_answer() {
     let mut world = World::new();
-    let (address, mut heard, mood) = telling();
-    world.route("home.test", address);
-    let (outbound, _asked) = world.start().await;
-    outbound.submit(world.item("home.test", true), text(0), None);
-    lines(&mut heard, 8).await;
-    world.until(<[Item]>::is_empty).await;
+    let (outbound, _asked, mut heard, mood) = idle_lane(&mut world).await;
     *locked(&mood) = Mood::Silent;
     let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
@@ -257,13 +265,8 @@ async fn a_server_slow_to_answer() {
 #[tokio::test]
 async fn nothing_committed_and_no_answer() {
     let mut world = World::new();
-    let (address, mut heard, mood) = telling();
-    world.route("home.test", address);
     world.config.queue.concurrency_per_destination = 1;
-    let (outbound, _asked) = world.start().await;
-    outbound.submit(world.item("home.test", true), text(0), None);
-    lines(&mut heard, 8).await;
-    world.until(<[Item]>::is_empty).await;
+    let (outbound, _asked, mut heard, mood) = idle_lane(&mut world).await;
     *locked(&mood) = Mood::Silent;
     drop(begun(&outbound).await);
     lines(&mut heard, 3).await;
@@ -279,12 +282,7 @@ async fn nothing_committed_and_no_answer() {
 async fn refused_ahead() {
     for how in [Mood::Refuses, Mood::HangsUp] {
         let mut world = World::new();
-        let (address, mut heard, mood) = telling();
-        world.route("home.test", address);
-        let (outbound, mut asked) = world.start().await;
-        outbound.submit(world.item("home.test", true), text(0), None);
-        lines(&mut heard, 8).await;
-        world.until(<[Item]>::is_empty).await;
+        let (outbound, mut asked, mut heard, mood) = idle_lane(&mut world).await;
         *locked(&mood) = how;
         let item = world.item("home.test", true);
         let ahead = begun(&outbound).await;
@@ -308,12 +306,7 @@ async fn refused_ahead() {
 #[tokio::test]
 async fn who_commits_sends() {
     let mut world = World::new();
-    let (address, mut heard, _mood) = telling();
-    world.route("home.test", address);
-    let (outbound, _asked) = world.start().await;
-    outbound.submit(world.item("home.test", true), text(0), None);
-    lines(&mut heard, 8).await;
-    world.until(<[Item]>::is_empty).await;
+    let (outbound, _asked, mut heard, _mood) = idle_lane(&mut world).await;
     let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
     lines(&mut heard, 3).await;
@@ -343,12 +336,7 @@ async fn who_commits_sends() {
 #[tokio::test]
 async fn a_stop_between_envelope_and_commit() {
     let mut world = World::new();
-    let (address, mut heard, _mood) = telling();
-    world.route("home.test", address);
-    let (outbound, _asked) = world.start().await;
-    outbound.submit(world.item("home.test", true), text(0), None);
-    lines(&mut heard, 8).await;
-    world.until(<[Item]>::is_empty).await;
+    let (outbound, _asked, _heard, _mood) = idle_lane(&mut world).await;
     let item = world.item("home.test", true);
     let ahead = begun(&outbound).await;
     outbound.drain(Duration::ZERO).await;

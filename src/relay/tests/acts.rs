@@ -21,7 +21,7 @@ impl World {
     }
 
     fn number(&self) -> MessageId {
-        MessageId(self.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap()[0].number)
+        MessageId(self.newest().number)
     }
 
     /// How often something was written into a message's walk.

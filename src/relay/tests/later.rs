@@ -81,20 +81,7 @@ async fn a_bounce_is_told_anew() {
     let mail = format!("From: {SELLER}\nMessage-ID: <7@sellerco.example>\nSubject: x\n\nx\n");
     assert_eq!(world.send(SELLER, &[buyer_alias], &mail).await.code(), 250);
     assert_eq!(world.arrived(BUYER).await.len(), 1);
-    let row = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
-    let item = crate::store::queue::Item {
-        id: ItemId(MessageId(1)),
-        message: MessageId(row.number),
-        kind: crate::store::queue::Kind::Relay,
-        recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),
-        domain: String::new(),
-        queued: Time(0),
-        due: Time(0),
-        attempts: 1,
-        leased: true,
-        delay_told: false,
-        waits_for: String::new(),
-    };
+    let (row, item) = (world.newest(), world.newest_item());
     let bounce =
         world.store.read(|view| crate::outbound::House::return_path(&*world.relay, view, &item)).unwrap().unwrap();
     let report = format!(

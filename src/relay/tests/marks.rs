@@ -129,10 +129,6 @@ impl World {
         let buyer = self.pair.buyer.id;
         self.store.write(move |c| c.set_switch(buyer, Switch::OptedOut, true)).await.unwrap();
     }
-
-    fn newest(&self) -> crate::store::MessageRow {
-        self.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -285,19 +281,7 @@ async fn footers_are_the_same_after_a_restart_and_can_be_turned_off() {
     let reply = format!("From: {SELLER}\nSubject: Re: Question\n\nYes.\n> {mark}\n");
     assert_eq!(world.send(SELLER, &[buyer_alias], &reply).await.code(), 250);
     let arrived = world.arrived(BUYER).await.remove(0);
-    let item = crate::store::queue::Item {
-        id: ItemId(MessageId(1)),
-        message: MessageId(world.newest().number),
-        kind: crate::store::queue::Kind::Relay,
-        recipient: crate::store::queue::Recipient::Party(world.pair.buyer.id),
-        domain: String::new(),
-        queued: Time(0),
-        due: Time(0),
-        attempts: 1,
-        leased: true,
-        delay_told: false,
-        waits_for: String::new(),
-    };
+    let item = world.newest_item();
     let Loaded::Bytes(again) = world.relay.rebuilt(&item).unwrap() else { panic!("it is stopped") };
     let again = String::from_utf8(again.to_vec()).unwrap().replace("\r\n", "\n");
     assert!(again.contains("[ref:") && arrived.ends_with(&again), "{again}\n{arrived}");

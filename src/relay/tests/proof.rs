@@ -41,7 +41,7 @@ async fn who_may_not_write() {
     for (sender, to, message, want, reason) in cases {
         let reply = world.send(sender, &[to], &message).await.wire();
         assert!(reply.starts_with(want) && !reply.contains("real"), "{reason}: {reply}");
-        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+        let newest = world.newest();
         assert_eq!((newest.reason.as_str(), newest.verdict.as_str()), (reason, "reject"));
     }
     assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty());
@@ -80,7 +80,7 @@ async fn a_front_is_believed_from_trusted_networks_only() {
     ];
     for (trusted, message, want, reason) in cases {
         let reply = world.send_as(trusted, SELLER, &[buyer_alias], &message).await.wire();
-        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+        let newest = world.newest();
         assert!(reply.starts_with(want) && newest.reason == reason, "{reply} {}: {message}", newest.reason);
     }
     assert_eq!(world.arrived(BUYER).await.len(), 1);
@@ -94,7 +94,7 @@ async fn authors_are_verified_by_dns() {
     let mail = |from: &str| format!("From: {from}\nSubject: x\n\nx\n");
     let send = async |from: &str, to: &str| {
         let reply = world.send(from, &[to], &mail(from)).await.wire();
-        let newest = world.store.read(|v| v.messages(&Filter { limit: 1, ..Filter::default() })).unwrap().remove(0);
+        let newest = world.newest();
         (reply.get(..10).unwrap_or("").trim().to_owned(), newest.reason)
     };
     let is = |(reply, reason): (String, String), want: (&str, &str)| assert_eq!((&*reply, &*reason), want);
