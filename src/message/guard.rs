@@ -4,7 +4,11 @@
 use super::scrub::is_ending;
 use crate::types::AddressKey;
 use mail_parser::{ContentType, Message, MessageParser, MimeHeaders as _, PartType};
-use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// Reads only the fields that tell how a body is read: of the others the search wants the octets.
+static PARSER: LazyLock<MessageParser> =
+    LazyLock::new(|| MessageParser::new().with_mime_headers().default_header_ignore());
 
 /// Where an address was found. No text: this goes into the history and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +50,7 @@ pub fn check(message: &[u8], secrets: &[AddressKey]) -> Result<(), Place> {
     }
     // A parser that panics has read nothing: what cannot be checked does not go out.
     let read = |whole: bool| {
-        let parser = MessageParser::new();
-        let read = || if whole { parser.parse(message) } else { parser.parse_headers(message) };
+        let read = || if whole { PARSER.parse(message) } else { PARSER.parse_headers(message) };
         std::panic::catch_unwind(read).ok().flatten().ok_or(Place::Unreadable)
     };
     let header = read(false)?;
@@ -70,13 +73,7 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
     for part in &message.parts {
         for header in &part.headers {
             let raw = message.raw_message.get(header.offset_start as usize..header.offset_end as usize).unwrap_or(&[]);
-            let decoded = super::text::decode_words(&String::from_utf8_lossy(raw).replace(['\r', '\n'], ""));
-            let parameters = super::mime::parametrised(&decoded);
-            // The ending of a file's name would hide an address before it.
-            let stem =
-                |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), secrets, true));
-            let mut values = parameters.parameters.iter().map(|(_, value)| value.as_str());
-            if found(decoded.as_bytes(), secrets) || values.any(|v| found_in(v.as_bytes(), secrets, true) || stem(v)) {
+            if may_hold_one(raw) && found_in_value(raw, secrets) {
                 return Err(Place::Header);
             }
         }
@@ -98,11 +95,26 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
     Ok(())
 }
 
+/// Whether a secret stands in a field's value: unfolded and decoded, or in a parameter.
+fn found_in_value(raw: &[u8], secrets: &[Secret]) -> bool {
+    let decoded = super::text::decode_words(&String::from_utf8_lossy(raw).replace(['\r', '\n'], ""));
+    let parameters = super::mime::parametrised(&decoded);
+    // The ending of a file's name would hide an address before it.
+    let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), secrets, true));
+    let mut values = parameters.parameters.iter().map(|(_, value)| value.as_str());
+    found(decoded.as_bytes(), secrets) || values.any(|v| found_in(v.as_bytes(), secrets, true) || stem(v))
+}
+
+/// Whether an address may stand in a field's value in any form: an `@`, however it is written, or what may decode to one. Most fields hold neither.
+fn may_hold_one(value: &[u8]) -> bool {
+    next_anchor(value).is_some() || memchr::memchr2(b'?', b'*', value).is_some()
+}
+
 struct Secret {
     local: Vec<u8>,
     /// `@` and the domain.
-    domain: Finder<'static>,
-    unicode: Option<Finder<'static>>,
+    domain: Vec<u8>,
+    unicode: Option<Vec<u8>>,
     /// Characters of the shorter form of the domain, with the `@`.
     shortest: usize,
 }
@@ -110,11 +122,12 @@ struct Secret {
 impl Secret {
     fn new(key: &AddressKey) -> Self {
         let (local, domain) = key.expose().rsplit_once('@').unwrap_or((key.expose(), ""));
-        let unicode = idna::domain_to_unicode(domain).0;
-        let finder = |domain: &str| Finder::new(&format!("@{domain}")).into_owned();
-        let shortest = 1 + domain.len().min(unicode.chars().count());
-        let unicode = (unicode != domain).then(|| finder(&unicode.to_lowercase()));
-        Self { local: local.to_lowercase().into_bytes(), domain: finder(domain), unicode, shortest }
+        let anchored = |domain: &str| format!("@{domain}").into_bytes();
+        let labels = domain.split('.').any(|label| label.starts_with("xn--"));
+        let unicode = labels.then(|| idna::domain_to_unicode(domain).0);
+        let shortest = 1 + unicode.as_ref().map_or(domain.len(), |unicode| domain.len().min(unicode.chars().count()));
+        let unicode = unicode.map(|unicode| anchored(&unicode.to_lowercase()));
+        Self { local: local.to_lowercase().into_bytes(), domain: anchored(domain), unicode, shortest }
     }
 }
 
@@ -241,10 +254,11 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `loose`: in a file's name, other signs than spaces part words.
-fn stands(text: &[u8], local: &[u8], domain: &Finder<'_>, loose: bool) -> bool {
-    domain.find_iter(text).any(|at| {
+fn stands(text: &[u8], local: &[u8], domain: &[u8], loose: bool) -> bool {
+    memchr::memchr_iter(b'@', text).any(|at| {
         let before = text.get(at.saturating_sub(160)..at).unwrap_or(&[]);
-        !goes_on(text.get(at + domain.needle().len()..).unwrap_or(&[])) && ends_with_local(before, local, loose)
+        let after = text.get(at..).and_then(|text| text.strip_prefix(domain));
+        after.is_some_and(|after| !goes_on(after) && ends_with_local(before, local, loose))
     })
 }
 
@@ -356,7 +370,7 @@ mod tests {
         ];
         for (kind, encoding, body, seen, want) in cases {
             let raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n");
-            let header = MessageParser::new().parse_headers(&raw).unwrap();
+            let header = PARSER.parse_headers(&raw).unwrap();
             assert_eq!((is_seen_on_the_wire(&header), check(raw.as_bytes(), &secrets)), (seen, want), "{kind} {body}");
         }
     }
@@ -402,8 +416,37 @@ mod tests {
         b"\t",
     ];
 
+    /// What makes of pieces the values of fields.
+    const VALUES: &[&[u8]] = &[
+        b"=?utf-8?q?b-real=40home.example?=",
+        b"=?utf-16be?b?AGIALQByAGUAYQBsAEAAaABvAG0AZQAuAGUAeABhAG0AcABsAGU=?=",
+        b"=?utf-7?q?b-real+AEA-home.example?=",
+        b"=?utf-8?q?",
+        b"?=",
+        b"=40",
+        b"a/b; name=",
+        b"; name=",
+        b"; name*=utf-16be''",
+        b"; name*=utf-7''b-real+AEA-home.example",
+        b"%00b%00-%00r%00e%00a%00l%00@%00h%00o%00m%00e%00.%00e%00x%00a%00m%00p%00l%00e",
+        b"; name*0=",
+        b"; name*1*=",
+        b"\"",
+        b"\\",
+        b"(x)",
+        b".pdf",
+        b"\r\n ",
+    ];
+
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 4000, ..Default::default() })]
+        #[test]
+        fn no_field_is_passed_by(pieces in proptest::collection::vec(proptest::sample::select([PIECES, VALUES].concat()), 0..8)) {
+            let secrets = ["b-real@home.example", "s@bücher.example"].map(|a| Secret::new(&Address::parse(a).unwrap().key()));
+            let value = pieces.concat();
+            proptest::prop_assert!(may_hold_one(&value) || !found_in_value(&value, &secrets), "{}", String::from_utf8_lossy(&value));
+        }
+
         #[test]
         fn nothing_is_missed_between_pieces(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..12), loose: bool, quoted: bool) {
             let quoted = if quoted { "\"b real\"@home.example" } else { "b-real@home.example" };

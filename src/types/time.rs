@@ -46,7 +46,15 @@ impl Time {
     /// RFC 5322 in UTC, for `Date` and `Received`: `Sat, 21 Nov 2026 00:00:00 +0000`.
     #[must_use]
     pub fn rfc5322(self) -> String {
-        self.strftime("%a, %d %b %Y %H:%M:%S +0000")
+        let at = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
+        let day = at.weekday().to_monday_zero_offset();
+        let [day, month] = [("MonTueWedThuFriSatSun", day), ("JanFebMarAprMayJunJulAugSepOctNovDec", at.month() - 1)]
+            .map(|(names, n)| {
+                let start = usize::try_from(n).unwrap_or(0) * 3;
+                names.get(start..start + 3).unwrap_or("")
+            });
+        let (date, year, hour, minute, second) = (at.day(), at.year(), at.hour(), at.minute(), at.second());
+        format!("{day}, {date:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} +0000")
     }
 
     /// As C's `asctime` writes it, in UTC, for the lines between the messages of an mbox (RFC 4155 A): `Sat Nov 21 00:00:00 2026`.
