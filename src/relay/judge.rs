@@ -2,7 +2,7 @@
 
 use super::act::Act;
 use super::compose::Ids;
-use super::target::Target;
+use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;
 use crate::message::{Inspection, Malformed, inspect};
@@ -211,14 +211,15 @@ impl Relay {
         recipient: &Address,
     ) -> Result<Gathered, StoreError> {
         let (way, answers) = match self.target_in(view, recipient) {
-            Ok(Target::Alias(shop, resolved)) => (Some((shop, view.pair(resolved.pair)?, resolved.side.other())), None),
+            Ok(Target::Alias(shop, (pair, side))) => (Some((shop, pair, side.other())), None),
             Ok(Target::Bounce(message)) => match self.answerer(view, message, inspection)? {
                 None => return Ok(Gathered::Report(message)),
                 way => (way, Some(message)),
             },
             Ok(Target::Act(purpose, message)) => return self.act(view, arrived, inspection, (purpose, message)),
             Ok(Target::Operator) => return Ok(Gathered::Operator),
-            Err(reply) => return Ok(Gathered::Refused(reply)),
+            Err(NoTarget::Refused(reply)) => return Ok(Gathered::Refused(reply)),
+            Err(NoTarget::Trouble(error)) => return Err(error),
         };
         let Some((shop, pair, author)) = way else { return Ok(Gathered::Nobody) };
         let mut letter = Letter::new(self.next_id(arrived.at), &shop, pair, author);

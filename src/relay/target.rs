@@ -2,15 +2,15 @@
 
 use super::{Relay, Shop};
 use crate::policy::reason::NO_SUCH_ADDRESS;
-use crate::store::{Resolved, StoreError, View};
+use crate::store::{Pair, Resolved, StoreError, View};
 use crate::types::token::Purpose;
-use crate::types::{Address, Alias, MessageId, Reply};
+use crate::types::{Address, Alias, MessageId, Reply, Role};
 use std::sync::Arc;
 
 /// A recipient, understood.
-pub(super) enum Target {
-    /// An alias of a pair whose parties are both there.
-    Alias(Arc<Shop>, Resolved),
+pub(super) enum Target<A> {
+    /// An alias of a pair whose parties are both there, and what was asked of it.
+    Alias(Arc<Shop>, A),
     /// The signed envelope sender of a message that we sent.
     Bounce(MessageId),
     /// An address that acts, and the message that it was made for.
@@ -19,35 +19,49 @@ pub(super) enum Target {
     Operator,
 }
 
+/// Why a recipient is none.
+pub(super) enum NoTarget {
+    Refused(Reply),
+    /// The store could not tell.
+    Trouble(StoreError),
+}
+
 /// Addresses that every mail domain has, RFC 2142.
 const OPERATOR: &[&str] = &["postmaster", "abuse"];
 
 impl Relay {
     /// Looks a recipient up. Aliases that never were, and those of removed parties, get the same words.
-    pub(super) fn target(&self, recipient: &Address) -> Result<Target, Reply> {
-        self.target_by(recipient, |alias| self.store.glance(|view| view.resolve_open(alias)))
+    pub(super) fn target(&self, recipient: &Address) -> Result<Target<Resolved>, Reply> {
+        let found = self.target_by(recipient, |alias| self.store.glance(|view| view.resolve_open(alias)));
+        found.map_err(|none| match none {
+            NoTarget::Refused(reply) => reply,
+            NoTarget::Trouble(error) => {
+                tracing::error!(%error, "cannot look an alias up");
+                error.reply()
+            }
+        })
     }
 
-    /// The same in an open snapshot.
-    pub(super) fn target_in(&self, view: &View<'_>, recipient: &Address) -> Result<Target, Reply> {
-        self.target_by(recipient, |alias| view.resolve_open(alias))
+    /// The same in an open snapshot: with the pair behind an alias, and the side that the alias stands for.
+    pub(super) fn target_in(&self, view: &View<'_>, recipient: &Address) -> Result<Target<(Pair, Role)>, NoTarget> {
+        self.target_by(recipient, |alias| view.open_pair(alias))
     }
 
-    fn target_by(
+    fn target_by<A>(
         &self,
         recipient: &Address,
-        resolve: impl FnOnce(&Alias) -> Result<Option<Resolved>, StoreError>,
-    ) -> Result<Target, Reply> {
+        resolve: impl FnOnce(&Alias) -> Result<Option<A>, StoreError>,
+    ) -> Result<Target<A>, NoTarget> {
         let local = recipient.local().to_ascii_lowercase();
         let operator = OPERATOR.contains(&local.as_str());
         let Some(shop) = self.shops.get(recipient.domain()) else {
             let ours = recipient.domain().eq_ignore_ascii_case(&self.config.hostname);
             return match &self.operator {
                 Some(_) if ours && operator => Ok(Target::Operator),
-                _ => Err(Reply::new(550, 7, 1, "No relaying here")),
+                _ => Err(NoTarget::Refused(Reply::new(550, 7, 1, "No relaying here"))),
             };
         };
-        let unknown = || Reply::new(550, 1, 1, NO_SUCH_ADDRESS);
+        let unknown = || NoTarget::Refused(Reply::new(550, 1, 1, NO_SUCH_ADDRESS));
         if operator {
             return if self.operator.is_some() { Ok(Target::Operator) } else { Err(unknown()) };
         }
@@ -61,13 +75,7 @@ impl Relay {
             });
         }
         let alias = Alias::from_text(&format!("{local}@{}", recipient.domain()));
-        match resolve(&alias) {
-            Ok(Some(resolved)) => Ok(Target::Alias(Arc::clone(shop), resolved)),
-            Ok(None) => Err(unknown()),
-            Err(error) => {
-                tracing::error!(%error, "cannot look an alias up");
-                Err(error.reply())
-            }
-        }
+        let found = resolve(&alias).map_err(NoTarget::Trouble)?;
+        found.map(|found| Target::Alias(Arc::clone(shop), found)).ok_or_else(unknown)
     }
 }

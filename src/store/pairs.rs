@@ -49,12 +49,32 @@ pub struct Resolved {
     pub side: Role,
 }
 
-/// Both parties of a pair, and what stands for them.
-const PARTIES: &str = "SELECT m.name, b.id, b.role, b.external, b.name, b.language, b.opted_out, b.suspended, b.removed, \
-                       b.auto_replies, b.unauthenticated, s.id, s.role, s.external, s.name, s.language, s.opted_out, \
-                       s.suspended, s.removed, s.auto_replies, s.unauthenticated, p.buyer_alias, p.seller_alias \
-                       FROM pair p JOIN party b ON b.id = p.buyer JOIN party s ON s.id = p.seller \
-                       JOIN marketplace m ON m.id = b.marketplace WHERE p.id = ?1";
+/// A pair with both parties and what stands for them: a question for more columns, for the table before `pair`, and for which pair.
+macro_rules! whole_pair {
+    ($more:literal, $before:literal, $which:literal) => {
+        concat!(
+            "SELECT m.name, b.id, b.role, b.external, b.name, b.language, b.opted_out, b.suspended, b.removed, \
+             b.auto_replies, b.unauthenticated, s.id, s.role, s.external, s.name, s.language, s.opted_out, \
+             s.suspended, s.removed, s.auto_replies, s.unauthenticated, p.id, p.buyer_alias, p.seller_alias",
+            $more,
+            " FROM ",
+            $before,
+            "JOIN party b ON b.id = p.buyer JOIN party s ON s.id = p.seller JOIN marketplace m ON m.id = b.marketplace WHERE ",
+            $which
+        )
+    };
+}
+
+fn pair_of(row: &Row<'_>) -> rusqlite::Result<Pair> {
+    let (buyer_alias, seller_alias): (String, String) = (row.get(22)?, row.get(23)?);
+    Ok(Pair {
+        id: PairId(row.get(21)?),
+        buyer: party_at(row, 1)?,
+        seller: party_at(row, 11)?,
+        buyer_alias: Alias::from_text(&buyer_alias),
+        seller_alias: Alias::from_text(&seller_alias),
+    })
+}
 
 fn resolved_of(row: &Row<'_>) -> rusqlite::Result<Resolved> {
     Ok(Resolved { pair: PairId(row.get(0)?), side: role_of(row.get(1)?) })
@@ -88,20 +108,28 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] and the database's trouble.
     pub fn pair(&self, id: PairId) -> Result<Pair> {
-        let mut statement = self.0.prepare_cached(PARTIES)?;
-        let row = statement.query_row([id.0], |row| {
-            let aliases: (String, String) = (row.get(21)?, row.get(22)?);
-            Ok((party_at(row, 1)?, party_at(row, 11)?, aliases))
-        });
-        let (buyer, seller, aliases) = row.optional()?.ok_or(StoreError::NotFound("pair"))?;
-        let (buyer_alias, seller_alias) = (Alias::from_text(&aliases.0), Alias::from_text(&aliases.1));
-        Ok(Pair {
-            id,
-            buyer: self.with_addresses(buyer)?,
-            seller: self.with_addresses(seller)?,
-            buyer_alias,
-            seller_alias,
-        })
+        let sql = whole_pair!("", "pair p ", "p.id = ?1");
+        let found = self.0.prepare_cached(sql)?.query_row([id.0], pair_of).optional()?;
+        self.with_both_addresses(found.ok_or(StoreError::NotFound("pair"))?)
+    }
+
+    /// The pair behind an alias, and the side it stands for, where both parties are still there.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn open_pair(&self, alias: &Alias) -> Result<Option<(Pair, Role)>> {
+        let sql = whole_pair!(
+            ", a.side",
+            "alias a JOIN pair p ON p.id = a.pair ",
+            "a.address = ?1 AND b.removed = 0 AND s.removed = 0"
+        );
+        let read = |row: &Row<'_>| Ok((pair_of(row)?, role_of(row.get(24)?)));
+        let found = self.0.prepare_cached(sql)?.query_row([alias.as_str()], read).optional()?;
+        found.map(|(pair, side)| Ok((self.with_both_addresses(pair)?, side))).transpose()
+    }
+
+    fn with_both_addresses(&self, pair: Pair) -> Result<Pair> {
+        Ok(Pair { buyer: self.with_addresses(pair.buyer)?, seller: self.with_addresses(pair.seller)?, ..pair })
     }
 
     /// The marketplace of a pair, by its id in the configuration.

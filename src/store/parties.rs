@@ -149,11 +149,12 @@ impl View<'_> {
     }
 
     pub(super) fn with_addresses(&self, mut party: Party) -> Result<Party> {
-        let mut statement =
-            self.0.prepare_cached("SELECT address, kind FROM party_address WHERE party = ?1 ORDER BY kind, address")?;
-        let mut rows = statement.query([party.id.0])?;
-        while let Some(row) = rows.next()? {
-            let (text, kind): (String, i64) = (row.get(0)?, row.get(1)?);
+        let mut statement = self.0.prepare_cached("SELECT kind, address FROM party_address WHERE party = ?1")?;
+        let rows = statement.query_map([party.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut addresses: Vec<(i64, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        // A handful: a sorter of the database's would cost more than the lookup.
+        addresses.sort();
+        for (kind, text) in addresses {
             let Ok(address) = Address::parse(&text) else {
                 return Err(StoreError::Corrupt("an address in the store is not one".to_owned()));
             };

@@ -119,8 +119,12 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn answered(&self, pair: PairId, now: Time) -> Result<()> {
-        let sql = "UPDATE message SET needs_response = 2, response_at = ?2 WHERE pair = ?1 AND needs_response = 1";
-        self.0.0.prepare_cached(sql)?.execute([pair.0, now.0])?;
+        // Most answers are not the first, and the update makes a table of its own before it looks.
+        let waits = "SELECT 1 FROM message WHERE pair = ?1 AND needs_response = 1";
+        if self.0.0.prepare_cached(waits)?.exists([pair.0])? {
+            let sql = "UPDATE message SET needs_response = 2, response_at = ?2 WHERE pair = ?1 AND needs_response = 1";
+            self.0.0.prepare_cached(sql)?.execute([pair.0, now.0])?;
+        }
         Ok(())
     }
 
