@@ -3,12 +3,17 @@
 
 use super::scrub::is_ending;
 use crate::types::AddressKey;
-use mail_parser::{ContentType, Message, MessageParser, MimeHeaders as _, PartType};
+use mail_parser::{ContentType, HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
 use std::sync::LazyLock;
 
 /// Reads only the fields that tell how a body is read: of the others the search wants the octets.
-static PARSER: LazyLock<MessageParser> =
-    LazyLock::new(|| MessageParser::new().with_mime_headers().default_header_ignore());
+static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new()
+        .header_content_type(HeaderName::ContentType)
+        .header_content_type(HeaderName::ContentDisposition)
+        .header_text(HeaderName::ContentTransferEncoding)
+        .default_header_ignore()
+});
 
 /// Where an address was found. No text: this goes into the history and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +128,8 @@ impl Secret {
     fn new(key: &AddressKey) -> Self {
         let (local, domain) = key.expose().rsplit_once('@').unwrap_or((key.expose(), ""));
         let anchored = |domain: &str| format!("@{domain}").into_bytes();
-        let labels = domain.split('.').any(|label| label.starts_with("xn--"));
-        let unicode = labels.then(|| idna::domain_to_unicode(domain).0);
+        let international = domain.split('.').any(|label| label.starts_with("xn--"));
+        let unicode = international.then(|| idna::domain_to_unicode(domain).0);
         let shortest = 1 + unicode.as_ref().map_or(domain.len(), |unicode| domain.len().min(unicode.chars().count()));
         let unicode = unicode.map(|unicode| anchored(&unicode.to_lowercase()));
         Self { local: local.to_lowercase().into_bytes(), domain: anchored(domain), unicode, shortest }
@@ -307,6 +312,10 @@ mod tests {
             ),
             (
                 format!("Content-Transfer-Encoding: base64\r\n\r\n{}\r\n", b64("hi b-real-9c1@home.example")),
+                Err(Place::Text),
+            ),
+            (
+                "Date: Sat, 21 Nov 2026 00:00:00 Z\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nb-real-9c1=40home.example\r\n".into(),
                 Err(Place::Text),
             ),
             (

@@ -1,7 +1,7 @@
 //! Who stands behind a message's author, asked before it is judged: the only part of the walk that waits for the network.
 
 use super::judge::writes_as;
-use super::target::Target;
+use super::target::{NoTarget, Target};
 use super::{Arrived, Relay};
 use crate::authentication::{Authentication, Check, front};
 use crate::config::AuthenticationMode;
@@ -66,16 +66,12 @@ impl Relay {
     /// the message is judged.
     fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
         envelope.recipients.iter().any(|recipient| {
-            let way = match self.target(recipient) {
-                Ok(Target::Alias(shop, resolved)) => self
-                    .store
-                    .read(|view| view.pair(resolved.pair))
-                    .map(|pair| Some((shop, pair, resolved.side.other()))),
-                Ok(Target::Bounce(message) | Target::Act(_, message)) => {
-                    self.store.read(|view| self.way_back(view, message))
-                }
-                _ => return false,
-            };
+            let way = self.store.glance(|view| match self.target_in(view, recipient) {
+                Ok(Target::Alias(shop, (pair, side))) => Ok(Some((shop, pair, side.other()))),
+                Ok(Target::Bounce(message) | Target::Act(_, message)) => self.way_back(view, message),
+                Err(NoTarget::Trouble(error)) => Err(error),
+                Ok(Target::Operator) | Err(NoTarget::Refused(_)) => Ok(None),
+            });
             match way {
                 Ok(Some((_, pair, role))) => writes_as(pair.party(role), author),
                 Ok(None) => false,

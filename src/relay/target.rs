@@ -2,7 +2,7 @@
 
 use super::{Relay, Shop};
 use crate::policy::reason::NO_SUCH_ADDRESS;
-use crate::store::{Pair, Resolved, StoreError, View};
+use crate::store::{Pair, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{Address, Alias, MessageId, Reply, Role};
 use std::sync::Arc;
@@ -31,8 +31,9 @@ const OPERATOR: &[&str] = &["postmaster", "abuse"];
 
 impl Relay {
     /// Looks a recipient up. Aliases that never were, and those of removed parties, get the same words.
-    pub(super) fn target(&self, recipient: &Address) -> Result<Target<Resolved>, Reply> {
-        let found = self.target_by(recipient, |alias| self.store.glance(|view| view.resolve_open(alias)));
+    pub(super) fn target(&self, recipient: &Address) -> Result<Target<()>, Reply> {
+        let open = |alias: &Alias| self.store.glance(|view| view.is_open(alias));
+        let found = self.target_by(recipient, |alias| Ok(open(alias)?.then_some(())));
         found.map_err(|none| match none {
             NoTarget::Refused(reply) => reply,
             NoTarget::Trouble(error) => {

@@ -93,14 +93,14 @@ impl View<'_> {
         Ok(statement.query_row([alias.as_str()], resolved_of).optional()?)
     }
 
-    /// The same where both parties are still there: the question at RCPT.
+    /// Whether it stands for somebody, and both parties are still there: the question at RCPT.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn resolve_open(&self, alias: &Alias) -> Result<Option<Resolved>> {
-        let sql = "SELECT a.pair, a.side FROM alias a JOIN pair p ON p.id = a.pair JOIN party b ON b.id = p.buyer \
+    pub fn is_open(&self, alias: &Alias) -> Result<bool> {
+        let sql = "SELECT 1 FROM alias a JOIN pair p ON p.id = a.pair JOIN party b ON b.id = p.buyer \
                    JOIN party s ON s.id = p.seller WHERE a.address = ?1 AND b.removed = 0 AND s.removed = 0";
-        Ok(self.0.prepare_cached(sql)?.query_row([alias.as_str()], resolved_of).optional()?)
+        Ok(self.0.prepare_cached(sql)?.exists([alias.as_str()])?)
     }
 
     /// A pair with both parties.

@@ -255,7 +255,7 @@ fn aliases_are_for_ever_and_never_given_twice() {
     store.write_blocking(move |change| change.remove_party(seller)).unwrap();
     assert!(store.read(|v| v.resolve(&first.seller_alias)).unwrap().is_some());
     for alias in [&first.buyer_alias, &first.seller_alias] {
-        assert!(store.read(|v| Ok(v.resolve_open(alias)?.is_none() && v.open_pair(alias)?.is_none())).unwrap());
+        assert!(store.read(|v| Ok(!v.is_open(alias)? && v.open_pair(alias)?.is_none())).unwrap());
     }
     let gone = store.read(|v| v.party(seller)).unwrap();
     assert!(gone.main.is_none() && gone.addresses.is_empty() && gone.known.len() == 1);
