@@ -39,7 +39,7 @@ def commands(house, sink):
     one, walk, change = 5, 20, 600
     asked = [
         (["list"], first, one), (["list", "--state", "waiting"], first, one), (["list", "--domain", "real1.test"], "real1.test", one),
-        (["list", "--domain", "real0.test"], "empty", walk), (["list", "--state", "delivering"], "", walk), (["show", first], "connect", one),
+        (["list", "--domain", "nobody.test"], "empty", walk), (["list", "--state", "delivering"], "", walk), (["show", first], "connect", one),
         (["retry", first], "due now", one), (["retry", "--domain", "real1.test"], "due now", change), (["cancel", first], "out of the queue", one),
         (["cancel", "--state", "delivering", "--domain", "real1.test"], "out of the queue", walk), (["cancel", "--domain", "real1.test"], "out of the queue", change),
     ]
