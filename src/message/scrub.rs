@@ -25,9 +25,8 @@ impl Replacement {
     pub fn new(secret: &AddressKey, alias: Option<&Alias>) -> Self {
         let (local, domain) = secret.expose().rsplit_once('@').unwrap_or((secret.expose(), ""));
         let mut domains: Vec<Vec<char>> = vec![domain.chars().collect()];
-        if domain.split('.').any(|label| label.starts_with("xn--")) {
-            domains.push(idna::domain_to_unicode(domain).0.chars().flat_map(char::to_lowercase).collect());
-        }
+        let unicode = secret.unicode_domain();
+        domains.extend(unicode.map(|domain| domain.chars().flat_map(char::to_lowercase).collect()));
         Self {
             local: local.chars().collect(),
             domains,

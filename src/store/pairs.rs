@@ -49,17 +49,16 @@ pub struct Resolved {
     pub side: Role,
 }
 
-/// A pair with both parties and what stands for them: a question for more columns, for the table before `pair`, and for which pair.
+/// The question for a pair with both parties and what stands for them: further columns, and which pair.
 macro_rules! whole_pair {
-    ($more:literal, $before:literal, $which:literal) => {
+    ($columns:literal, $which:literal) => {
         concat!(
             "SELECT m.name, b.id, b.role, b.external, b.name, b.language, b.opted_out, b.suspended, b.removed, \
              b.auto_replies, b.unauthenticated, s.id, s.role, s.external, s.name, s.language, s.opted_out, \
              s.suspended, s.removed, s.auto_replies, s.unauthenticated, p.id, p.buyer_alias, p.seller_alias",
-            $more,
-            " FROM ",
-            $before,
-            "JOIN party b ON b.id = p.buyer JOIN party s ON s.id = p.seller JOIN marketplace m ON m.id = b.marketplace WHERE ",
+            $columns,
+            " FROM pair p JOIN party b ON b.id = p.buyer JOIN party s ON s.id = p.seller \
+             JOIN marketplace m ON m.id = b.marketplace ",
             $which
         )
     };
@@ -93,7 +92,7 @@ impl View<'_> {
         Ok(statement.query_row([alias.as_str()], resolved_of).optional()?)
     }
 
-    /// Whether it stands for somebody, and both parties are still there: the question at RCPT.
+    /// Whether an address in an alias domain stands for somebody, and both parties are still there: the question at RCPT.
     ///
     /// # Errors
     /// The database's trouble.
@@ -108,7 +107,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] and the database's trouble.
     pub fn pair(&self, id: PairId) -> Result<Pair> {
-        let sql = whole_pair!("", "pair p ", "p.id = ?1");
+        let sql = whole_pair!("", "WHERE p.id = ?1");
         let found = self.0.prepare_cached(sql)?.query_row([id.0], pair_of).optional()?;
         self.with_both_addresses(found.ok_or(StoreError::NotFound("pair"))?)
     }
@@ -120,8 +119,7 @@ impl View<'_> {
     pub fn open_pair(&self, alias: &Alias) -> Result<Option<(Pair, Role)>> {
         let sql = whole_pair!(
             ", a.side",
-            "alias a JOIN pair p ON p.id = a.pair ",
-            "a.address = ?1 AND b.removed = 0 AND s.removed = 0"
+            "JOIN alias a ON a.pair = p.id WHERE a.address = ?1 AND b.removed = 0 AND s.removed = 0"
         );
         let read = |row: &Row<'_>| Ok((pair_of(row)?, role_of(row.get(24)?)));
         let found = self.0.prepare_cached(sql)?.query_row([alias.as_str()], read).optional()?;

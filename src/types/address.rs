@@ -104,6 +104,13 @@ impl AddressKey {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The domain in U-labels (RFC 5890 2.3.2.1), if it has any.
+    #[must_use]
+    pub fn unicode_domain(&self) -> Option<String> {
+        let (_, domain) = self.0.rsplit_once('@')?;
+        domain.split('.').any(|label| label.starts_with("xn--")).then(|| idna::domain_to_unicode(domain).0)
+    }
 }
 
 impl fmt::Debug for Address {
