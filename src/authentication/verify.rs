@@ -126,6 +126,7 @@ impl Verifier {
             dmarc: results.dmarc,
             arc: Outcome::None,
             login: false,
+            signatures: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 //!
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
 
+pub mod addressed;
 pub mod archive;
 pub mod author;
 mod body;

@@ -40,6 +40,7 @@ impl Relay {
         arrived: &Arrived,
         inspection: &std::result::Result<Inspection, Malformed>,
         (purpose, message): (Purpose, MessageId),
+        recipient: &Address,
     ) -> Result<Gathered> {
         let Ok(inspection) = inspection else {
             return Ok(Gathered::Refused(Decision::reject(Reason::Malformed).reply(message)));
@@ -49,7 +50,7 @@ impl Relay {
             return Ok(Gathered::Refused(Reply::new(550, 1, 1, NO_SUCH_ADDRESS)));
         };
         let letter = Letter::new(message, &shop, pair, actor);
-        let mut facts = self.facts(view, arrived, inspection, &letter, &[], None)?;
+        let mut facts = self.facts(view, arrived, inspection, &letter, &[], (recipient, None))?;
         // The other side may be gone: its messages can still be reported.
         facts.gone = letter.pair.party(actor).removed;
         if let Some(refused) = may_act(&facts) {

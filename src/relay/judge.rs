@@ -216,14 +216,16 @@ impl Relay {
                 None => return Ok(Gathered::Report(message)),
                 way => (way, Some(message)),
             },
-            Ok(Target::Act(purpose, message)) => return self.act(view, arrived, inspection, (purpose, message)),
+            Ok(Target::Act(purpose, message)) => {
+                return self.act(view, arrived, inspection, (purpose, message), recipient);
+            }
             Ok(Target::Operator) => return Ok(Gathered::Operator),
             Err(NoTarget::Refused(reply)) => return Ok(Gathered::Refused(reply)),
             Err(NoTarget::Trouble(error)) => return Err(error),
         };
         let Some((shop, pair, author)) = way else { return Ok(Gathered::Nobody) };
         let mut letter = Letter::new(self.next_id(arrived.at), &shop, pair, author);
-        self.decide(view, arrived, inspection, &mut letter, answers)?;
+        self.decide(view, arrived, inspection, &mut letter, (recipient, answers))?;
         Ok(Gathered::Letter(Box::new(letter)))
     }
 
@@ -270,7 +272,7 @@ impl Relay {
         arrived: &Arrived,
         inspection: &Result<Inspection, Malformed>,
         letter: &mut Letter,
-        answers: Option<MessageId>,
+        (recipient, answers): (&Address, Option<MessageId>),
     ) -> Result<(), StoreError> {
         let Ok(inspection) = inspection else { return Ok(()) };
         letter.subject.clone_from(&inspection.subject);
@@ -297,7 +299,8 @@ impl Relay {
         if let Some(continued) = &continued {
             letter.thread = continued.first;
         }
-        let facts = self.facts(view, arrived, inspection, letter, &parts, continued.and_then(|c| c.known))?;
+        let known = continued.and_then(|c| c.known);
+        let facts = self.facts(view, arrived, inspection, letter, &parts, (recipient, known))?;
         let (rule, decision) = decide_by(&facts);
         if arrived.explain {
             letter.answers = every_answer(&facts);
@@ -318,7 +321,7 @@ impl Relay {
         inspection: &'a Inspection,
         letter: &Letter,
         parts: &'a [Part<'a>],
-        thread: Option<Thread>,
+        (recipient, thread): (&Address, Option<Thread>),
     ) -> Result<Facts<'a>, StoreError> {
         let (author, receiver) = (letter.pair.party(letter.author), letter.pair.party(letter.author.other()));
         let rules = &self.config.policy;
@@ -348,7 +351,7 @@ impl Relay {
             author_role: letter.author,
             hops: Hops { own_mark: inspection.own_mark, received: inspection.received, limit: self.config.limits.hops },
             author: who,
-            proof: arrived.authentication.proof,
+            proof: arrived.authentication.proof_to(recipient),
             other_mailbox: other,
             unauthenticated_allowed: author.unauthenticated,
             author_suspended: author.suspended,

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i32 = 0x6d6b_726c;
 
 /// Each entry brings the schema from its index to the next version.
-pub const MIGRATIONS: &[&str] = &[VERSION_1];
+pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE];
 
 /// The schema that a list of migrations ends at.
 pub fn version(migrations: &[&str]) -> i32 {
@@ -235,6 +235,31 @@ CREATE TABLE sts_policy (
     expires INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX sts_policy_expires ON sts_policy (expires);
+";
+
+/// Refused mail, summed, and what parties were told of it.
+const REFUSALS: &str = "
+-- nothing yet
+";
+
+/// What tells that a message is one that has been here before.
+const SEEN: &str = "
+-- nothing yet
+";
+
+/// Mail to postmaster and abuse.
+const OPERATOR_MAIL: &str = "
+-- nothing yet
+";
+
+/// Reports that came after a delivery, and critical messages.
+const EVIDENCE: &str = "
+-- nothing yet
+";
+
+/// What was erased, when and by whom.
+const ERASURE: &str = "
+-- nothing yet
 ";
 
 /// Brings an older schema to the end of the list, one transaction a step. Only under the daemon's lock, or where nobody else has the file yet.

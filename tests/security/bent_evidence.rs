@@ -1,0 +1,1 @@
+//! Nobody bends what the history says: forged reports, leaked footer addresses.

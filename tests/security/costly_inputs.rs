@@ -1,0 +1,1 @@
+//! No input costs more than its size deserves.

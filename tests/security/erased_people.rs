@@ -1,0 +1,1 @@
+//! What is erased is gone, and the history still proves the rest.

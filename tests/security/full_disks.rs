@@ -1,0 +1,1 @@
+//! Strangers cannot fill the disk, nor the operator's mailbox.

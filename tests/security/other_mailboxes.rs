@@ -1,0 +1,1 @@
+//! Nobody speaks as his neighbour at the same provider.

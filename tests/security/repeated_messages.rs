@@ -1,0 +1,1 @@
+//! The same message counts once, however often it is sent.

@@ -1,0 +1,1 @@
+//! The operator is told of settings that open a door.
