@@ -29,16 +29,20 @@ pub fn samples() -> Vec<Sample> {
     out
 }
 
-/// Where Cargo keeps the source of one of our dependencies.
+/// Where Cargo keeps the source of one of our dependencies. Only crates that this machine's build needs are asked about: Cargo has downloaded no others, and offline it
+/// refuses to tell of any if one is missing.
 fn folder_of(krate: &str) -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked", "--manifest-path"])
-        .arg(manifest)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cargo = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let version = String::from_utf8(cargo(&["--version", "--verbose"])).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let metadata = ["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", host];
+    let metadata = cargo(&[&metadata[..], &["--manifest-path", manifest]].concat());
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).unwrap();
     let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == krate).unwrap();
     Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned()
 }
