@@ -147,10 +147,17 @@ fn mail(rest: &str) -> Result<Command, Reply> {
     let (path, parameters) = split_path(rest).ok_or_else(|| syntax("Syntax: MAIL FROM:<address> [parameters]"))?;
     let sender = if path.is_empty() { None } else { Some(mailbox(path, 7)?) };
     let mut mail = Mail { sender, size: None, eight_bit: false, utf8: false, auth: false };
+    let mut seen: Vec<String> = Vec::new();
     for parameter in parameters.split_ascii_whitespace() {
         let (name, value) = parameter.split_once('=').map_or((parameter, None), |(n, v)| (n, Some(v)));
-        match (name.to_ascii_uppercase().as_str(), value) {
-            ("SIZE", Some(value)) if value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit()) => {
+        let name = name.to_ascii_uppercase();
+        // Two servers in a row would believe one each. No mail program writes a parameter twice; who
+        // does learns what is wrong, and nothing of us.
+        if seen.contains(&name) {
+            return Err(syntax("A MAIL parameter stands twice"));
+        }
+        match (name.as_str(), value) {
+            ("SIZE", Some(value)) if (1..=20).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit()) => {
                 mail.size = Some(value.parse().unwrap_or(u64::MAX));
             }
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => mail.eight_bit = true,
@@ -160,6 +167,7 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("SIZE" | "BODY" | "SMTPUTF8" | "AUTH", _) => return Err(syntax("Bad value of a MAIL parameter")),
             _ => return Err(Reply::new(555, 5, 4, "MAIL parameter not recognised")),
         }
+        seen.push(name);
     }
     if !mail.utf8 && mail.sender.as_ref().is_some_and(|a| !a.is_ascii()) {
         return Err(Reply::new(553, 6, 7, "An address outside ASCII needs SMTPUTF8"));
@@ -297,6 +305,8 @@ mod tests {
             (b"MAIL FROM:<a@b.test", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test>SIZE=1", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test> SIZE=x", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> SIZE=", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> AUTH=<> auth=<>", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test> RET=HDRS", "555 5.5.4"),
             (b"MAIL FROM:<a b@c.test>", "553 5.1.7"),
             ("MAIL FROM:<ä@b.test>".as_bytes(), "553 5.6.7"),
