@@ -1,22 +1,24 @@
 //! The operator's endpoint: `/metrics` (OpenMetrics) and `/health`. Reads, never changes anything; nothing of a message is in it.
 
 use crate::metrics::Metrics;
+use crate::types::network::client_key;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
 /// What `/health` answers: `Err` names what is wrong, in our own words.
 pub type Health = Arc<dyn Fn() -> Result<(), &'static str> + Send + Sync>;
 
-/// Scrapers at once; more wait in the kernel.
-const CONNECTIONS: usize = 16;
+/// Connections at once. The next one is taken all the same, and an older one ends for it.
+const CONNECTIONS: usize = 64;
 /// A scraper has this long to send its request.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// A connection lives this long at most.
@@ -24,11 +26,10 @@ const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
 /// Answers until the task is dropped.
 pub async fn run(listener: TcpListener, metrics: Metrics, health: Health) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = Open::default();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: they come back.
                 tracing::warn!(kind = ?error.kind(), "metrics accept failed");
@@ -36,22 +37,59 @@ pub async fn run(listener: TcpListener, metrics: Metrics, health: Health) {
                 continue;
             }
         };
-        let (metrics, health) = (metrics.clone(), Arc::clone(&health));
-        tokio::spawn(async move {
-            let service = hyper::service::service_fn(move |request| {
-                let response = answer(&request, &metrics, &health);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIME)
-                .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service);
-            // A scraper that breaks off is its own affair.
-            let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
-            drop(place);
-        });
+        open.make_room();
+        let connection = tokio::spawn(serve(stream, metrics.clone(), Arc::clone(&health)));
+        open.0.push_back((client_key(from.ip()), connection.abort_handle()));
     }
+}
+
+/// The connections that are served, the oldest first, each with its client.
+#[derive(Default)]
+struct Open(VecDeque<(u128, AbortHandle)>);
+
+impl Open {
+    /// Nobody waits in the kernel behind those who send half a request and then nothing: where all places are taken, the client that holds most of them
+    /// loses its oldest.
+    ///
+    /// An honest scraper sends its request at once and is answered in a millisecond; one that keeps its connection may lose it under such an attack, and
+    /// connects again. Who attacks learns nothing, and ends his own connections first.
+    fn make_room(&mut self) {
+        self.0.retain(|(_, connection)| !connection.is_finished());
+        if self.0.len() < CONNECTIONS {
+            return;
+        }
+        let mut held: HashMap<u128, usize> = HashMap::new();
+        for (client, _) in &self.0 {
+            *held.entry(*client).or_default() += 1;
+        }
+        let most = held.values().copied().max();
+        let oldest = self.0.iter().position(|(client, _)| held.get(client).copied() == most);
+        if let Some((_, connection)) = oldest.and_then(|at| self.0.remove(at)) {
+            connection.abort();
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        for (_, connection) in &self.0 {
+            connection.abort();
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, metrics: Metrics, health: Health) {
+    let service = hyper::service::service_fn(move |request| {
+        let response = answer(&request, &metrics, &health);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    // A scraper that breaks off is its own affair.
+    let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
 }
 
 fn answer(request: &Request<Incoming>, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
@@ -122,5 +160,59 @@ mod tests {
         sick.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(get(port, "GET /health").await.starts_with("HTTP/1.1 503"));
         server.abort();
+    }
+
+    /// However many send half a request and wait, the next whole one is answered, long before their time is over.
+    #[tokio::test]
+    async fn half_sent_requests_hold_nobody_up() {
+        let halves = [
+            "",
+            "G",
+            "GET /health",
+            "GET /health HTTP/1.1\r\nHost: x\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n",
+        ];
+        for (count, half) in [(20, 2), (500, 0), (500, 1), (500, 2), (500, 3), (500, 4)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = tokio::spawn(run(listener, Metrics::default(), Arc::new(|| Ok(()))));
+            let mut held = Vec::new();
+            for _ in 0..count {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                // Those that were closed already say so.
+                let _ = stream.write_all(halves[half].as_bytes()).await;
+                held.push(stream);
+            }
+            let asked = tokio::time::timeout(HEADER_TIME / 2, get(port, "GET /health")).await;
+            assert!(asked.expect("it waits for the others").starts_with("HTTP/1.1 200"), "{count} of {half}");
+            server.abort();
+        }
+    }
+
+    /// One client with many connections cannot end those of another.
+    #[tokio::test]
+    async fn the_client_with_most_connections_loses_its_oldest() {
+        let waiting = || tokio::spawn(std::future::pending::<()>());
+        let mut open = Open::default();
+        let scraper = waiting();
+        open.0.push_back((1, scraper.abort_handle()));
+        for _ in 0..CONNECTIONS * 3 {
+            open.make_room();
+            open.0.push_back((2, waiting().abort_handle()));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(open.0.len(), CONNECTIONS);
+        assert!(!scraper.is_finished(), "the scraper keeps its connection");
+        // All from one address: the oldest goes.
+        let mut open = Open::default();
+        for _ in 0..CONNECTIONS {
+            open.0.push_back((3, waiting().abort_handle()));
+        }
+        let oldest = open.0.front().unwrap().1.clone();
+        open.make_room();
+        tokio::task::yield_now().await;
+        assert!(oldest.is_finished() && open.0.len() == CONNECTIONS - 1);
+        drop(open);
+        drop(scraper);
     }
 }
