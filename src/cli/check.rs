@@ -1,11 +1,13 @@
 //! `marketrelay check`.
 
-use super::{Context, Outcome, log};
+use super::{Context, Outcome, listed, log};
 use crate::config::check::RouteServer;
 use crate::config::{Config, Problem};
 use crate::message::sign::Signer;
 use crate::notice::Texts;
 use crate::outbound::route::{Route, server_key};
+use crate::serve::own_domains;
+use crate::store::{Flaw, Flawed, Store};
 use crate::tls::{Certificate, ClientTls};
 
 /// The syntax of a route, for the configuration's check.
@@ -55,7 +57,45 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     problems
 }
 
-pub(super) fn run(context: Context<'_>) -> Outcome {
+/// What is wrong with parties that are registered already: a warning for each kind.
+fn registered(config: &Config) -> Vec<Problem> {
+    let warning =
+        |what: String, remedy: &str| Problem { place: "data_dir".to_owned(), what, remedy: remedy.to_owned() };
+    let flawed = match Store::peek(&config.data_dir, |view| view.flawed(&own_domains(config))) {
+        Ok(flawed) => flawed.unwrap_or_default(),
+        Err(error) => {
+            let what = format!("the registered parties could not be looked at ({error})");
+            return vec![warning(what, "Run this as root, or as the user that the daemon runs as")];
+        }
+    };
+    let told = |Flawed { flaw, count, first }: Flawed| {
+        let mut names: Vec<String> = first.iter().map(|(shop, role, id)| format!("{role} {id} of {shop}")).collect();
+        if count > names.len() as u64 {
+            names.push("…".to_owned());
+        }
+        let names = names.join(", ");
+        match flaw {
+            Flaw::Domain => warning(
+                format!(
+                    "{count} registered address(es) lie in an alias domain or at the relay's own host name: {names}"
+                ),
+                "Give each the party's own address with `seller set` or `buyer set`: mail to these comes back here",
+            ),
+            Flaw::Name => warning(
+                format!("{count} registered name(s) hold a line break or another control character: {names}"),
+                "Write each on one line with `seller set` or `buyer set`",
+            ),
+        }
+    };
+    flawed.into_iter().map(told).collect()
+}
+
+pub(super) fn run(context: Context<'_>, mut warnings: Vec<Problem>) -> Outcome {
+    warnings.extend(registered(&context.config));
+    let said = match warnings.len() {
+        0 => "The configuration is good.".to_owned(),
+        count => format!("The configuration is good, with {count} warning(s):{}", listed(&warnings)),
+    };
     let none: [Problem; 0] = [];
-    context.out.done(&serde_json::json!({ "problems": none }), "The configuration is good.")
+    context.out.done(&serde_json::json!({ "problems": none, "warnings": warnings }), &said)
 }

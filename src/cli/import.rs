@@ -69,7 +69,7 @@ struct Shops {
     domains: HashMap<String, String>,
     /// The one that is meant where a line names none.
     default: Option<String>,
-    alias_domains: Vec<String>,
+    own_domains: Vec<String>,
     alias_length: usize,
 }
 
@@ -82,7 +82,7 @@ impl Arguments {
         let shops = Arc::new(Shops {
             domains: context.config.marketplace.iter().map(|s| (s.id.clone(), s.domain.clone())).collect(),
             default: context.marketplace().ok().map(|shop| shop.id.clone()),
-            alias_domains: context.alias_domains(),
+            own_domains: context.own_domains(),
             alias_length: context.config.alias_length,
         });
         let (input, size): (Box<dyn Read>, Option<u64>) = if self.file.as_os_str() == "-" {
@@ -233,7 +233,7 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
                 auto_replies,
                 unauthenticated,
             };
-            let (party, _) = change.set_party(&new, &shops.alias_domains, now).map_err(told)?;
+            let (party, _) = change.set_party(&new, &shops.own_domains, now).map_err(told)?;
             suspended.map_or(Ok(()), |on| change.set_switch(party, Switch::Suspended, on).map(|_| ()).map_err(told))
         }
         Line::Buyer { id, marketplace, name, email, addresses, language, opted_out } => {
@@ -248,7 +248,7 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
                 auto_replies: None,
                 unauthenticated: None,
             };
-            let (party, _) = change.set_party(&new, &shops.alias_domains, now).map_err(told)?;
+            let (party, _) = change.set_party(&new, &shops.own_domains, now).map_err(told)?;
             opted_out.map_or(Ok(()), |on| change.set_switch(party, Switch::OptedOut, on).map(|_| ()).map_err(told))
         }
         Line::Order { id, marketplace, buyer, seller, status, category, placed } => {

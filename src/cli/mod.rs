@@ -29,7 +29,8 @@ mod which;
 
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;
-use crate::store::{Open, OpenError, Store, StoreError};
+use crate::serve::own_domains;
+use crate::store::{self, Open, OpenError, Store, StoreError};
 use crate::types::SystemRandom;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::Output;
@@ -128,8 +129,8 @@ enum Command {
 enum Failure {
     /// 1
     Failed(String),
-    /// 3
-    Config(Vec<Problem>),
+    /// 3: problems, and the warnings beside them.
+    Config(Vec<Problem>, Vec<Problem>),
     /// 4
     NotFound(String),
     /// 1, and standard output says all there is to say.
@@ -187,9 +188,9 @@ impl Context<'_> {
         }
     }
 
-    fn alias_domains(&self) -> Vec<String> {
-        let ascii = |shop: &Marketplace| crate::types::address::ascii_domain(&shop.domain).ok();
-        self.config.marketplace.iter().filter_map(ascii).collect()
+    /// The domains in which no party has its mailbox: the alias domains, and our own host name.
+    fn own_domains(&self) -> Vec<String> {
+        own_domains(&self.config)
     }
 }
 
@@ -219,20 +220,32 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
                 Failure::Told => return 1,
                 Failure::Failed(text) => (1, text.clone()),
                 Failure::NotFound(text) => (4, text.clone()),
-                Failure::Config(problems) => {
-                    let lines: Vec<String> = problems.iter().map(|p| format!("  {p}")).collect();
-                    (3, format!("the configuration has {} problem(s):\n{}", problems.len(), lines.join("\n")))
+                Failure::Config(problems, warnings) => {
+                    let mut text = format!("the configuration has {} problem(s):{}", problems.len(), listed(problems));
+                    if !warnings.is_empty() {
+                        text += &format!("\nand {} warning(s):{}", warnings.len(), listed(warnings));
+                    }
+                    (3, text)
                 }
             };
             if json {
-                let problems = if let Failure::Config(problems) = &failure { problems.as_slice() } else { &[] };
-                let document = serde_json::json!({ "error": text, "problems": problems });
+                let none = (Vec::new(), Vec::new());
+                let (problems, warnings) = match failure {
+                    Failure::Config(problems, warnings) => (problems, warnings),
+                    _ => none,
+                };
+                let document = serde_json::json!({ "error": text, "problems": problems, "warnings": warnings });
                 let _ = writeln!(out, "{document:#}");
             }
             let _ = writeln!(err, "marketrelay: {text}");
             status
         }
     }
+}
+
+/// Each on a line of its own.
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
 }
 
 fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
@@ -247,18 +260,21 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Demo(demo) => return demo.run(out),
         _ => {}
     }
-    let config = config::load(&arguments.config, check::route).map_err(Failure::Config)?;
+    let config = config::load(&arguments.config, check::route);
+    let config = config.map_err(|problems| Failure::Config(problems, Vec::new()))?;
     let context = Context { config, marketplace: arguments.marketplace, out };
-    let problems = match arguments.command {
-        Command::Check | Command::Serve => check::problems(&context.config),
-        _ => context.config.check(check::route),
+    let (problems, warnings) = match arguments.command {
+        Command::Check | Command::Serve => {
+            (check::problems(&context.config), context.config.warnings(&arguments.config, &store::FILES))
+        }
+        _ => (context.config.check(check::route), Vec::new()),
     };
     if !problems.is_empty() {
-        return Err(Failure::Config(problems));
+        return Err(Failure::Config(problems, warnings));
     }
     match arguments.command {
-        Command::Check => check::run(context),
-        Command::Serve => serve(context),
+        Command::Check => check::run(context, warnings),
+        Command::Serve => serve(context, &warnings),
         Command::Seller(command) => command.run(context),
         Command::Buyer(command) => command.run(context),
         Command::Order(command) => command.run(context),
@@ -280,8 +296,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(crate::serve::threads().build()?)
 }
 
-fn serve(context: Context<'_>) -> Outcome {
+fn serve(context: Context<'_>, warnings: &[Problem]) -> Outcome {
     log::start(&context.config.log).map_err(Failure::Failed)?;
+    for Problem { place, what, remedy } in warnings {
+        tracing::warn!("{place}: {what}. {remedy}");
+    }
     raise_file_limit();
     let served = crate::serve::run(context.config, |_, _| {}, std::future::pending());
     runtime()?.block_on(served).map_err(|error| Failure::Failed(error.to_string()))

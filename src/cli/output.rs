@@ -1,6 +1,7 @@
 //! What commands print: one JSON document, or a table or sentence for people.
 
 use super::{Failure, Outcome};
+use crate::types::is_steering;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::Write;
@@ -107,9 +108,7 @@ fn json(document: &impl Serialize) -> Result<String, Failure> {
 
 /// Text that cannot steer a terminal.
 fn plain(text: &str, lines: bool) -> String {
-    let steer = |c: char| {
-        c.is_control() && !(lines && c == '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let steer = |c: char| is_steering(c) && !(lines && c == '\n');
     text.chars().map(|c| if steer(c) { '\u{fffd}' } else { c }).collect()
 }
 

@@ -180,7 +180,7 @@ impl Buyer {
 }
 
 fn set(context: Context<'_>, new: NewParty) -> Outcome {
-    let domains = context.alias_domains();
+    let domains = context.own_domains();
     let store = context.store(Open::Create)?;
     let (party, made) = store.write_blocking(move |change| {
         let (id, made) = change.set_party(&new, &domains, Time::now())?;

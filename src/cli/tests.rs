@@ -34,6 +34,12 @@ impl World {
         (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
+    /// Puts into the store what an older version let pass.
+    fn sql(&self, sql: &str) {
+        let file = self.dir.path().join("data").join(crate::store::FILE);
+        rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
+    }
+
     fn json(&self, line: &str) -> Value {
         let (status, out, err) = self.run(&format!("{line} --json"));
         assert_eq!(status, 0, "{line}: {err}");
@@ -67,6 +73,60 @@ fn what_named_files_hold_is_checked() {
         assert!(checked.0 == 3 && checked.2.contains(place) && checked.2.contains(remedy), "{more}: {checked:?}");
         assert_eq!(checked, served, "{more}");
     }
+}
+
+/// A warning fails nothing: the daemon would start. Beside a problem it is told, too.
+#[test]
+fn warnings_are_told_and_fail_nothing() {
+    let world = World::new();
+    let file = world.dir.path().join("c.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let write = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let quiet = format!("operator = 'o@x.test'\n{text}");
+    write(&quiet, 0o640);
+    assert_eq!(world.run("check"), (0, "The configuration is good.\n".to_owned(), String::new()));
+    assert_eq!(world.json("check"), serde_json::json!({ "problems": [], "warnings": [] }));
+    assert!(!world.dir.path().join("data").exists(), "check makes no store");
+    world.json("seller set s1 --email s@shop.test --name S --marketplace jp");
+    assert_eq!(world.run("check").1, "The configuration is good.\n");
+    world.sql("UPDATE party_address SET address = 's@mx.m.test'; UPDATE party SET name = 'a' || char(10)");
+    write(&quiet, 0o644);
+    let (status, out, err) = world.run("check");
+    assert!(
+        status == 0 && err.is_empty() && out.starts_with("The configuration is good, with 3 warning(s):\n"),
+        "{out}"
+    );
+    for part in [
+        "  configuration: ",
+        "(mode 644). Run: chmod ",
+        "own host name: seller s1 of jp. Give each",
+        "1 registered name(s)",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert!(!out.contains('@'), "the party is named, its address is not: {out}");
+    let places = |document: &Value| {
+        let warnings = document["warnings"].as_array().unwrap().iter();
+        warnings.map(|one| one["place"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(places(&world.json("check")), "configuration data_dir data_dir");
+    // Beside a problem, and by the daemon as by `check`.
+    write(&quiet.replace("'mx.m.test'", "'mx'"), 0o644);
+    for command in ["check", "serve"] {
+        let (status, out, err) = world.run(&format!("{command} --json"));
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert!(
+            status == 3 && err.contains("1 problem(s):\n  hostname") && err.contains("and 1 warning(s):\n  conf"),
+            "{err}"
+        );
+        assert!(document["problems"][0]["place"] == "hostname" && places(&document) == "configuration", "{out}");
+    }
+    // Commands that do something else say nothing of it.
+    write(&quiet, 0o644);
+    assert_eq!(world.run("seller list --marketplace jp").2, "");
 }
 
 #[test]
@@ -103,6 +163,10 @@ fn statuses_and_words() {
         ),
         ("seller set s1 --name 'Sato Shop' --marketplace jp", 0, "is set", ""),
         ("seller set s2 --email x@m2.test --marketplace jp", 1, "", "alias domain"),
+        ("seller set s2 --email x@mx.m.test --marketplace jp", 1, "", "own host name"),
+        ("buyer set b2 --email x@y.test --address x@MX.m.test --marketplace jp", 1, "", "own host name"),
+        ("seller set s2 --email x@y.test --name 'S\n' --marketplace jp", 1, "", "line break"),
+        ("order set o1 --buyer b1 --seller s1 --status 'a\tb' --marketplace jp", 4, "", "no buyer b1"),
         ("seller show s1 --marketplace jp", 0, "t@shop.test", ""),
         ("seller set s1 --language no! --marketplace jp", 1, "", "ja or zh-Hans"),
         ("seller set s1 --language zh-Hans --marketplace jp", 0, "is set", ""),
@@ -120,6 +184,7 @@ fn statuses_and_words() {
         ("buyer list", 0, "b@home.test", ""),
         ("order set o1 --buyer b1 --seller nobody --marketplace jp", 4, "", "no seller nobody"),
         ("order set o1 --buyer b1 --seller s1 --status shipped --marketplace jp", 0, "shipped", ""),
+        ("order set o1 --buyer b1 --seller s1 --status 'a\tb' --marketplace jp", 1, "", "control character"),
         ("order show o1 --marketplace jp", 0, "shipped", ""),
         ("order show o2 --marketplace jp", 4, "", "no order o2"),
         ("order list --seller s1 --marketplace jp", 0, "o1", ""),
@@ -422,7 +487,8 @@ fn searching_and_exporting() {
 #[test]
 fn a_name_cannot_steer_the_terminal() {
     let world = World::new();
-    world.json("buyer set b1 --name 'evil\u{1b}[2J\u{202e}' --email b@home.test --marketplace jp");
+    world.json("buyer set b1 --email b@home.test --marketplace jp");
+    world.sql("UPDATE party SET name = 'evil\u{1b}[2J\u{202e}'");
     let (_, out, _) = world.run("buyer list");
     assert!(out.contains("evil") && !out.contains(['\u{1b}', '\u{202e}']), "{out:?}");
 }

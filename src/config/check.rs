@@ -5,12 +5,12 @@
 use super::{AuthenticationMode, Config, ListenerKind, ListenerTls};
 use crate::types::address::ascii_domain;
 use crate::types::network::Network;
-use crate::types::{Address, ExternalId, alias, is_language_tag};
+use crate::types::{Address, ExternalId, alias, is_language_tag, is_steering};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Something to mend.
+/// Something to mend; or, as a warning, to think about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The key, `listener[0].tls`.
@@ -31,6 +31,10 @@ impl std::fmt::Display for Problem {
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
+    pub(super) fn take(self) -> Vec<Problem> {
+        self.0
+    }
+
     pub(super) fn add(&mut self, place: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Problem { place: place.into(), what: what.into(), remedy: remedy.into() });
     }
@@ -65,7 +69,7 @@ impl Config {
         self.check_delivery(&mut problems, route);
         self.check_policy(&mut problems);
         self.check_limits(&mut problems);
-        problems.0
+        problems.take()
     }
 
     fn check_names(&self, problems: &mut Problems) {
@@ -122,6 +126,12 @@ impl Config {
                 "Write the name that people know",
             );
             problems.unless(
+                !shop.name.contains(is_steering),
+                &place("name"),
+                "holds a line break or another control character",
+                "Write the name that people know, on one line",
+            );
+            problems.unless(
                 is_language_tag(&shop.language),
                 &place("language"),
                 "is not a language tag",
@@ -173,6 +183,17 @@ impl Config {
                     let remedy = format!("{}", error).replacen('w', "W", 1);
                     problems.add(place(&format!("trusted_networks[{at}]")), "is not a network", remedy);
                 }
+            }
+            // Refused even where the address is loopback and nobody else comes: it is then that 127.0.0.0/8 says the same.
+            // Half the world is as much a mistake as all of it.
+            let networks: Vec<Network> =
+                listener.trusted_networks.iter().filter_map(|text| text.parse().ok()).collect();
+            if Network::are_the_internet(&networks) {
+                problems.add(
+                    place("trusted_networks"),
+                    "is the whole internet: anybody could say who he is (XCLIENT, PROXY, Authentication-Results)",
+                    "Name the addresses of the front MTAs alone, for example [\"127.0.0.0/8\", \"192.0.2.25\"]",
+                );
             }
             if listener.proxy_protocol && listener.trusted_networks.is_empty() {
                 let remedy = "Name the balancer's network in trusted_networks, or turn proxy_protocol off";

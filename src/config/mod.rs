@@ -1,5 +1,5 @@
 //! Floor 1, settings: the configuration file as plain structs with their defaults, and [`Config::check`], which returns every problem
-//! with its remedy. Unknown keys are errors. `conf/marketrelay.toml` documents each key; a test compares the two.
+//! with its remedy, and [`Config::warnings`], which returns what works and opens a door. Unknown keys are errors. `conf/marketrelay.toml` documents each key; a test compares the two.
 //!
 //! Not here: opening anything. Reading the file is the only I/O.
 
@@ -10,6 +10,7 @@ mod policy;
 mod quantity;
 #[cfg(test)]
 mod tests;
+mod warn;
 
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};

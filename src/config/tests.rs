@@ -155,9 +155,17 @@ fn every_problem_at_once_with_its_remedy() {
         (|c| c.marketplace[0].language = "x".into(), "marketplace[0].language"),
         (|c| c.marketplace[0].time_zone = "Mars/Base".into(), "marketplace[0].time_zone"),
         (|c| c.marketplace[0].name = " ".into(), "marketplace[0].name"),
+        (|c| c.marketplace[0].name = "M\r\nBcc: x".into(), "marketplace[0].name"),
+        (|c| c.marketplace[0].name = "M\u{202e}".into(), "marketplace[0].name"),
         (|c| c.marketplace.push(c.marketplace[0].clone()), "marketplace[1].id marketplace[1].domain"),
         (|c| c.listener[0].tls = ListenerTls::Starttls, "listener[0].tls"),
         (|c| c.listener[0].trusted_networks = vec!["10/8".into()], "listener[0].trusted_networks[0]"),
+        (|c| c.listener[0].trusted_networks = vec!["0.0.0.0/0".into()], "listener[0].trusted_networks"),
+        (
+            |c| c.listener[0].trusted_networks = vec!["10.0.0.0/8".into(), "::/1".into(), "x".into()],
+            "listener[0].trusted_networks[2] listener[0].trusted_networks",
+        ),
+        (|c| c.listener[0].trusted_networks = vec!["17.0.0.0/8".into()], ""),
         (|c| c.listener[0].proxy_protocol = true, "listener[0].proxy_protocol"),
         (|c| c.listener.push(c.listener[0].clone()), "listener[1].address"),
         (

@@ -16,7 +16,7 @@ use crate::outbound::{Outbound, Start};
 use crate::relay::Relay;
 use crate::smtp::server::{Server, Socket};
 use crate::smtp::session::Settings;
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{Flaw, Flawed, OpenError, Store, StoreError};
 use crate::tls::{Certificate, ClientTls, TlsError};
 use crate::types::address::ascii_domain;
 use crate::types::{SystemRandom, Time};
@@ -141,13 +141,9 @@ pub async fn run(
     if let Some(address) = ready.metrics {
         tracing::info!(metrics = %address, "started");
     }
-    if config.operator.is_none() {
-        tracing::warn!(
-            "mail to postmaster and abuse is refused, which RFC 5321 forbids: set operator in the configuration"
-        );
-    }
     started(&ready, &store);
     notify(&[NotifyState::Ready]);
+    look_at_parties(&store, &config);
     let watchdog = tokio::spawn(watchdog(store.clone()));
 
     let ended = until_stopped(signals, stop, certificate.as_ref(), &store).await;
@@ -166,6 +162,30 @@ pub async fn run(
     store.close();
     tracing::info!("stopped");
     ended
+}
+
+/// The domains in which no party has its mailbox, as lower-case A-labels: the alias domains, and our own host name.
+#[must_use]
+pub fn own_domains(config: &Config) -> Vec<String> {
+    let names = config.marketplace.iter().map(|shop| &shop.domain).chain([&config.hostname]);
+    names.filter_map(|name| ascii_domain(name).ok()).collect()
+}
+
+/// Tells of parties that were registered before what is wrong with them was refused, without naming them; `check` does. A start does not wait for it.
+fn look_at_parties(store: &Store, config: &Config) {
+    let (store, own) = (store.clone(), own_domains(config));
+    tokio::task::spawn_blocking(move || {
+        for Flawed { flaw, count, .. } in store.read(|view| view.flawed(&own)).unwrap_or_default() {
+            let what = match flaw {
+                Flaw::Domain => "addresses in an alias domain or at the relay's own host name",
+                Flaw::Name => "names with control characters",
+            };
+            tracing::warn!(
+                count,
+                "parties are registered with {what}. `marketrelay check` tells which, and what to do"
+            );
+        }
+    });
 }
 
 /// A runtime whose threads have room to walk deep messages.

@@ -32,10 +32,10 @@ pub use body::Body;
 pub use chain::{Block, Position};
 pub use error::{Result, StoreError};
 pub use messages::{Filter, MessageRow, NewMessage};
-pub use open::{FILE, Open, OpenError};
+pub use open::{FILE, FILES, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
-pub use parties::{NewParty, Party, Switch};
+pub use parties::{Flaw, Flawed, NewParty, Party, Switch};
 pub use policies::{StsMode, StsPolicy};
 pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
@@ -218,6 +218,22 @@ impl Store {
     /// As [`read`](Self::read).
     pub fn glance<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         self.0.writer.glance(f).unwrap_or_else(|f| self.read(f))
+    }
+
+    /// Reads from the store in `directory` without making or changing anything: `check` is run on machines where the daemon has never run, and beside an older one. `None` where there
+    /// is no store, or one of another schema.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn peek<T>(directory: &Path, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+        if !directory.join(FILE).try_exists().map_err(|error| StoreError::Io(error.to_string()))? {
+            return Ok(None);
+        }
+        let connection = open::reader(directory)?;
+        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+        let ours = number("application_id")? == schema::APPLICATION_ID;
+        let known = number("user_version")? == schema::version(schema::MIGRATIONS);
+        (ours && known).then(|| View::of(&connection, f)).transpose()
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// The database's name in the data directory.
 pub const FILE: &str = "marketrelay.sqlite3";
+/// What of the store lies in the data directory: the database, its log and the index of that, which SQLite gives the database's own rights.
+pub const FILES: [&str; 3] = [FILE, "marketrelay.sqlite3-wal", "marketrelay.sqlite3-shm"];
 /// Written beside it when it is made: a directory with the mark and without the database has lost it.
 const MARK: &str = "store.made";
 /// SQLite before this can damage a WAL database that two connections write to.

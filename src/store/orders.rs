@@ -1,7 +1,7 @@
 //! Orders: they belong to a pair, and their number sets the seller's quota.
 
-use super::{Change, Result, View};
-use crate::types::{ExternalId, PairId, PartyId, Time};
+use super::{Change, Result, StoreError, View};
+use crate::types::{ExternalId, PairId, PartyId, Time, is_steering};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 /// An order.
@@ -105,7 +105,7 @@ impl Change<'_> {
     /// Creates or changes an order of `pair`. Says whether it was made.
     ///
     /// # Errors
-    /// The database's trouble.
+    /// [`StoreError::Refused`] for a status or category with control characters, and the database's trouble.
     pub fn set_order(
         &self,
         marketplace: &str,
@@ -114,6 +114,11 @@ impl Change<'_> {
         new: &NewOrder,
         now: Time,
     ) -> Result<bool> {
+        for (key, text) in [("status", &new.status), ("category", &new.category)] {
+            if text.as_deref().is_some_and(|text| text.contains(is_steering)) {
+                return Err(StoreError::Refused(format!("the {key} holds a line break or another control character")));
+            }
+        }
         let marketplace = self.marketplace(marketplace)?;
         let find = "SELECT 1 FROM orders WHERE marketplace = ?1 AND external = ?2";
         let found = self.0.0.prepare_cached(find)?.exists(params![marketplace, new.external.as_str()])?;

@@ -1,7 +1,7 @@
 //! Marketplaces and parties: who buys and sells, and their real addresses.
 
 use super::{Change, Result, StoreError, View};
-use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time, is_language_tag};
+use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time, is_language_tag, is_steering};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 /// A buyer or a seller.
@@ -60,6 +60,8 @@ pub struct NewParty {
     pub unauthenticated: Option<bool>,
 }
 
+/// Flawed parties that are named; the others are counted.
+const FLAWED_TOLD: usize = 10;
 const MAIN: i64 = 0;
 const FURTHER: i64 = 1;
 const FORMER: i64 = 2;
@@ -102,7 +104,72 @@ pub(super) fn party_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Party> {
     })
 }
 
+/// What is wrong with parties that were registered before it was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// An address in an alias domain, or at the relay's host name.
+    Domain,
+    /// A name with a line break or another control character.
+    Name,
+}
+
+/// The parties that have a flaw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flawed {
+    /// Which.
+    pub flaw: Flaw,
+    /// How many parties.
+    pub count: u64,
+    /// The first of them: marketplace, side and the platform's id.
+    pub first: Vec<(String, Role, String)>,
+}
+
+fn lies_in(address: &Address, domains: &[String]) -> bool {
+    domains.iter().any(|domain| address.domain() == domain)
+}
+
 impl View<'_> {
+    /// The parties that [`Change::set_party`] would refuse today. Looks at each party that is not removed: it takes half a second for a million.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn flawed(&self, own_domains: &[String]) -> Result<Vec<Flawed>> {
+        // The addresses of removed parties are all former ones. Rows come in the order of parties.
+        let addresses = "SELECT party, address FROM party_address WHERE kind < 2";
+        let own =
+            |text: &str| text.rsplit_once('@').is_some_and(|(_, domain)| own_domains.iter().any(|own| own == domain));
+        let names = "SELECT id, name FROM party WHERE removed = 0 AND name <> ''";
+        let found = [
+            self.flaw(Flaw::Domain, addresses, own)?,
+            self.flaw(Flaw::Name, names, |name| name.contains(is_steering))?,
+        ];
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// `sql` gives parties, each with a text that is `wrong` or not.
+    fn flaw(&self, flaw: Flaw, sql: &str, wrong: impl Fn(&str) -> bool) -> Result<Option<Flawed>> {
+        let (mut count, mut first, mut last) = (0, Vec::new(), None);
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let party = Some(PartyId(row.get(0)?));
+            if party == last || !row.get_ref(1)?.as_str().is_ok_and(&wrong) {
+                continue;
+            }
+            last = party;
+            count += 1;
+            if first.len() < FLAWED_TOLD {
+                first.extend(party);
+            }
+        }
+        let named = first.into_iter().map(|id| {
+            let party = self.party(id)?;
+            Ok((party.marketplace, party.role, party.external))
+        });
+        let first = named.collect::<Result<_>>()?;
+        Ok((count > 0).then_some(Flawed { flaw, count, first }))
+    }
+
     /// A party by row id, with its addresses.
     ///
     /// # Errors
@@ -189,13 +256,20 @@ impl Change<'_> {
     /// Creates or changes a party. Twice the same changes nothing more. Says whether it was made.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for an address in one of `alias_domains`, a new party without an address, a removed party.
-    pub fn set_party(&self, new: &NewParty, alias_domains: &[String], now: Time) -> Result<(PartyId, bool)> {
+    /// [`StoreError::Refused`] for an address in one of `own_domains` (the alias domains and our host name, as lower-case A-labels), a name with control characters,
+    /// a new party without an address, a removed party.
+    pub fn set_party(&self, new: &NewParty, own_domains: &[String], now: Time) -> Result<(PartyId, bool)> {
         let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
-        for address in new.main.iter().chain(new.further.iter().flatten()) {
-            if alias_domains.iter().any(|domain| address.domain().eq_ignore_ascii_case(domain)) {
-                return refuse("the address lies in an alias domain; give the party's own address");
-            }
+        // Mail to it would come back to us, and an alias as a party's address tells one party the other's. Whoever has a mailbox on
+        // the relay's own host has to give another: the relay takes no mail for it.
+        if new.main.iter().chain(new.further.iter().flatten()).any(|address| lies_in(address, own_domains)) {
+            return refuse(
+                "the address lies in an alias domain or at the relay's own host name; give the party's own address",
+            );
+        }
+        // A name becomes a header field and a line of a footer. Those that a shop's export ends with a line break are told which line it is.
+        if new.name.as_deref().is_some_and(|name| name.contains(is_steering)) {
+            return refuse("the name holds a line break or another control character; write it on one line");
         }
         if new.language.as_deref().is_some_and(|tag| !tag.is_empty() && !is_language_tag(tag)) {
             return refuse(

@@ -284,8 +284,64 @@ fn setting_a_party() {
         assert!(set(NewParty { main: Some(Address::parse(bad).unwrap()), ..base.clone() }).is_err());
         assert!(set(NewParty { further: Some(vec![Address::parse(bad).unwrap()]), ..base.clone() }).is_err());
     }
+    for bad in [
+        "a\r\nBcc: x@y.test",
+        "a\n",
+        "a\tb",
+        "a\0",
+        "\u{85}",
+        "a\u{2028}b",
+        "\u{202e}moc",
+        "a\u{2067}",
+        "\x1b[2J",
+        "\u{7f}",
+    ] {
+        assert!(set(NewParty { name: Some(bad.to_owned()), ..base.clone() }).is_err(), "{bad:?}");
+    }
+    // Joiners and marks of direction belong to the spelling of some names.
+    for good in ["O’Neill & Söhne", "佐藤商店", "می\u{200c}خواهم", "שלום\u{200f}", ""] {
+        assert!(set(NewParty { name: Some(good.to_owned()), ..base.clone() }).is_ok(), "{good:?}");
+    }
     assert!(store.write_blocking(move |c| c.set_switch(id, Switch::Suspended, true)).unwrap());
     assert!(!store.write_blocking(move |c| c.set_switch(id, Switch::Suspended, true)).unwrap());
+}
+
+/// What an older version let pass is found, counted, and named as far as there is room.
+#[test]
+fn parties_with_flaws() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = ["m.test".to_owned(), "mx.m.test".to_owned()];
+    let look = |path: &std::path::Path| Store::peek(path, |view| view.flawed(&own)).unwrap();
+    assert_eq!(look(dir.path()), None, "there is no store");
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "and none was made");
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (buyer, ..) = pair(&store);
+    assert_eq!(look(dir.path()), Some(vec![]));
+    let gone = store
+        .write_blocking(move |c| {
+            let set = |id: &str, main: &str| c.set_party(&party(Role::Seller, id, main), &[], NOW).map(|(id, _)| id);
+            for n in 10..25 {
+                set(&format!("s{n}"), &format!("{n}@m.test"))?;
+            }
+            let further = Some(["x@m.test", "y@mx.m.test"].map(|text| Address::parse(text).unwrap()).to_vec());
+            c.set_party(&NewParty { further, ..party(Role::Seller, "s25", "z@shop.test") }, &[], NOW)?;
+            for fine in ["a@sub.m.test", "b@xm.test", "m.test@shop.test"] {
+                set(fine, fine)?;
+            }
+            c.0.0.execute("UPDATE party SET name = 'a' || char(13, 10) || 'b' WHERE id = ?1", [buyer.0])?;
+            set("gone", "gone@m.test")
+        })
+        .unwrap();
+    let found = look(dir.path()).unwrap();
+    let counts: Vec<_> = found.iter().map(|one| (one.flaw, one.count, one.first.len())).collect();
+    assert_eq!(counts, [(Flaw::Domain, 17, 10), (Flaw::Name, 1, 1)]);
+    assert_eq!(found[0].first[0], ("jp".to_owned(), Role::Seller, "s10".to_owned()));
+    assert_eq!(found[1].first[0], ("jp".to_owned(), Role::Buyer, "b1".to_owned()));
+    store.write_blocking(move |c| c.remove_party(gone)).unwrap();
+    assert_eq!(look(dir.path()).unwrap()[0].count, 16, "who is removed gets no mail");
+    // Of another schema: left alone.
+    store.write_blocking(|c| Ok(c.0.0.pragma_update(None, "user_version", 1)?)).unwrap();
+    assert_eq!(look(dir.path()), None);
 }
 
 #[test]

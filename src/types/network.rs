@@ -1,5 +1,6 @@
 //! Networks in CIDR notation, and what counts as one client.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -41,6 +42,68 @@ impl Network {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         number(ip) & self.mask == self.base
+    }
+}
+
+/// Networks that the internet does not reach: loopback, private (RFC 1918, RFC 4193), link-local, and carrier-grade NAT.
+const LOCAL: [&str; 9] = [
+    "127.0.0.0/8",
+    "::1",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+fn local() -> impl Iterator<Item = Network> {
+    LOCAL.iter().filter_map(|text| text.parse().ok())
+}
+
+/// Whether the internet does not reach this address. `0.0.0.0` and `::` stand for all addresses of a machine, which it may.
+#[must_use]
+pub fn is_local(ip: IpAddr) -> bool {
+    local().any(|network| network.contains(ip))
+}
+
+/// All IPv4 addresses, and the IPv6 addresses that are given out (RFC 4291 2.4): what either internet is.
+const INTERNETS: [Network; 2] =
+    [Network { base: 0xffff << 32, mask: u128::MAX << 32 }, Network { base: 0x2000 << 112, mask: 0xe000 << 112 }];
+
+impl Network {
+    fn holds(&self, other: &Self) -> bool {
+        other.mask & self.mask == self.mask && other.base & self.mask == self.base
+    }
+
+    /// Whether it is wider than one front's network is: a public one of more than a /16, or of more than a /32 of IPv6.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        let [v4, _] = &INTERNETS;
+        let longest = if v4.holds(self) { 96 + 16 } else { 32 };
+        self.mask.count_ones() < longest && !local().any(|network| network.holds(self))
+    }
+
+    /// Whether these together are half of IPv4's internet or half of IPv6's, in however many pieces.
+    #[must_use]
+    pub fn are_the_internet(networks: &[Self]) -> bool {
+        INTERNETS.iter().any(|internet| {
+            // Two networks are apart, or one holds the other.
+            let pieces: HashSet<(u128, u128)> = networks
+                .iter()
+                .filter_map(|one| if one.holds(internet) { Some(internet) } else { internet.holds(one).then_some(one) })
+                .map(|piece| (piece.base, piece.mask))
+                .collect();
+            let inner = |piece: &Self| {
+                let outer = |&(base, mask): &(u128, u128)| mask != piece.mask && Self { base, mask }.holds(piece);
+                pieces.iter().any(outer)
+            };
+            let size = |&(base, mask): &(u128, u128)| if inner(&Self { base, mask }) { 0 } else { !mask };
+            let covered = pieces.iter().map(size).fold(0_u128, u128::saturating_add);
+            // Each piece is counted one address short.
+            covered.saturating_add(pieces.len() as u128) > !internet.mask / 2
+        })
     }
 }
 
@@ -155,6 +218,47 @@ mod tests {
         }
         for text in ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808"] {
             assert!(!is_internal(ip(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_local_wide_and_the_whole_world() {
+        let local =
+            ["127.0.0.1", "10.9.9.9", "172.31.0.1", "192.168.0.1", "100.64.1.1", "169.254.1.1", "::1", "fd00::1"];
+        let reached = ["0.0.0.0", "::", "8.8.8.8", "203.0.113.5", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8"];
+        assert!(
+            local.into_iter().all(|text| is_local(ip(text))) && !reached.into_iter().any(|text| is_local(ip(text)))
+        );
+        assert!(is_local(ip("fe80::1")) && is_local(ip("::ffff:10.0.0.1")) && !is_local(ip("fec0::1")));
+        // networks, whether one is too wide, whether they are the world
+        let cases: [(&[&str], bool, bool); 22] = [
+            (&["0.0.0.0/0"], true, true),
+            (&["::/0"], true, true),
+            (&["0.0.0.0/1", "128.0.0.0/1"], true, true),
+            (&["0.0.0.0/1"], true, true),
+            (&["10.0.0.0/8", "10.0.0.0/8", "10.0.0.0/7"], true, false),
+            (&["0.0.0.0/2", "64.0.0.0/2"], true, true),
+            (&["0.0.0.0/2", "0.0.0.0/2", "1.0.0.0/8"], true, false),
+            (&["0.0.0.0/2", "0.0.0.0/3"], true, false),
+            (&["::ffff:0:0/96"], true, true),
+            (&["::ffff:0:0/97"], true, true),
+            (&["2000::/3"], true, true),
+            (&["2000::/4"], true, true),
+            (&["2000::/5", "2800::/5"], true, true),
+            (&["2001::/16"], true, false),
+            (&["17.0.0.0/8"], true, false),
+            (&["198.51.0.0/16"], false, false),
+            (&["2001:db8::/32"], false, false),
+            (&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"], false, false),
+            (&["::ffff:10.0.0.0/104"], false, false),
+            (&["fc00::/7", "fe80::/10", "::1"], false, false),
+            (&["192.0.2.25", "2001:db8::25"], false, false),
+            (&[], false, false),
+        ];
+        for (texts, wide, world) in cases {
+            let networks: Vec<Network> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(networks.iter().any(Network::is_wide), wide, "{texts:?}");
+            assert_eq!(Network::are_the_internet(&networks), world, "{texts:?}");
         }
     }
 
