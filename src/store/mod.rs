@@ -229,7 +229,7 @@ impl Store {
         if !directory.join(FILE).try_exists().map_err(|error| StoreError::Io(error.to_string()))? {
             return Ok(None);
         }
-        let connection = open::reader(directory)?;
+        let connection = open::onlooker(directory)?;
         let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
         let ours = number("application_id")? == schema::APPLICATION_ID;
         let known = number("user_version")? == schema::version(schema::MIGRATIONS);

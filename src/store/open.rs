@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -242,6 +243,22 @@ pub(super) fn reader(directory: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -2048)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Opens a connection that reads and leaves no trace: where no log is in use, SQLite is told that nobody writes, or it would make an empty one.
+pub(super) fn onlooker(directory: &Path) -> rusqlite::Result<Connection> {
+    let path = directory.join(FILE);
+    if fs::metadata(log_of(&path)).is_ok_and(|log| log.len() > 0) {
+        return reader(directory);
+    }
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        uri.push_str(&format!("%{byte:02x}"));
+    }
+    Connection::open_with_flags(
+        uri + "?immutable=1",
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI,
+    )
 }
 
 /// A statement is planned once. SQLite would else plan many anew for each value that is bound to them, which took a fifth of all our time.

@@ -339,6 +339,19 @@ fn parties_with_flaws() {
     assert_eq!(found[1].first[0], ("jp".to_owned(), Role::Buyer, "b1".to_owned()));
     store.write_blocking(move |c| c.remove_party(gone)).unwrap();
     assert_eq!(look(dir.path()).unwrap()[0].count, 16, "who is removed gets no mail");
+    // Beside no daemon, too, and without a trace.
+    store.close();
+    drop(store);
+    let files = || {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = files();
+    assert_eq!(look(dir.path()).unwrap()[0].count, 16);
+    assert_eq!(files(), before);
+    let store = open(dir.path(), Open::Existing).unwrap();
     // Of another schema: left alone.
     store.write_blocking(|c| Ok(c.0.0.pragma_update(None, "user_version", 1)?)).unwrap();
     assert_eq!(look(dir.path()), None);
