@@ -17,6 +17,7 @@ fn seeds() -> Vec<Vec<u8>> {
         b"MAIL FROM:<\"a b\"@c.test> SIZE=10 BODY=8BITMIME SMTPUTF8".to_vec(),
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nRCPT TO:<@a,@b:c@d.test>".to_vec(),
         b"XCLIENT ADDR=IPV6:2001:db8::1 HELO=a+2Bb".to_vec(),
+        b"XFORWARD ADDR=192.0.2.1 HELO=[UNAVAILABLE]".to_vec(),
         b"a\r\n..b\r\n.\r\nQUIT\r\n.\r\n\n.\n\r.\r".to_vec(),
         b"=?utf-8?Q?a=2C?= \"x, y\" <b-real-9c1+t@home.example>".to_vec(),
         std::fs::read(root.join("conf/marketrelay.toml")).unwrap(),

@@ -2,8 +2,8 @@
 //!
 //! Not here: whether the command fits the session (`session`), or who the recipient is (the [`Handler`](super::Handler)).
 
+use super::front::{self, Xclient};
 use crate::types::{Address, Reply};
-use std::net::IpAddr;
 
 /// A command, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +32,10 @@ pub enum Command {
     StartTls,
     /// AUTH with its mechanism, and the initial response if there is one (RFC 4954 4).
     Auth(String, Option<String>),
-    /// XCLIENT with what it says of the client.
+    /// XCLIENT with what it says of the client, who begins anew.
     Xclient(Xclient),
+    /// XFORWARD with what it says of the next message's client.
+    Xforward(Xclient),
     /// A web browser, or somebody who makes one talk to us.
     Http,
 }
@@ -62,16 +64,7 @@ pub enum Recipient {
     Postmaster,
 }
 
-/// What XCLIENT tells of the client behind a front MTA.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Xclient {
-    /// `ADDR=`.
-    pub ip: Option<IpAddr>,
-    /// `HELO=`.
-    pub helo: Option<String>,
-}
-
-fn syntax(text: &'static str) -> Reply {
+pub(super) fn syntax(text: &'static str) -> Reply {
     Reply::new(501, 5, 4, text)
 }
 
@@ -104,7 +97,8 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "HELP" => Ok(Command::Help),
         "VRFY" if rest.is_empty() => Err(syntax("VRFY needs an address")),
         "VRFY" => Ok(Command::Vrfy),
-        "XCLIENT" => xclient(rest).map(Command::Xclient),
+        "XCLIENT" => front::parse(rest).map(Command::Xclient),
+        "XFORWARD" => front::parse(rest).map(Command::Xforward),
         "AUTH" => auth(rest),
         "EXPN" | "BDAT" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => {
             Err(Reply::new(502, 5, 1, "Command not implemented"))
@@ -132,7 +126,7 @@ fn auth(rest: &str) -> Result<Command, Reply> {
 }
 
 /// The argument of EHLO: any one word, kept short. What it says is believed by nobody.
-fn client_name(rest: &str) -> Result<String, Reply> {
+pub(super) fn client_name(rest: &str) -> Result<String, Reply> {
     let ok = !rest.is_empty() && rest.len() <= 255 && rest.bytes().all(|b| b.is_ascii_graphic());
     if ok { Ok(rest.to_owned()) } else { Err(syntax("Give your host name, one word of at most 255 characters")) }
 }
@@ -216,43 +210,6 @@ fn mailbox(path: &str, detail: u16) -> Result<Address, Reply> {
     Address::parse(path).map_err(|_| Reply::new(553, 1, detail, "Bad address syntax"))
 }
 
-fn xclient(rest: &str) -> Result<Xclient, Reply> {
-    let mut found = Xclient::default();
-    for attribute in rest.split_ascii_whitespace() {
-        let (name, value) = attribute.split_once('=').ok_or_else(|| syntax("Syntax: XCLIENT name=value ..."))?;
-        let value = xtext(value).ok_or_else(|| syntax("Bad xtext in XCLIENT"))?;
-        let unknown = matches!(value.to_ascii_uppercase().as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
-        match name.to_ascii_uppercase().as_str() {
-            "ADDR" if !unknown => {
-                let text = value
-                    .get(..5)
-                    .filter(|p| p.eq_ignore_ascii_case("IPV6:"))
-                    .map_or(&*value, |_| value.get(5..).unwrap_or(""));
-                found.ip = Some(text.parse().map_err(|_| syntax("Bad ADDR in XCLIENT"))?);
-            }
-            "HELO" if !unknown => found.helo = Some(client_name(&value)?),
-            "ADDR" | "HELO" | "NAME" | "PORT" | "PROTO" | "LOGIN" | "DESTADDR" | "DESTPORT" | "REVERSE_NAME" => {}
-            _ => return Err(syntax("Unknown attribute of XCLIENT")),
-        }
-    }
-    Ok(found)
-}
-
-/// Decodes xtext, RFC 3461 4.
-fn xtext(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'+' {
-            let digits = [bytes.next()?, bytes.next()?];
-            out.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +236,10 @@ mod tests {
             ("auth PLAIN", Command::Auth("PLAIN".into(), None)),
             ("AUTH Login =", Command::Auth("Login".into(), Some("=".into()))),
             ("GET / HTTP/1.1", Command::Http),
+            (
+                "XFORWARD ADDR=192.0.2.9 HELO=[UNAVAILABLE] SOURCE=REMOTE",
+                Command::Xforward(Xclient { ip: Some("192.0.2.9".parse().unwrap()), helo: None }),
+            ),
             (
                 "XCLIENT ADDR=IPV6:2001:db8::1 NAME=[UNAVAILABLE] HELO=a+2Db",
                 Command::Xclient(Xclient { ip: Some("2001:db8::1".parse().unwrap()), helo: Some("a-b".into()) }),
@@ -322,6 +283,8 @@ mod tests {
             (b"MAIL FROM:<a@b.test> AUTH", "501 5.5.4"),
             (b"XCLIENT ADDR=1.2.3", "501 5.5.4"),
             (b"XCLIENT FOO=1", "501 5.5.4"),
+            (b"XFORWARD ADDR=x", "501 5.5.4"),
+            (b"XFORWARD", "501 5.5.4"),
         ];
         for (line, want) in cases {
             let reply = parse(line).expect_err(&String::from_utf8_lossy(line));

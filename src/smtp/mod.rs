@@ -12,6 +12,7 @@ mod connection;
 pub mod data;
 #[cfg(test)]
 mod dialogs;
+mod front;
 mod incoming;
 pub mod proxy;
 pub mod server;

@@ -3,7 +3,8 @@
 //! Not here: sockets, timeouts, memory (`connection`), syntax (`command`), or what a recipient is (the [`Handler`](super::Handler)).
 
 use super::auth::{self, Answer, Attempt, Exchange, Turn};
-use super::command::{self, Command, Mail, Recipient, Xclient};
+use super::command::{self, Command, Mail, Recipient};
+use super::front::{Front, Xclient};
 use crate::config::Limits;
 use crate::types::{Address, Client, Envelope, Reply};
 use std::sync::Arc;
@@ -79,6 +80,7 @@ pub type Lookup<'a> = &'a mut dyn FnMut(&Client, Option<&Address>, &Address) -> 
 pub struct Session {
     settings: Arc<Settings>,
     client: Client,
+    front: Front,
     state: State,
     errors: usize,
     junk: usize,
@@ -103,8 +105,21 @@ impl Session {
     pub fn new(settings: Arc<Settings>, client: Client) -> Self {
         let state = State::Connected;
         let (errors, junk, messages, overshoot, failed_logins) = (0, 0, 0, 0, 0);
-        let (attempt, space, announced) = (None, true, 0);
-        Self { settings, client, state, errors, junk, messages, overshoot, failed_logins, attempt, space, announced }
+        let (front, attempt, space, announced) = (Front::default(), None, true, 0);
+        Self {
+            settings,
+            client,
+            front,
+            state,
+            errors,
+            junk,
+            messages,
+            overshoot,
+            failed_logins,
+            attempt,
+            space,
+            announced,
+        }
     }
 
     /// Octets that the client said the message has; 0 if it did not.
@@ -167,6 +182,9 @@ impl Session {
 
     /// Every command in every state.
     fn command(&mut self, command: Command, lookup: Lookup<'_>) -> Step {
+        if matches!(command, Command::Ehlo(_) | Command::Helo(_) | Command::Rset) {
+            self.front.end_of_message(&mut self.client);
+        }
         match (command, std::mem::replace(&mut self.state, State::Ready)) {
             (Command::Http, _) => Step { reply: bye("This is a mail server"), next: Next::Close, delay: false },
             (Command::Quit, _) => Step { reply: Reply::new(221, 0, 0, "Bye"), next: Next::Close, delay: false },
@@ -199,10 +217,16 @@ impl Session {
             (Command::Xclient(found), state @ (State::Connected | State::Ready)) if self.client.trusted => {
                 self.keep(state, |s| s.xclient(found))
             }
-            (Command::Xclient(_), state) if !self.client.trusted => {
+            (Command::Xforward(found), state @ (State::Connected | State::Ready)) if self.client.trusted => {
+                self.front.xforward(&mut self.client, found);
+                self.keep(state, |s| s.accepted(ok("Ok")))
+            }
+            (Command::Xclient(_) | Command::Xforward(_), state) if !self.client.trusted => {
                 self.keep(state, |s| s.error(Reply::new(550, 7, 0, "Not allowed")))
             }
-            (Command::Xclient(_), state) => self.keep(state, |s| s.error(sequence("Transaction in progress"))),
+            (Command::Xclient(_) | Command::Xforward(_), state) => {
+                self.keep(state, |s| s.error(sequence("Transaction in progress")))
+            }
             (Command::Auth(..), state) if !self.settings.submission => {
                 self.keep(state, |s| s.error(Reply::new(502, 5, 1, "Command not implemented")))
             }
@@ -298,6 +322,7 @@ impl Session {
     /// A message that is taken makes good for errors and empty commands before it: a front MTA keeps its connection for hours, and asks with RSET whether it
     /// still stands. A message that is refused counts as an error, but its own reply is given: it was judged, and must not be sent again.
     pub fn data_reply(&mut self, reply: Reply) -> Step {
+        self.front.end_of_message(&mut self.client);
         self.state = State::Ready;
         self.messages += 1;
         if reply.is_positive() {
@@ -347,19 +372,13 @@ impl Session {
             reply = reply.line(auth::MECHANISMS);
         }
         if self.client.trusted {
-            reply = reply.line("XCLIENT NAME ADDR PORT PROTO HELO");
+            reply = reply.line("XCLIENT NAME ADDR PORT PROTO HELO").line("XFORWARD ADDR HELO");
         }
         reply.line("ENHANCEDSTATUSCODES").line("8BITMIME").line("SMTPUTF8").line("HELP")
     }
 
     fn xclient(&mut self, found: Xclient) -> Step {
-        if let Some(ip) = found.ip {
-            self.client.ip = ip;
-        }
-        if let Some(helo) = found.helo {
-            self.client.helo = helo;
-        }
-        self.client.login = None;
+        self.front.xclient(&mut self.client, found);
         self.state = State::Connected;
         self.accepted(self.greeting())
     }
