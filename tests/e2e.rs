@@ -19,6 +19,8 @@ mod marks;
 mod notices;
 #[path = "e2e/pictures.rs"]
 mod pictures;
+#[path = "e2e/postfix.rs"]
+mod postfix;
 #[path = "e2e/submission.rs"]
 mod submission;
 #[path = "e2e/verify.rs"]
@@ -467,119 +469,6 @@ fn outgoing_mail_is_signed() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert_eq!(said.trim(), "True True", "{body:?}: {said}\n{}", wire.message);
     }
-    relay.stop();
-}
-
-/// A Postfix of our own: `more` is added to its configuration. Returns its port and the directory to stop it with.
-struct Postfix {
-    dir: tempfile::TempDir,
-    port: u16,
-}
-
-impl Postfix {
-    fn start(more: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let path = dir.path().display();
-        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        for folder in ["etc", "queue", "data"] {
-            std::fs::create_dir(dir.path().join(folder)).unwrap();
-        }
-        run("chown", &["postfix", dir.path().join("data").to_str().unwrap()], "");
-        let main = format!(
-            "compatibility_level = 3.6\nqueue_directory = {path}/queue\ndata_directory = {path}/data\ncommand_directory = /usr/sbin\n\
-             daemon_directory = /usr/lib/postfix/sbin\nmail_owner = postfix\nsetgid_group = postdrop\nmaillog_file = {path}/log\nmaillog_file_prefixes = {path}\n\
-             myhostname = front.test\nmydestination =\nalias_maps =\nalias_database =\nlocal_transport = error:none\ninet_interfaces = 127.0.0.1\n\
-             inet_protocols = ipv4\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_dns_support_level = disabled\nsmtp_host_lookup = native\n\
-             smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\naddress_verify_map =\n{more}"
-        );
-        std::fs::write(dir.path().join("etc/main.cf"), main).unwrap();
-        let services = "pickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
-            rewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\nverify unix - - n - 1 verify\n\
-            flush unix n - n 1000? 0 flush\nproxymap unix - - n - - proxymap\nproxywrite unix - - n - 1 proxymap\nsmtp unix - - n - - smtp\nrelay unix - - n - - smtp\n\
-            showq unix n - n - - showq\nerror unix - - n - - error\nretry unix - - n - - error\ndiscard unix - - n - - discard\nvirtual unix - n n - - virtual\n\
-            anvil unix - - n - 1 anvil\nscache unix - - n - 1 scache\npostlog unix-dgram n - n - 1 postlogd\n";
-        std::fs::write(dir.path().join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{services}"))
-            .unwrap();
-        let postfix = Self { dir, port };
-        let started = Command::new("/usr/sbin/postfix").args(["-c", &postfix.etc(), "start"]).output().unwrap();
-        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-        let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "Postfix does not start: {}", postfix.log());
-            std::thread::yield_now();
-        }
-        postfix
-    }
-
-    fn etc(&self) -> String {
-        self.dir.path().join("etc").display().to_string()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        let _ = Command::new("/usr/sbin/postfix").args(["-c", &self.etc(), "stop"]).output();
-    }
-}
-
-/// A file of `conf/postfix`, for this test's domain and port.
-fn example(name: &str, port: u16) -> String {
-    let text = std::fs::read_to_string(format!("{}/conf/postfix/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    text.replace("market.example.jp", "market.test").replace("[127.0.0.1]:2525", &format!("[127.0.0.1]:{port}"))
-}
-
-#[test]
-fn postfix_in_front_and_behind() {
-    // Behind: the receivers' server, which delivers into Maildirs.
-    let mail = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(mail.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let behind = Postfix::start(&format!(
-        "virtual_mailbox_domains = home.example, sellerco.example\nvirtual_mailbox_base = {}\nvirtual_mailbox_maps = static:box/\nvirtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\nvirtual_minimum_uid = 100\n",
-        mail.path().display()
-    ));
-    let place =
-        Place::new(behind.port, "[[listener]]\naddress = \"127.0.0.1:0\"\ntrusted_networks = [\"127.0.0.0/8\"]\n");
-    let relay = place.serve();
-    let (buyer_alias, seller_alias) = place.register();
-    // In front: the marketplace's MTA, configured as conf/postfix says.
-    let etc = tempfile::tempdir().unwrap();
-    std::fs::write(etc.path().join("transport"), example("transport", relay.port)).unwrap();
-    std::fs::set_permissions(etc.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let front = Postfix::start(
-        &example("main.cf", relay.port)
-            .replace("/etc/postfix/transport", &etc.path().join("transport").display().to_string()),
-    );
-    let (ok, text) =
-        swaks(front.port, SELLER, &buyer_alias, &["--header", "Subject: through two Postfixes", "--body", "hello"]);
-    assert!(ok, "{text}\n{}", front.log());
-    let deadline = Instant::now() + PATIENCE;
-    let arrived = loop {
-        let files = std::fs::read_dir(mail.path().join("box/new"))
-            .map(|files| files.flatten().collect::<Vec<_>>())
-            .unwrap_or_default();
-        if let Some(file) = files.first() {
-            break std::fs::read_to_string(file.path()).unwrap();
-        }
-        assert!(Instant::now() < deadline, "nothing arrives:\n{}\n{}\n{}", front.log(), relay.log(), behind.log());
-        std::thread::yield_now();
-    };
-    assert!(arrived.contains("through two Postfixes") && arrived.contains(&seller_alias), "{arrived}");
-    no_leak(
-        &arrived
-            .replace(&format!("X-Original-To: {BUYER}"), "")
-            .replace(&format!("Delivered-To: {BUYER}"), "")
-            .replace(&format!("for <{BUYER}>"), "")
-            .replace(BUYER, ""),
-    );
-    assert!(!arrived.contains("s-real"), "{arrived}");
-    // An alias that does not exist is refused in front already.
-    let (ok, text) = swaks(front.port, SELLER, "nobody@market.test", &[]);
-    assert!(!ok && text.contains("550"), "{text}");
     relay.stop();
 }
 
