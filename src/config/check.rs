@@ -191,7 +191,7 @@ impl Config {
             if Network::are_the_internet(&networks) {
                 problems.add(
                     place("trusted_networks"),
-                    "is the whole internet: anybody could say who he is (XCLIENT, PROXY, Authentication-Results)",
+                    "is the whole internet: anybody could say who he is (XFORWARD, XCLIENT, PROXY, Authentication-Results)",
                     "Name the addresses of the front MTAs alone, for example [\"127.0.0.0/8\", \"192.0.2.25\"]",
                 );
             }

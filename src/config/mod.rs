@@ -126,7 +126,7 @@ pub struct Listener {
     /// TLS on this listener.
     #[serde(default)]
     pub tls: ListenerTls,
-    /// Networks (CIDR) from which XCLIENT, the PROXY protocol and Authentication-Results are believed.
+    /// Networks (CIDR) from which XFORWARD, XCLIENT, the PROXY protocol and Authentication-Results are believed.
     #[serde(default)]
     pub trusted_networks: Vec<String>,
     /// Whether each connection from a trusted network begins with a PROXY header (v1 or v2).

@@ -20,8 +20,9 @@ fn warned(document: &serde_json::Value) -> Vec<String> {
 fn each_open_door_is_told() {
     let mut sink = Sink::start();
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    type Rights = Option<(&'static str, u32)>;
     // what is added to the configuration, which file gets which rights, the place
-    let table: [(&str, Option<(&str, u32)>, &str); 9] = [
+    let table: [(&str, Rights, &str); 9] = [
         ("", None, ""),
         ("trusted_networks = [\"8.0.0.0/6\"]\n", None, "listener[0].trusted_networks[0]"),
         ("[metrics]\naddress = \"0.0.0.0:0\"\n", None, "metrics.address"),
