@@ -1,6 +1,7 @@
 //! Facts and verdicts: each recipient's facts are gathered once, into one plain struct, and the policy decides.
 
 use super::act::Act;
+use super::bounce::Report;
 use super::compose::Ids;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
@@ -138,12 +139,6 @@ pub(super) enum Gathered {
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
 pub(super) const ANONYMITY: &str = "anonymity";
 
-/// A delivery report, or another automatic answer, to a message that we sent.
-pub(super) struct Report {
-    pub(super) message: MessageId,
-    pub(super) raw: Bytes,
-}
-
 /// Where a message goes: marketplace, pair, and the side that wrote it.
 pub(super) type Way = (Arc<Shop>, Pair, Role);
 
@@ -168,6 +163,7 @@ impl Relay {
             forward: false,
             otherwise: Reply::new(250, 0, 0, "Ok"),
         };
+        let mut reported = Vec::new();
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
@@ -175,7 +171,7 @@ impl Relay {
             let letter = gathered.map(|gathered| match gathered {
                 Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
                 Gathered::Report(message) => {
-                    judged.reports.push(Report { message, raw: raw.clone() });
+                    reported.push((message, recipient));
                     None
                 }
                 Gathered::Act(act) => {
@@ -197,6 +193,11 @@ impl Relay {
                 Ok(letter) => judged.letters.extend(letter.map(|letter| letter.held_within(room, &mut held))),
                 Err(error) => return judged.trouble(&error),
             }
+        }
+        // Once for all that it is addressed to, and not while the store writes.
+        match self.store.glance(|view| self.read_reports(view, &arrived, &inspection, &reported)) {
+            Ok(reports) => judged.reports = reports,
+            Err(error) => return judged.trouble(&error),
         }
         tracing::debug!(recipients = envelope.recipients.len(), tls = client.tls, "judged");
         judged

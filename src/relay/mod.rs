@@ -29,12 +29,16 @@ use crate::outbound::Outbound;
 use crate::smtp::Handler;
 use crate::smtp::auth::{Answer, Attempt};
 use crate::store::{Store, StoreError};
+use crate::types::network::{Network, client_key};
+use crate::types::quiet::Quiet;
+use crate::types::shares::{Amount, Bounds, Shares};
 use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// Messages above this are judged off the async threads, so that they hold up nobody else.
 const HEAVY: usize = 128 * 1024;
@@ -54,7 +58,21 @@ pub struct Relay {
     signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
     logins: login::Logins,
+    /// Networks of front MTAs: an address in them is nobody's but the front's.
+    fronts: Vec<Network>,
+    /// How often a pair's authors were told lately of reports that nothing proves.
+    doubts: Mutex<Shares>,
+    /// Log lines that strangers cause.
+    quiet: Mutex<Quiet>,
 }
+
+/// Reports that nothing proves: so many notices a day for one pair, and for all.
+const DOUBTS: Bounds = Bounds {
+    all: Amount { count: 10_000.0, octets: 0.0 },
+    each: Amount { count: 3.0, octets: 0.0 },
+    small: 0,
+};
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A marketplace, ready for use.
 #[derive(Debug)]
@@ -89,6 +107,8 @@ impl Relay {
         };
         let shops = config.marketplace.iter().map(shop).collect();
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
+        let trusted = config.listener.iter().flat_map(|listener| &listener.trusted_networks);
+        let fronts = trusted.filter_map(|text| text.parse().ok()).collect();
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
         Ok(Arc::new(Self {
             config,
@@ -102,6 +122,9 @@ impl Relay {
             signers: OnceLock::new(),
             last,
             logins: login::Logins::default(),
+            fronts,
+            doubts: Mutex::new(Shares::new(DOUBTS, DAY)),
+            quiet: Mutex::default(),
         }))
     }
 
@@ -129,6 +152,12 @@ impl Relay {
         let next = |last| Some(MessageId::after(MessageId(last), now, random).0);
         let (Ok(last) | Err(last)) = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         MessageId::after(MessageId(last), now, random)
+    }
+
+    /// The client's network as limits count it; none where a front hands on no address, so that everybody comes from there.
+    fn network_of(&self, client: &Client) -> Option<u128> {
+        let front = self.fronts.iter().any(|network| network.contains(client.ip));
+        (!front).then(|| client_key(client.ip))
     }
 
     fn shop_of_marketplace(&self, id: &str) -> Option<&Arc<Shop>> {

@@ -36,7 +36,20 @@ use crate::types::{Address, MessageId, Role, Time};
 use item::{ITEM, item_of};
 use rusqlite::{OptionalExtension as _, params};
 
+/// What stands before the mark of the server in the event of a delivery.
+const SERVER: &str = "server ";
+
 impl View<'_> {
+    /// The mark of the server that took a message: see [`Settle::Done`].
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn taken_by(&self, message: MessageId) -> Result<Option<String>> {
+        let sql = "SELECT detail FROM event WHERE message = ?1 AND what = 'delivered' ORDER BY id DESC LIMIT 1";
+        let found: Option<String> = self.0.prepare_cached(sql)?.query_row([message.0], |row| row.get(0)).optional()?;
+        Ok(found.and_then(|detail| detail.rsplit_once(SERVER).map(|(_, mark)| mark.to_owned())))
+    }
+
     /// When the next destination is due, as far as the clock can be believed.
     ///
     /// # Errors
@@ -272,7 +285,7 @@ impl Change<'_> {
                            WHERE id = ?1";
                 self.0.0.prepare_cached(sql)?.execute(params![item.id.0.0, now.0, item.domain])? > 0
             }
-            Settle::Done | Settle::Failed { .. } => {
+            Settle::Done { .. } | Settle::Failed { .. } => {
                 self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([item.id.0.0])? > 0
             }
         };
@@ -282,9 +295,11 @@ impl Change<'_> {
         // A notice is a step in the walk of the message that it is about.
         let whole = item.kind != Kind::Notice;
         match settle {
-            Settle::Done => {
-                let attempt = if item.attempts > 1 { format!("attempt {}", item.attempts) } else { String::new() };
-                self.record(item.message, now, if whole { "delivered" } else { "notice-delivered" }, &attempt)?;
+            Settle::Done { server } => {
+                let attempt = (item.attempts > 1).then(|| format!("attempt {}", item.attempts));
+                let server = (!server.is_empty()).then(|| format!("{SERVER}{server}"));
+                let detail = attempt.into_iter().chain(server).collect::<Vec<_>>().join(", ");
+                self.record(item.message, now, if whole { "delivered" } else { "notice-delivered" }, &detail)?;
                 if whole {
                     self.set_fate(item.message, "delivered")?;
                 }

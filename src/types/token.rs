@@ -1,10 +1,12 @@
 //! Signed addresses and ids: the relay hands them out, and knows its own again. A token says which message it belongs to
 //! and is worth nothing for another purpose, another message or another store.
 
+use super::network::client_key;
 use super::{MessageId, PairId, Role};
 use data_encoding::{Encoding, Specification};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 /// What a token is for; part of what is signed.
@@ -128,6 +130,15 @@ impl Secret {
     pub fn key(&self, kind: &str, id: i64) -> [u8; 32] {
         let tag = Tag::start(&self.0).with(b"key").with(kind.as_bytes()).with(&id.to_be_bytes());
         tag.into_bytes().try_into().unwrap_or_default()
+    }
+
+    /// The mark of a server that took a message: 16 characters of `a-z2-7`. It tells whether another address is the same
+    /// client network, and no more: not which one, nor whether another message went there, too.
+    #[must_use]
+    pub fn server_mark(&self, message: MessageId, ip: IpAddr) -> String {
+        let network = client_key(ip).to_be_bytes();
+        let tag = Tag::start(&self.0).with(b"server").with(&message.0.to_be_bytes()).with(&network);
+        BASE32.encode(tag.into_bytes().get(..MAC_LENGTH).unwrap_or(&[]))
     }
 
     fn mark_mac(&self, pair: PairId, side: Role, thread: &[u8; 8]) -> Tag {

@@ -131,7 +131,11 @@ pub struct Waiting {
 #[derive(Clone, Debug)]
 pub enum Settle {
     /// Delivered.
-    Done,
+    Done {
+        /// The mark of the server that took it ([`Secret::server_mark`](crate::types::token::Secret::server_mark)); empty:
+        /// not known.
+        server: String,
+    },
     /// Try again at this time.
     Again {
         /// When.
