@@ -4,7 +4,6 @@
 //! became of a message: that is what its server answered, and stands in its fate. A report is one more step of its walk,
 //! with what is known of who wrote it.
 
-use super::judge::writes_as;
 use super::{Arrived, Relay};
 use crate::message::bounce::{self, Action};
 use crate::message::{Inspection, Malformed};
@@ -59,9 +58,6 @@ impl Relay {
         inspection: &std::result::Result<Inspection, Malformed>,
         messages: &[(MessageId, &Address)],
     ) -> Result<Vec<Report>> {
-        if messages.is_empty() {
-            return Ok(Vec::new());
-        }
         let found = bounce::read(&arrived.raw);
         let author = inspection.as_ref().ok().and_then(|found| found.author.as_ref().ok()).map(|author| &author.address);
         let daemon = author.filter(|author| arrived.envelope.sender.is_none() && bounce::is_daemon(author.local()));

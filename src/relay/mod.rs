@@ -2,7 +2,7 @@
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
 //! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
-//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do.
+//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do, `operator` what becomes of mail to postmaster and abuse.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -14,6 +14,7 @@ pub mod explain;
 mod judge;
 mod login;
 mod notices;
+mod operator;
 mod prove;
 mod target;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use crate::store::{Store, StoreError};
 use crate::types::network::{Network, client_key};
 use crate::types::quiet::Quiet;
 use crate::types::shares::{Amount, Bounds, Shares};
-use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time};
+use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time, locked};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
@@ -60,6 +61,8 @@ pub struct Relay {
     logins: login::Logins,
     /// Networks of front MTAs: an address in them is nobody's but the front's.
     fronts: Vec<Network>,
+    /// Mail to the operator of the last hour.
+    forwards: Mutex<Shares>,
     /// How often a pair's authors were told lately of reports that nothing proves.
     doubts: Mutex<Shares>,
     /// Log lines that strangers cause.
@@ -72,6 +75,7 @@ const DOUBTS: Bounds = Bounds {
     each: Amount { count: 3.0, octets: 0.0 },
     small: 0,
 };
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A marketplace, ready for use.
@@ -109,6 +113,7 @@ impl Relay {
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
         let trusted = config.listener.iter().flat_map(|listener| &listener.trusted_networks);
         let fronts = trusted.filter_map(|text| text.parse().ok()).collect();
+        let forwards = Mutex::new(Shares::new(operator::bounds(&config.limits), HOUR));
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
         Ok(Arc::new(Self {
             config,
@@ -123,6 +128,7 @@ impl Relay {
             last,
             logins: login::Logins::default(),
             fronts,
+            forwards,
             doubts: Mutex::new(Shares::new(DOUBTS, DAY)),
             quiet: Mutex::default(),
         }))
@@ -160,6 +166,20 @@ impl Relay {
         (!front).then(|| client_key(client.ip))
     }
 
+    /// Whether a line that somebody in this network caused is written into the log: see [`Quiet`]. The counter tells of those that are left out, the history and the
+    /// other counters of what they were about.
+    fn logs(&self, network: Option<u128>) -> bool {
+        match locked(&self.quiet).admits(network, Time::now()) {
+            None => {
+                self.metrics.lines_left_out.inc();
+                return false;
+            }
+            Some(0) => {}
+            Some(lines) => tracing::warn!(lines, "similar lines were left out"),
+        }
+        true
+    }
+
     fn shop_of_marketplace(&self, id: &str) -> Option<&Arc<Shop>> {
         self.shops.values().find(|shop| shop.settings.id == id)
     }
@@ -167,11 +187,18 @@ impl Relay {
 
 impl Handler for Relay {
     fn recipient(&self, client: &Client, sender: Option<&Address>, recipient: &Address) -> Result<(), Reply> {
-        let found = self.may_send(client, sender).and_then(|()| self.target(recipient).map(|_| ()));
+        let found = self.may_send(client, sender).and_then(|()| match self.target(recipient)? {
+            target::Target::Operator => self.operator_has_room(client),
+            _ => Ok(()),
+        });
         if found.is_err() {
             self.metrics.recipients_refused.inc();
         }
         found
+    }
+
+    fn announced(&self, recipient: &Address, octets: u64) -> Result<(), Reply> {
+        if target::is_operator(recipient) { self.operator_fits(octets) } else { Ok(()) }
     }
 
     async fn login(self: Arc<Self>, client: Client, attempt: Attempt) -> Answer {

@@ -22,11 +22,13 @@
 //!
 //! Clocks jump. What is due later than any wait can be ([`Horizon`]) was written under another clock, and is due now.
 
+mod forward;
 mod item;
 mod operator;
 #[cfg(test)]
 mod tests;
 
+pub use forward::NewForward;
 pub use item::{Horizon, Item, ItemId, Kind, NewItem, Recipient, Settle, Waiting};
 pub use operator::Which;
 
@@ -292,25 +294,30 @@ impl Change<'_> {
         if !there {
             return Ok(false);
         }
-        // A notice is a step in the walk of the message that it is about.
+        // A notice is a step in the walk of the message that it is about. Mail to the operator has none: only what an older
+        // version kept as a message has a fate.
         let whole = item.kind != Kind::Notice;
+        let record = |what, detail: &str| match item.kind {
+            Kind::Forward => Ok(()),
+            Kind::Relay | Kind::Notice => self.record(item.message, now, what, detail),
+        };
         match settle {
             Settle::Done { server } => {
                 let attempt = (item.attempts > 1).then(|| format!("attempt {}", item.attempts));
                 let server = (!server.is_empty()).then(|| format!("{SERVER}{server}"));
                 let detail = attempt.into_iter().chain(server).collect::<Vec<_>>().join(", ");
-                self.record(item.message, now, if whole { "delivered" } else { "notice-delivered" }, &detail)?;
+                record(if whole { "delivered" } else { "notice-delivered" }, &detail)?;
                 if whole {
                     self.set_fate(item.message, "delivered")?;
                 }
             }
             Settle::Again { due, why } => {
                 self.waits(&item.domain, *due)?;
-                self.record(item.message, now, "deferred", why)?;
+                record("deferred", why)?;
             }
             Settle::Back => self.waits(&item.domain, now)?,
             Settle::Failed { why } => {
-                self.record(item.message, now, if whole { "failed" } else { "notice-failed" }, why)?;
+                record(if whole { "failed" } else { "notice-failed" }, why)?;
                 if whole {
                     self.set_fate(item.message, "failed")?;
                 }

@@ -41,7 +41,9 @@ impl Amount {
         Self { count: self.count + other.count, octets: self.octets + other.octets }
     }
 
-    fn less(self, other: Self) -> Self {
+    /// What is left of it without the other.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
         let part = |a: f64, b: f64| (a - b).max(0.0);
         Self { count: part(self.count, other.count), octets: part(self.octets, other.octets) }
     }

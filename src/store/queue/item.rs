@@ -28,7 +28,7 @@ pub enum Kind {
     Relay,
     /// A notice of ours: it carries its bytes.
     Notice,
-    /// Mail to postmaster or abuse, for the operator: as received.
+    /// Mail to postmaster or abuse, for the operator: it carries its bytes, and is no message of the history.
     Forward,
 }
 
