@@ -60,7 +60,7 @@ impl Relay {
         let named = || addressed::names(&fields, recipient);
         let refused = may_act(&facts).or_else(|| (!named()).then(|| Decision::reject(Reason::Stranger)));
         if let Some(refused) = refused {
-            self.log_refused(arrived, message, purpose, &refused.reason);
+            tracing::debug!(id = %letter.id, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
             return Ok(Gathered::Refused(refused.reply(message)));
         }
         let author = inspection.author.as_ref().ok().map(|author| author.address.clone());
@@ -72,12 +72,6 @@ impl Relay {
         let pair = letter.pair;
         let act = Act { purpose, message, received, actor, shop, pair, writer, original, reason, answer };
         Ok(Gathered::Act(Box::new(act)))
-    }
-
-    fn log_refused(&self, arrived: &Arrived, message: MessageId, purpose: Purpose, reason: &Reason) {
-        if self.logs(self.network_of(&arrived.client)) {
-            tracing::info!(id = %message, what = purpose.word(), reason = reason.as_str(), "refused to act");
-        }
     }
 
     /// Does it. Says whether a notice was queued.

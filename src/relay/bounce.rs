@@ -59,7 +59,8 @@ impl Relay {
         messages: &[(MessageId, &Address)],
     ) -> Result<Vec<Report>> {
         let found = bounce::read(&arrived.raw);
-        let author = inspection.as_ref().ok().and_then(|found| found.author.as_ref().ok()).map(|author| &author.address);
+        let author =
+            inspection.as_ref().ok().and_then(|found| found.author.as_ref().ok()).map(|author| &author.address);
         let daemon = author.filter(|author| arrived.envelope.sender.is_none() && bounce::is_daemon(author.local()));
         let one = |(message, recipient): &(MessageId, &Address)| {
             let proof = match daemon {

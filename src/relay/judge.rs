@@ -2,8 +2,8 @@
 
 use super::act::Act;
 use super::bounce::Report;
-use super::operator::Forward;
 use super::compose::Ids;
+use super::operator::Forward;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;

@@ -70,11 +70,8 @@ pub struct Relay {
 }
 
 /// Reports that nothing proves: so many notices a day for one pair, and for all.
-const DOUBTS: Bounds = Bounds {
-    all: Amount { count: 10_000.0, octets: 0.0 },
-    each: Amount { count: 3.0, octets: 0.0 },
-    small: 0,
-};
+const DOUBTS: Bounds =
+    Bounds { all: Amount { count: 10_000.0, octets: 0.0 }, each: Amount { count: 3.0, octets: 0.0 }, small: 0 };
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -159,8 +159,11 @@ impl Shares {
         if self.clients.len() <= CLIENTS / 2 {
             return;
         }
-        let mut parts: Vec<f64> =
-            self.clients.values().map(|level| self.now(*level, self.bounds.each, now).part_of(self.bounds.each)).collect();
+        let mut parts: Vec<f64> = self
+            .clients
+            .values()
+            .map(|level| self.now(*level, self.bounds.each, now).part_of(self.bounds.each))
+            .collect();
         let middle = parts.len() / 2;
         let (_, middle, _) = parts.select_nth_unstable_by(middle, f64::total_cmp);
         let middle = *middle;

@@ -62,7 +62,8 @@ async fn each_address_does_what_it_says_for_its_party() {
         (BUYER, &stop, "", "stop", offered, "no longer write to you"),
     ];
     for (from, address, text, event, message, words) in table {
-        let mail = format!("From: Real Name <{from}>\nTo: <{address}>\nSubject: x\nMessage-ID: <act@x.example>\n\n{text}\n");
+        let mail =
+            format!("From: Real Name <{from}>\nTo: <{address}>\nSubject: x\nMessage-ID: <act@x.example>\n\n{text}\n");
         let rows = world.store.read(|v| v.messages(&Filter { limit: 100, ..Filter::default() })).unwrap().len();
         for _ in 0..3 {
             let reply = world.send(from, &[address], &mail).await.wire();

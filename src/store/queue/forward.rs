@@ -33,9 +33,10 @@ impl View<'_> {
             let natural = |number: i64| u64::try_from(number).unwrap_or(0);
             Amount::new(natural(count), natural(octets))
         };
-        let (all, own) = self.0.prepare_cached(sql)?.query_row([network], |row| {
-            Ok((amount(row.get(0)?, row.get(1)?), amount(row.get(2)?, row.get(3)?)))
-        })?;
+        let (all, own) = self
+            .0
+            .prepare_cached(sql)?
+            .query_row([network], |row| Ok((amount(row.get(0)?, row.get(1)?), amount(row.get(2)?, row.get(3)?))))?;
         Ok((own, all.less(own)))
     }
 }
