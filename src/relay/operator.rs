@@ -2,6 +2,7 @@
 //! not, so what it may cost is bounded: its size, how often one network sends it, and what all of it takes in an hour and
 //! in the queue. It is kept until it is delivered or given up, and is no part of the history.
 
+use super::target::is_operator;
 use super::{Arrived, Relay};
 use crate::authentication::{Authentication, front};
 use crate::config::Limits;
@@ -75,13 +76,16 @@ impl Relay {
         let id = self.next_id(arrived.at);
         let (fields, _) = headers::split(&arrived.raw);
         let received = fields.iter().filter(|field| field.is("Received")).count();
-        if fields.iter().any(|field| field.is(LOOP_MARK)) || received > self.config.limits.hops {
-            // It hits who sends a message of the relay back as it came instead of quoting it, as all of its mail does.
+        let author = author::read(&fields).ok().map(|author| author.address);
+        // Nobody writes as one of these addresses but a forger, who would have the operator's vacation program answer itself.
+        let own = author.as_ref().is_some_and(|author| is_operator(author) && self.is_ours(author.domain()));
+        if own || fields.iter().any(|field| field.is(LOOP_MARK)) || received > self.config.limits.hops {
+            // It hits who sends a message of the relay back as it came, mark and all, instead of quoting it.
             count(&self.metrics.operator_mail, "loop");
             return Err(Decision::reject(Reason::Loop).reply(id));
         }
         self.operator_fits(arrived.raw.len() as u64)?;
-        let mut content = self.operator_header(arrived, id, author::read(&fields).ok().map(|author| author.address));
+        let mut content = self.operator_header(arrived, id, author.as_ref());
         let ours = |field: &headers::Field<'_>| {
             field.is("Authentication-Results") && front::may_be_of(&field.text(), &self.config.hostname)
         };
@@ -89,10 +93,14 @@ impl Relay {
         Ok(Forward { id, content, client: self.network_of(&arrived.client) })
     }
 
+    fn is_ours(&self, domain: &str) -> bool {
+        self.shops.contains_key(domain) || domain.eq_ignore_ascii_case(&self.config.hostname)
+    }
+
     /// The fields that the relay puts on top (RFC 8601 4, RFC 5321 4.4), and its mark.
-    fn operator_header(&self, arrived: &Arrived, id: MessageId, author: Option<Address>) -> Vec<u8> {
+    fn operator_header(&self, arrived: &Arrived, id: MessageId, author: Option<&Address>) -> Vec<u8> {
         let (hostname, date) = (&self.config.hostname, arrived.at.rfc5322());
-        let results = results(arrived, author.as_ref());
+        let results = results(arrived, author);
         format!(
             "Authentication-Results: {hostname}; {results}\r\nReceived: by {hostname} with ESMTP id {id};\r\n {date}\r\n\
              {LOOP_MARK}: {hostname}\r\n"
