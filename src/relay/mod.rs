@@ -203,6 +203,11 @@ impl Handler for Relay {
     }
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
+        // Nothing is looked at that cannot be taken.
+        let operator = envelope.recipients.iter().any(target::is_operator);
+        if operator && let Err(reply) = self.operator_fits(raw.len() as u64) {
+            return reply;
+        }
         let authentication = self.authenticate(&client, &envelope, &raw).await;
         let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
         if arrived.raw.len() <= HEAVY {
