@@ -75,6 +75,16 @@ pub fn is_daemon(local: &str) -> bool {
     DAEMONS.contains(&local.as_str()) || local.starts_with(EXCHANGE)
 }
 
+/// A receiver's domain, and the one that its provider reports from.
+const REPORTERS: &[(&str, &str)] = &[("gmail.com", "googlemail.com")];
+
+/// Whether mail systems of one domain report for receivers in another.
+#[must_use]
+pub fn reports_for(reporter: &str, receiver: &str) -> bool {
+    let is = |(of, from): &(&str, &str)| of.eq_ignore_ascii_case(receiver) && from.eq_ignore_ascii_case(reporter);
+    reporter.eq_ignore_ascii_case(receiver) || REPORTERS.iter().any(is)
+}
+
 /// RFC 3464 2, RFC 6533 3: the last part is the message, or its header.
 fn returned(top: &Part<'_>) -> Option<String> {
     let kinds = ["message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"];
@@ -226,6 +236,14 @@ mod tests {
         }
         for (local, daemon) in [("MAILER-DAEMON", true), ("PostMaster", true), ("ann", false), ("postmaster2", false)] {
             assert_eq!(is_daemon(local), daemon, "{local}");
+        }
+        for (reporter, receiver, speaks) in [
+            ("GoogleMail.com", "gmail.com", true),
+            ("home.test", "HOME.test", true),
+            ("gmail.com", "googlemail.com", false),
+            ("mail.home.test", "home.test", false),
+        ] {
+            assert_eq!(reports_for(reporter, receiver), speaks, "{reporter} {receiver}");
         }
         assert!(is_daemon("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e"));
     }

@@ -92,7 +92,7 @@ impl Relay {
         }
         let Some((shop, pair, receiver)) = self.way_back(view, message)? else { return Ok(Evidence::None) };
         let own = self.message_id(message, &shop.domain);
-        let of = |address: &Address| address.domain().eq_ignore_ascii_case(daemon.domain());
+        let of = |address: &Address| bounce::reports_for(daemon.domain(), address.domain());
         let aligned = pair.party(receiver).addresses.iter().any(of) && about == Some(own.as_str());
         Ok(if aligned { Evidence::Aligned } else { Evidence::None })
     }

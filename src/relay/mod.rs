@@ -30,7 +30,7 @@ use crate::outbound::Outbound;
 use crate::smtp::Handler;
 use crate::smtp::auth::{Answer, Attempt};
 use crate::store::{Store, StoreError};
-use crate::types::network::{Network, client_key};
+use crate::types::network::{Network, site_key};
 use crate::types::quiet::Quiet;
 use crate::types::shares::{Amount, Bounds, Shares};
 use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time, locked};
@@ -157,10 +157,10 @@ impl Relay {
         MessageId::after(MessageId(last), now, random)
     }
 
-    /// The client's network as limits count it; none where a front hands on no address, so that everybody comes from there.
+    /// The client's network as shares count it; none where a front hands on no address, so that everybody comes from there.
     fn network_of(&self, client: &Client) -> Option<u128> {
         let front = self.fronts.iter().any(|network| network.contains(client.ip));
-        (!front).then(|| client_key(client.ip))
+        (!front).then(|| site_key(client.ip))
     }
 
     /// Whether a line that somebody in this network caused is written into the log: see [`Quiet`]. The counter tells of those that are left out, the history and the

@@ -153,7 +153,8 @@ fn results(arrived: &Arrived, author: Option<&Address>) -> String {
     for outcome in &found.dkim {
         text.push_str(&format!(";\r\n dkim={}", outcome.as_str()));
     }
-    let proved = if found.proof == Proof::Proved { "proved" } else { "not proved" };
+    let to = |recipient: &Address| is_operator(recipient) && found.proof_to(recipient) == Proof::Proved;
+    let proved = if arrived.envelope.recipients.iter().any(to) { "proved" } else { "not proved" };
     text.push_str(&format!(";\r\n dmarc={}{author} (the author's domain is {proved})", found.dmarc.as_str()));
     text
 }

@@ -14,6 +14,8 @@
 //! crash after settle    done, waiting or failed with its notice: one transaction, so never between
 //! ```
 //!
+//! Mail to the operator has neither fate nor event: it is nowhere but in its row (`forward`).
+//!
 //! A lease is the process's, not a time: `leased = 1` is reset at start. The attempt is counted when it is claimed, before dialling.
 //!
 //! Beside the items stands one row for each *destination* that any of them waits for: when it is next worth a try. It is due no later

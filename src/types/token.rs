@@ -141,7 +141,7 @@ impl Secret {
         BASE32.encode(tag.into_bytes().get(..MAC_LENGTH).unwrap_or(&[]))
     }
 
-    /// A client network ([`client_key`]) as it stands in the store: tells whether two are the same, and no more.
+    /// A client network ([`site_key`](super::network::site_key)) as it stands in the store: tells whether two are the same, and no more.
     #[must_use]
     pub fn network_mark(&self, client: u128) -> i64 {
         let tag = Tag::start(&self.0).with(b"network").with(&client.to_be_bytes()).into_bytes();
