@@ -89,7 +89,7 @@ async fn a_bounce_is_told_anew() {
          Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.home.example\n\nFinal-Recipient: rfc822; {BUYER}\nAction: failed\nStatus: 5.1.1\n\n--b--\n"
     );
     for _ in 0..2 {
-        assert_eq!(world.send("", &[&bounce], &report).await.code(), 250);
+        assert_eq!(world.send_unasked("", &[&bounce], &report).await.code(), 250);
     }
     let notices = world.arrived(SELLER).await;
     let [notice] = notices.as_slice() else { panic!("one notice, not {}", notices.len()) };
@@ -209,15 +209,15 @@ async fn forged_reports_are_told_seldom() {
         world.arrived(BUYER).await;
         let bounce = world.store.read(|view| world.relay.return_path(view, &world.newest_item())).unwrap().unwrap();
         for _ in 0..20 {
-            assert_eq!(world.send("", &[&bounce], &report("x@evil.example", "x@x")).await.code(), 250);
+            assert_eq!(world.send_unasked("", &[&bounce], &report("x@evil.example", "x@x")).await.code(), 250);
         }
         told.push(world.arrived(SELLER).await.len());
         let (id, ip) = (MessageId(world.newest().number), [192, 0, 2, 1]);
         let mark = world.store.secret().server_mark(id, ip.into());
         world.store.write(move |c| c.record(id, Time::now(), "delivered", &format!("server {mark}"))).await.unwrap();
         for _ in 0..20 {
-            assert_eq!(world.send("", &[&bounce], &report("mailer-daemon@x.example", "x@x")).await.code(), 250);
-            assert_eq!(world.send("", &[&bounce], "From: x@x.example\nSubject: x\n\nx\n").await.code(), 250);
+            assert_eq!(world.send_unasked("", &[&bounce], &report("mailer-daemon@x.example", "x@x")).await.code(), 250);
+            assert_eq!(world.send_unasked("", &[&bounce], "From: x@x.example\nSubject: x\n\nx\n").await.code(), 250);
         }
         let notices = world.arrived(SELLER).await;
         assert!(notices.len() == 1 && notices[0].contains("Status: 5.1.1"), "{notices:?}");
