@@ -38,7 +38,8 @@ pub fn read(raw: &[u8], authserv_id: &str, author: &Address) -> Authentication {
     Authentication::only(Proof::Absent)
 }
 
-/// Whether a field may be taken for one of this authserv-id's: because it is, or because nobody can say whose it is.
+/// Whether a field may be taken for one of this authserv-id's: because it is, or because nobody can
+/// say whose it is.
 #[must_use]
 pub fn may_be_of(text: &str, authserv_id: &str) -> bool {
     match (text.len() <= LONGEST).then(|| parse(text)).flatten() {

@@ -63,8 +63,8 @@ pub fn read(raw: &[u8]) -> Report {
     Report { action, status, about: returned(&top) }
 }
 
-/// Mailboxes that mail systems report from. No provider gives one of them to a person: what comes from there, proved, is
-/// the system's word. Exchange's has a number behind it.
+/// Mailboxes that mail systems report from. No provider gives one of them to a person: what comes
+/// from there, proved, is the system's word. Exchange's has a number behind it.
 const DAEMONS: &[&str] = &["mailer-daemon", "mailerdaemon", "mailer_daemon", "postmaster", "mail-daemon", "mmdf"];
 const EXCHANGE: &str = "microsoftexchange";
 

@@ -50,8 +50,8 @@ pub fn split(raw: &[u8]) -> (Vec<Field<'_>>, &[u8]) {
     }
 }
 
-/// The message without the fields that `drop` names. What cannot be a field ended the header: an empty line stands before
-/// it then, so that no other reader goes on there.
+/// The message without the fields that `drop` names. What cannot be a field ended the header: an
+/// empty line stands before it then, so that no other reader goes on there.
 #[must_use]
 pub fn without(raw: &[u8], drop: impl Fn(&Field<'_>) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + 2);

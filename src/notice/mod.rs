@@ -162,7 +162,8 @@ pub fn failure(frame: &Frame<'_>, failed: &Failed<'_>) -> Vec<u8> {
     write::report(frame, &frame.fill(Name::Failure, &values), "failed", None, std::slice::from_ref(failed))
 }
 
-/// A report that nothing proves says that a delivered message was not delivered. A letter for people: programs are not told that it failed.
+/// A report that nothing proves says that a delivered message was not delivered. A letter for
+/// people: programs are not told that it failed.
 #[must_use]
 pub fn doubtful(frame: &Frame<'_>, receiver: &Alias) -> Vec<u8> {
     write::letter(frame, &frame.fill(Name::Doubtful, &[("receiver", Value::Text(receiver.as_str()))]))

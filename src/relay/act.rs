@@ -53,9 +53,10 @@ impl Relay {
         let mut facts = self.facts(view, arrived, inspection, &letter, &[], (recipient, None))?;
         // The other side may be gone: its messages can still be reported.
         facts.gone = letter.pair.party(actor).removed;
-        // Programs that follow such a link write to its address. Who puts it into Bcc, or has his mail sent on, is refused, and has the footer to use instead; for a liar it
-        // takes a message of the party that was written to that very address: no other one that was signed helps him. He
-        // hears what every stranger hears.
+        // Programs that follow such a link write to its address, so honest people pass; who puts it
+        // into Bcc is refused, and has the footer's own link to use. A liar needs a message of the
+        // party that was written to this very address: no other one that it signed helps him, and
+        // he hears what every stranger hears.
         let (fields, _) = headers::split(&arrived.raw);
         let named = || addressed::names(&fields, recipient);
         let refused = may_act(&facts).or_else(|| (!named()).then(|| Decision::reject(Reason::Stranger)));

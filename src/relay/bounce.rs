@@ -1,8 +1,8 @@
 //! Mail to the signed envelope sender of a message that we sent: read, recorded, and never passed on. What its author has to know is told anew.
 //!
-//! Whoever has received a message knows this address, and can write here what he likes. So a report never decides what
-//! became of a message: that is what its server answered, and stands in its fate. A report is one more step of its walk,
-//! with what is known of who wrote it.
+//! Whoever has received a message knows this address, and can write here what he likes. So a report
+//! never decides what became of a message: that is what its server answered, and stands in its
+//! fate. A report is one more step of its walk, with what is known of who wrote it.
 
 use super::{Arrived, Relay};
 use crate::message::bounce::{self, Action};
@@ -22,15 +22,17 @@ pub(super) struct Report {
 
 /// What speaks for a report.
 ///
-/// Both ways ask for the null sender and a mailbox of a mail system: people write through the same servers and domains, and
-/// a receiver may not prove by his own mail that he got nothing.
+/// Both ways ask for the null sender and a mailbox of a mail system: people write through the same
+/// servers and domains, and a receiver may not prove by his own mail that he got nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Evidence {
     /// It came from the network of the server that took the message.
     Server,
-    /// Its author's domain, proved, is the receiver's, and it gives back the message with our own Message-ID.
+    /// Its author's domain, proved, is the receiver's, and it gives back the message with our own
+    /// Message-ID.
     Aligned,
-    /// Nothing. Large providers report from other servers and domains than they receive at, so this is no sign of a lie.
+    /// Nothing. Large providers report from other servers and domains than they receive at, so this
+    /// is no sign of a lie.
     None,
 }
 
@@ -45,7 +47,8 @@ impl Evidence {
     }
 }
 
-/// What the history calls a report of a failure: before the receiver's server took the message, and after.
+/// What the history calls a report of a failure: before the receiver's server took the message, and
+/// after.
 const BOUNCED: &str = "bounced";
 const LATER: &str = "bounced-later";
 
@@ -80,7 +83,8 @@ impl Relay {
         daemon: &Address,
         about: Option<&str>,
     ) -> Result<Evidence> {
-        // A front that hands on no address speaks for nobody: everybody's mail comes from there, its own reports among it.
+        // A front that hands on no address speaks for nobody: everybody's mail comes from there,
+        // its own reports among it.
         if self.network_of(&arrived.client).is_some()
             && let Some(server) = view.taken_by(message)?
             && server == self.store.secret().server_mark(message, arrived.client.ip)
@@ -99,10 +103,10 @@ impl Relay {
 
     /// Takes a report in. Says whether a notice was queued.
     ///
-    /// Each kind stands in the history once, and once more when it is proved: so many reports as anybody sends, they fill no
-    /// disk. The author hears of a failure once, and once more when it is proved: an honest server's late bounce reaches
-    /// him in either case, and a liar gets no more out of it than the words that nothing proves it, three times a day of
-    /// the two parties.
+    /// Each kind stands in the history once, and once more when it is proved: so many reports as
+    /// anybody sends, they fill no disk. The author hears of a failure once, and once more when it
+    /// is proved: an honest server's late bounce reaches him in either case, and a liar gets no
+    /// more out of it than the words that nothing proves it, three times a day of the two parties.
     pub(super) fn take_report(&self, change: &Change<'_>, report: &Report, now: Time) -> Result<bool> {
         let Some(row) = change.message(report.message)? else { return Ok(false) };
         let failed = report.action == Action::Failed;
@@ -131,7 +135,8 @@ impl Relay {
             return self.tell_failure(change, report.message, class, now);
         }
         let pair = row.pair.and_then(|pair| u128::try_from(pair.0).ok());
-        // Lost with the process, and counted though the transaction may fail: it only has to be about right.
+        // Lost with the process, and counted though the transaction may fail: it only has to be
+        // about right.
         if !locked(&self.doubts).take(pair, 0, now) {
             return Ok(false);
         }

@@ -82,7 +82,8 @@ impl Relay {
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
         let mut written = Written::default();
-        // First: what the operator cannot have is refused whole, or somebody would hear that it was taken.
+        // First: what the operator cannot have is refused whole, or somebody would hear that it was
+        // taken.
         if let Some(forward) = &judged.forward {
             written.refused = self.forward(change, forward, judged.at)?;
             written.waits = true;

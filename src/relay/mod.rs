@@ -2,7 +2,8 @@
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
 //! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
-//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do, `operator` what becomes of mail to postmaster and abuse.
+//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what
+//! addresses in footers do, `operator` what becomes of mail to postmaster and abuse.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -157,14 +158,17 @@ impl Relay {
         MessageId::after(MessageId(last), now, random)
     }
 
-    /// The client's network as shares count it; none where a front hands on no address, so that everybody comes from there.
+    /// The client's network as shares count it; none where a front hands on no address, so that
+    /// everybody comes from there. Then all of them have what all may take together: the front's
+    /// own limits have to keep one of them from the rest.
     fn network_of(&self, client: &Client) -> Option<u128> {
         let front = self.fronts.iter().any(|network| network.contains(client.ip));
         (!front).then(|| site_key(client.ip))
     }
 
-    /// Whether a line that somebody in this network caused is written into the log: see [`Quiet`]. The counter tells of those that are left out, the history and the
-    /// other counters of what they were about.
+    /// Whether a line that somebody in this network caused is written into the log: see [`Quiet`].
+    /// The counter tells how many are left out; the history, and the other counters, what they were
+    /// about.
     fn logs(&self, network: Option<u128>) -> bool {
         match locked(&self.quiet).admits(network, Time::now()) {
             None => {

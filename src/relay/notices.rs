@@ -113,7 +113,8 @@ impl Relay {
         })
     }
 
-    /// Tells the author of a message of a report that nothing proves. Says whether there was anybody to tell.
+    /// Tells the author of a message of a report that nothing proves. Says whether there was
+    /// anybody to tell.
     pub(super) fn tell_doubt(&self, change: &Change<'_>, id: MessageId, now: Time) -> Result<bool> {
         self.about_stored(change, id, |about| {
             let receiver = about.pair.alias(about.author.other());

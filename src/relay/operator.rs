@@ -1,6 +1,7 @@
-//! Mail to postmaster and abuse, which goes to the operator. Anybody may write there (RFC 5321 4.5.1, RFC 2142), proved or
-//! not, so what it may cost is bounded: its size, how often one network sends it, and what all of it takes in an hour and
-//! in the queue. It is kept until it is delivered or given up, and is no part of the history.
+//! Mail to postmaster and abuse, which goes to the operator. Anybody may write there (RFC 5321
+//! 4.5.1, RFC 2142), proved or not, so what it may cost is bounded: its size, how often one network
+//! sends it, and what all of it takes in an hour and in the queue. It is kept until it is delivered
+//! or given up, and is no part of the history.
 
 use super::target::is_operator;
 use super::{Arrived, Relay};
@@ -16,8 +17,8 @@ use crate::store::{Change, Result};
 use crate::types::shares::{Amount, Bounds};
 use crate::types::{Address, Client, MessageId, Reply, Time, locked};
 
-/// A message that is small enough to be let in from a network that sent none for an hour, whatever others send: room for a
-/// complaint with the header that it is about.
+/// A message that is small enough to be let in from a network that sent none for an hour, whatever
+/// others send: room for a complaint with the header that it is about.
 const SMALL: u64 = 64 << 10;
 /// One network has this part of what all have.
 pub const NETWORKS: u64 = 8;
@@ -44,9 +45,9 @@ fn waiting(limits: &Limits) -> Bounds {
     Bounds { all, each: Amount { count: all.count / NETWORKS as f64, ..bounds(limits).each }, small: SMALL }
 }
 
-/// Honest people meet it when they send dozens of complaints at once, or while a flood goes on and they have written
-/// lately: their server tries again, and room comes back by the minute. It tells a flood that it is one, and nothing of
-/// anybody else.
+/// Honest people meet it when they send dozens of complaints at once, or while a flood goes on and
+/// they have written lately: their server tries again, and room comes back by the minute. It tells
+/// a flood that it is one, and nothing of anybody else.
 fn too_much() -> Reply {
     Reply::new(450, 7, 28, "Too much mail to this address lately, try again later")
 }
@@ -61,8 +62,8 @@ impl Relay {
         Err(too_much())
     }
 
-    /// Whether mail of so many octets is too large for the operator. Honest people send samples of spam and logs, seldom
-    /// megabytes of them; the reply tells everybody the same.
+    /// Whether mail of so many octets is too large for the operator. Honest people send samples of
+    /// spam and logs, seldom megabytes of them; the reply tells everybody the same.
     pub(super) fn operator_fits(&self, octets: u64) -> std::result::Result<(), Reply> {
         if octets <= self.config.limits.operator_message_size.0 {
             return Ok(());
@@ -77,10 +78,12 @@ impl Relay {
         let (fields, _) = headers::split(&arrived.raw);
         let received = fields.iter().filter(|field| field.is("Received")).count();
         let author = author::read(&fields).ok().map(|author| author.address);
-        // Nobody writes as one of these addresses but a forger, who would have the operator's vacation program answer itself.
+        // Nobody writes as one of these addresses but a forger, who would have the operator's
+        // vacation program answer itself.
         let own = author.as_ref().is_some_and(|author| is_operator(author) && self.is_ours(author.domain()));
         if own || fields.iter().any(|field| field.is(LOOP_MARK)) || received > self.config.limits.hops {
-            // It hits who sends a message of the relay back as it came, mark and all, instead of quoting it.
+            // It hits who sends a message of the relay back as it came, mark and all, instead of
+            // quoting it.
             count(&self.metrics.operator_mail, "loop");
             return Err(Decision::reject(Reason::Loop).reply(id));
         }
@@ -132,7 +135,8 @@ impl Relay {
     }
 }
 
-/// What was found of the author, in the words of RFC 8601 2.7. Domains only, and only such as are plain names.
+/// What was found of the author, in the words of RFC 8601 2.7. Domains only, and only such as are
+/// plain names.
 fn results(arrived: &Arrived, author: Option<&Address>) -> String {
     let found = &arrived.authentication;
     if *found == Authentication::only(found.proof) {

@@ -35,8 +35,8 @@ pub trait Handler: Send + Sync + 'static {
     /// The reply that refuses it.
     fn recipient(&self, client: &Client, sender: Option<&Address>, recipient: &Address) -> Result<(), Reply>;
 
-    /// May a message of so many octets go to this recipient? Asked after [`Handler::recipient`], where the client has said
-    /// how long it is (RFC 1870).
+    /// May a message of so many octets go to this recipient? Asked after [`Handler::recipient`],
+    /// where the client has said how long it is (RFC 1870).
     ///
     /// # Errors
     /// The reply that refuses the recipient.

@@ -296,8 +296,8 @@ impl Change<'_> {
         if !there {
             return Ok(false);
         }
-        // A notice is a step in the walk of the message that it is about. Mail to the operator has none: only what an older
-        // version kept as a message has a fate.
+        // A notice is a step in the walk of the message that it is about. Mail to the operator has
+        // none: only what an older version kept as a message has a fate.
         let whole = item.kind != Kind::Notice;
         let record = |what, detail: &str| match item.kind {
             Kind::Forward => Ok(()),

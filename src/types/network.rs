@@ -52,8 +52,8 @@ pub fn client_key(ip: IpAddr) -> u128 {
     if mapped.is_some() { number } else { number & (u128::MAX << 64) }
 }
 
-/// The address that stands for one site where each has a share of something: an IPv4 address, or an IPv6 /48, of which
-/// anybody is given the 65,536 networks that [`client_key`] tells apart.
+/// The address that stands for one site where each has a share of something: an IPv4 address, or an
+/// IPv6 /48, of which anybody is given the 65,536 networks that [`client_key`] tells apart.
 #[must_use]
 pub fn site_key(ip: IpAddr) -> u128 {
     let key = client_key(ip);

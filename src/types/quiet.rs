@@ -1,4 +1,5 @@
-//! Log lines that strangers can cause: so many a minute of each client network, and of all. What is left out is counted.
+//! Log lines that strangers can cause: so many a minute of each client network, and of all. What is
+//! left out is counted.
 
 use super::Time;
 use super::shares::{Amount, Bounds, Shares};
@@ -26,8 +27,8 @@ impl Default for Quiet {
 }
 
 impl Quiet {
-    /// Whether a line that this client caused is written. `Some(n)`: it is, and before it that `n` lines were left out since
-    /// that was last said, if any; said once a minute at most.
+    /// Whether a line that this client caused is written. `Some(n)`: it is, and before it that `n`
+    /// lines were left out since that was last said, if any; said once a minute at most.
     pub fn admits(&mut self, client: Option<u128>, now: Time) -> Option<u64> {
         if !self.shares.take(client, 0, now) {
             self.left_out = self.left_out.saturating_add(1);

@@ -1,17 +1,19 @@
-//! Shares of what many strangers use together: so much in a while of all of them, so much of each, and always something
-//! left for who comes for the first time. Memory is bounded; the time is an argument.
+//! Shares of what many strangers use together: so much in a while of all of them, so much of each,
+//! and always something left for who comes for the first time. Memory is bounded; the time is an
+//! argument.
 //!
-//! What was taken comes back bit by bit, over the while, so that there is no moment at which everybody has to come.
+//! What was taken comes back bit by bit, over the while, so that there is no moment at which
+//! everybody has to come.
 
 use super::Time;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Clients that are remembered. When they are used up, those that took least are forgotten: all together are bounded
-/// whatever is forgotten.
+/// Clients that are remembered. When they are used up, those that took least are forgotten: all
+/// together are bounded whatever is forgotten.
 const CLIENTS: usize = 16_384;
-/// The part of all that is open to everybody. The rest is for small things of those who took nothing for a while: a flood
-/// from ever so many networks that come again leaves it alone.
+/// The part of all that is open to everybody. The rest is for small things of those who took
+/// nothing for a while: a flood from ever so many networks that come again leaves it alone.
 const OPEN: f64 = 0.75;
 
 /// So many things, of so many octets together.
@@ -76,11 +78,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Whether a client that has `own`, where others have `others`, may take one thing more. `client`: it is one, and not a
-    /// front behind which all of them come. `first`: it took nothing for a while.
+    /// Whether a client that has `own`, where others have `others`, may take one thing more.
+    /// `client`: it is one, and not a front behind which all of them come. `first`: it took nothing
+    /// for a while.
     ///
-    /// The more a client has, the emptier the whole must be for more: a few floods end at a low level each, many at a lower
-    /// one, and who comes seldom always finds room that they cannot take.
+    /// The more a client has, the emptier the whole must be for more: a few floods end at a low
+    /// level each, many at a lower one, and who comes seldom always finds room that they cannot
+    /// take.
     #[must_use]
     pub fn admit(&self, own: Amount, others: Amount, octets: u64, client: bool, first: bool) -> bool {
         let new = Amount::one(octets);
@@ -119,13 +123,15 @@ impl Shares {
         Self { bounds, window, all, clients: HashMap::new() }
     }
 
-    /// What is left of a level that empties from `limit` in the window. A clock that jumped back empties it.
+    /// What is left of a level that empties from `limit` in the window. A clock that jumped back
+    /// empties it.
     fn now(&self, level: Level, limit: Amount, now: Time) -> Amount {
         let passed = if level.at > now { self.window } else { now.since(level.at) };
         level.taken.less(limit.times(passed.as_secs_f64() / self.window.as_secs_f64().max(0.001)))
     }
 
-    /// Whether `client` may take one thing of so many octets now. `None`: nobody knows who it is, as behind a front.
+    /// Whether `client` may take one thing of so many octets now. `None`: nobody knows who it is,
+    /// as behind a front.
     #[must_use]
     pub fn has_room(&self, client: Option<u128>, octets: u64, now: Time) -> bool {
         let known = client.and_then(|client| self.clients.get(&client)).copied();

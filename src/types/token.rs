@@ -132,8 +132,9 @@ impl Secret {
         tag.into_bytes().try_into().unwrap_or_default()
     }
 
-    /// The mark of a server that took a message: 16 characters of `a-z2-7`. It tells whether another address is the same
-    /// client network, and no more: not which one, nor whether another message went there, too.
+    /// The mark of a server that took a message: 16 characters of `a-z2-7`. It tells whether
+    /// another address is the same client network, and no more: not which one, nor whether another
+    /// message went there, too.
     #[must_use]
     pub fn server_mark(&self, message: MessageId, ip: IpAddr) -> String {
         let network = client_key(ip).to_be_bytes();
@@ -141,7 +142,8 @@ impl Secret {
         BASE32.encode(tag.into_bytes().get(..MAC_LENGTH).unwrap_or(&[]))
     }
 
-    /// A client network ([`site_key`](super::network::site_key)) as it stands in the store: tells whether two are the same, and no more.
+    /// A client network ([`site_key`](super::network::site_key)) as it stands in the store: tells
+    /// whether two are the same, and no more.
     #[must_use]
     pub fn network_mark(&self, client: u128) -> i64 {
         let tag = Tag::start(&self.0).with(b"network").with(&client.to_be_bytes()).into_bytes();

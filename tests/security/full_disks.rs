@@ -126,7 +126,8 @@ fn mail_that_comes_back_from_the_operator_ends() {
         let said = stranger.send("loop@office.example", "postmaster@market.test", mail);
         assert!(said.starts_with("554 5.4.6"), "{name}: {said}");
     }
-    // A program of the operator that answers what it gets, and takes the marks off: it is a network like others.
+    // A program of the operator that answers what it gets, and takes the marks off: it is a network
+    // like others.
     let taken = (0..100).filter(|_| stranger.send("", "abuse@market.test", MAIL).starts_with("250")).count();
     assert!(taken <= 30, "{taken}");
     relay.stop();

@@ -109,7 +109,8 @@ async fn nobody_else_can_use_them() {
         let reply = world.send(sender, &[address], &mail).await.wire();
         assert!(reply.starts_with(want), "{from} {address}: {reply}");
     }
-    // A message of the party that was written to somebody else, or to no token, or to another one: the stranger's reply.
+    // A message of the party that was written to somebody else, or to no token, or to another one:
+    // the stranger's reply.
     let stranger = world.send("x@evil.example", &[&stop], "From: x@evil.example\nSubject: x\n\nx\n").await.wire();
     for to in [String::new(), format!("To: friend@x.example, {}\n", world.aliases().1), format!("To: {buyer_report}\n")]
         .into_iter()

@@ -141,7 +141,8 @@ async fn what_speaks_for_a_report() {
     let daemon = "Mailer-Daemon@home.example";
     let server = [198, 51, 100, 7];
     let other = [198, 51, 100, 8];
-    // name, client, envelope sender, author, whether it is proved, whether it names the message; what the history says
+    // name, client, envelope sender, author, whether it is proved, whether it names the message;
+    // what the history says
     let table = [
         (
             "by the server that took it",
@@ -197,8 +198,8 @@ async fn what_speaks_for_a_report() {
     }
 }
 
-/// Reports that nothing proves tell a pair's author three times a day, and once a message; what is proved is told all the
-/// same, and once.
+/// Reports that nothing proves tell a pair's author three times a day, and once a message; what is
+/// proved is told all the same, and once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_reports_are_told_seldom() {
     let world = world().await;

@@ -1,4 +1,5 @@
-//! Mail to postmaster and abuse: what the operator gets, what is refused, and that nothing of it stays.
+//! Mail to postmaster and abuse: what the operator gets, what is refused, and that nothing of it
+//! stays.
 
 use super::*;
 use crate::outbound::{DRAIN, House as _};
@@ -153,7 +154,8 @@ async fn loops_end_and_large_mail_is_refused() {
     assert!(world.arrived("op@ops.example").await.is_empty());
 }
 
-/// Floods end at their share, whatever they send; others get in; what waits is bounded over hours and restarts.
+/// Floods end at their share, whatever they send; others get in; what waits is bounded over hours
+/// and restarts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_leaves_room_for_the_rest() {
     let world = world_with(|config| config.delivery.route = "smtp://127.0.0.1:9".into()).await;

@@ -1,5 +1,6 @@
-//! Mail to postmaster and abuse while it waits. Anybody can send it, so it is nowhere but here: the item carries its bytes,
-//! the history has neither message nor event of it, and all of it goes when it is delivered or given up.
+//! Mail to postmaster and abuse while it waits. Anybody can send it, so it is nowhere but here: the
+//! item carries its bytes, the history has neither message nor event of it, and all of it goes when
+//! it is delivered or given up.
 
 use crate::store::{Change, Result, View};
 use crate::types::shares::Amount;
@@ -15,7 +16,8 @@ pub struct NewForward<'a> {
     /// Its finished bytes.
     pub content: &'a [u8],
     /// A keyed hash of the network that it came from
-    /// ([`Secret::network_mark`](crate::types::token::Secret::network_mark)); none behind a front that hands on no address.
+    /// ([`Secret::network_mark`](crate::types::token::Secret::network_mark)); none behind a front
+    /// that hands on no address.
     pub network: Option<i64>,
 }
 
