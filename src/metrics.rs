@@ -45,6 +45,10 @@ pub struct Metrics {
     pub memory: Gauge,
     /// Decisions about messages.
     pub decisions: Family<Decision, Counter>,
+    /// Mail to the operator (postmaster, abuse): `taken`, `deferred`, `too-large`, `loop`.
+    pub operator_mail: Family<Word, Counter>,
+    /// Log lines of strangers' doing that were left out.
+    pub lines_left_out: Counter,
     /// Messages that the guard stopped: each one is a bug to look at.
     pub guard_stops: Counter,
     /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
@@ -77,6 +81,8 @@ impl Default for Metrics {
             logins: Family::default(),
             memory: Gauge::default(),
             decisions: Family::default(),
+            operator_mail: Family::default(),
+            lines_left_out: Counter::default(),
             guard_stops: Counter::default(),
             deliveries: Family::default(),
             delivery_tls: Family::default(),
@@ -94,6 +100,8 @@ impl Default for Metrics {
         registry.register("logins", "Logins on submission listeners by outcome", m.logins.clone());
         registry.register_with_unit("memory", "Mail held in memory", Unit::Bytes, m.memory.clone());
         registry.register("decisions", "Decisions about messages", m.decisions.clone());
+        registry.register("operator_mail", "Mail to postmaster and abuse by outcome", m.operator_mail.clone());
+        registry.register("log_lines_left_out", "Log lines left out in floods", m.lines_left_out.clone());
         registry.register(
             "guard_stops",
             "Messages stopped because a real address was left in them",

@@ -38,6 +38,16 @@ pub fn read(raw: &[u8], authserv_id: &str, author: &Address) -> Authentication {
     Authentication::only(Proof::Absent)
 }
 
+/// Whether a field may be taken for one of this authserv-id's: because it is, or because nobody can
+/// say whose it is.
+#[must_use]
+pub fn may_be_of(text: &str, authserv_id: &str) -> bool {
+    match (text.len() <= LONGEST).then(|| parse(text)).flatten() {
+        Some(statement) => statement.authserv_id.eq_ignore_ascii_case(authserv_id),
+        None => text.to_ascii_lowercase().contains(&authserv_id.to_ascii_lowercase()),
+    }
+}
+
 /// One field.
 #[derive(Debug, PartialEq, Eq)]
 struct Statement {

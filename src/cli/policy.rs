@@ -181,7 +181,11 @@ fn print(context: Context<'_>, explained: &Explained, notes: &[&str]) -> Outcome
     if let Some(place) = explained.place {
         text.push_str(&format!("\n  what would go out still holds an address, in the {place}"));
     }
-    text.push_str(&format!("\nverdict\n  {}", verdict.unwrap_or("accepted for the operator, without a verdict")));
+    let none = if explained.reply.is_positive() { "accepted" } else { "refused" };
+    text.push_str(&format!(
+        "\nverdict\n  {}",
+        verdict.map_or(format!("none: {none} as the reply says"), str::to_owned)
+    ));
     if let Some(reason) = reason {
         text.push_str(&format!(", because: {reason}"));
     }

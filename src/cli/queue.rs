@@ -2,7 +2,7 @@
 
 use super::{Context, Failure, Outcome};
 use crate::store::Open;
-use crate::store::queue::{Item, ItemId, Which};
+use crate::store::queue::{Item, ItemId, Kind, Which};
 use crate::types::{MessageId, Time};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -93,10 +93,13 @@ impl Command {
             }
             Self::Show { id } => {
                 let item = store.read(|view| view.queue_item(id))?.ok_or_else(|| missing(id))?;
+                let what = match item.kind {
+                    // The history has no message of it.
+                    Kind::Forward => "mail to postmaster or abuse".to_owned(),
+                    kind => format!("{} of message {}", kind.as_str(), item.message),
+                };
                 let text = format!(
-                    "item {id}: {} of message {} to {}\n  queued {}, {} attempt(s)\n  {}",
-                    item.kind.as_str(),
-                    item.message,
+                    "item {id}: {what} to {}\n  queued {}, {} attempt(s)\n  {}",
                     item.domain,
                     item.queued.rfc3339(),
                     item.attempts,

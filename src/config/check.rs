@@ -304,6 +304,7 @@ impl Config {
             ("limits.messages_per_connection", limits.messages_per_connection),
             ("limits.junk_commands", limits.junk_commands),
             ("limits.errors_hard", limits.errors_hard),
+            ("limits.operator_messages", limits.operator_messages),
             ("limits.mime_parts", limits.mime_parts),
             ("limits.hops", limits.hops),
             ("queue.concurrency", queue.concurrency),
@@ -344,6 +345,25 @@ impl Config {
             "limits.memory",
             "has no room for one message of the largest size and what goes out for it",
             "Set twice policy.attachments.max_message_size at least",
+        );
+        problems.unless(
+            limits.operator_message_size.0 >= 64 * 1024,
+            "limits.operator_message_size",
+            "is below 64 KiB",
+            "RFC 5321 asks for that much at least; 4 MiB is usual",
+        );
+        // With less, one client network has no eighth of it that is of any use.
+        problems.unless(
+            limits.operator_octets.0 / 8 >= limits.operator_message_size.0,
+            "limits.operator_octets",
+            "is less than eight messages of limits.operator_message_size",
+            "Set eight times that size at least",
+        );
+        problems.unless(
+            limits.operator_messages_in_all / 8 >= limits.operator_messages,
+            "limits.operator_messages_in_all",
+            "is less than eight times limits.operator_messages",
+            "Set eight times that number at least",
         );
         problems.unless(
             limits.spool_above <= limits.memory,

@@ -269,6 +269,14 @@ pub struct Limits {
     pub spool_above: Size,
     /// New mail is refused (452) while the data directory's file system has less than this left; 0: it is not looked at.
     pub free_space: Size,
+    /// Largest message to postmaster or abuse.
+    pub operator_message_size: Size,
+    /// Such messages of one client network in an hour.
+    pub operator_messages: usize,
+    /// Such messages of all in an hour, and as many that wait.
+    pub operator_messages_in_all: usize,
+    /// Octets of them in an hour, and as many that wait; one network has an eighth.
+    pub operator_octets: Size,
     /// Header block of a message.
     pub header_size: Size,
     /// Nested multiparts and messages.
@@ -296,6 +304,10 @@ impl Default for Limits {
             memory: Size::mib(64),
             spool_above: Size::mib(2),
             free_space: Size::mib(100),
+            operator_message_size: Size::mib(4),
+            operator_messages: 30,
+            operator_messages_in_all: 600,
+            operator_octets: Size::mib(64),
             header_size: Size::kib(256),
             mime_depth: 50,
             mime_parts: 1000,

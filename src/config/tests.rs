@@ -231,6 +231,9 @@ fn every_problem_at_once_with_its_remedy() {
         (|c| c.limits.mime_depth = 1000, "limits.mime_depth"),
         (|c| c.limits.memory = Size::mib(30), "limits.memory"),
         (|c| c.limits.spool_above = Size::mib(65), "limits.spool_above"),
+        (|c| c.limits.operator_message_size = Size::kib(63), "limits.operator_message_size"),
+        (|c| c.limits.operator_octets = Size::mib(31), "limits.operator_octets"),
+        (|c| c.limits.operator_messages = 76, "limits.operator_messages_in_all"),
         (|c| c.queue.retry_first = Span::seconds(86_400), "queue"),
     ];
     for (change, places) in changes {

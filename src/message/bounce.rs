@@ -3,7 +3,7 @@
 //! Old and small servers write reports in prose. Those are read only where a fixed sign says that it is one, and only so far as to tell
 //! failed from late: to take an answer for a failure would tell an author that his message did not arrive when it did.
 
-use super::headers::split;
+use super::headers::{message_ids, split};
 use super::mime::Part;
 use super::text::decode_words;
 
@@ -34,13 +34,18 @@ impl Action {
 }
 
 /// A report, read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// What it says.
     pub action: Action,
     /// Its status, `5.1.1` (RFC 3463).
     pub status: Option<(u16, u16, u16)>,
+    /// The Message-ID of the message that it gives back, or of its header, without angle brackets.
+    pub about: Option<String>,
 }
+
+/// Action and status.
+type Said = (Action, Option<(u16, u16, u16)>);
 
 /// Parts that are looked at; reports have three.
 const PARTS: usize = 20;
@@ -52,8 +57,43 @@ const PROSE: usize = 8 * 1024;
 #[must_use]
 pub fn read(raw: &[u8]) -> Report {
     let top = Part::read(raw, false);
-    let standard = read_standard(&top);
-    if standard.action == Action::Answer { read_prose(&top).unwrap_or(standard) } else { standard }
+    let (action, status) = read_standard(&top);
+    let prose = if action == Action::Answer { read_prose(&top) } else { None };
+    let (action, status) = prose.unwrap_or((action, status));
+    Report { action, status, about: returned(&top) }
+}
+
+/// Mailboxes that mail systems report from. No provider gives one of them to a person: what comes
+/// from there, proved, is the system's word. Exchange's has a number behind it.
+const DAEMONS: &[&str] = &["mailer-daemon", "mailerdaemon", "mailer_daemon", "postmaster", "mail-daemon", "mmdf"];
+const EXCHANGE: &str = "microsoftexchange";
+
+/// Whether reports come from a mailbox of this name.
+#[must_use]
+pub fn is_daemon(local: &str) -> bool {
+    let local = local.to_ascii_lowercase();
+    DAEMONS.contains(&local.as_str()) || local.starts_with(EXCHANGE)
+}
+
+/// A receiver's domain, and the one that its provider reports from.
+const REPORTERS: &[(&str, &str)] = &[("gmail.com", "googlemail.com")];
+
+/// Whether mail systems of one domain report for receivers in another.
+#[must_use]
+pub fn reports_for(reporter: &str, receiver: &str) -> bool {
+    let is = |(of, from): &(&str, &str)| of.eq_ignore_ascii_case(receiver) && from.eq_ignore_ascii_case(reporter);
+    reporter.eq_ignore_ascii_case(receiver) || REPORTERS.iter().any(is)
+}
+
+/// RFC 3464 2, RFC 6533 3: the last part is the message, or its header.
+fn returned(top: &Part<'_>) -> Option<String> {
+    let kinds = ["message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"];
+    let mut parts = top.children()?.into_iter().take(PARTS).map(|child| Part::read(child, false));
+    let part = parts.find(|part| kinds.contains(&part.kind.value.as_str()))?;
+    let decoded = part.decoded();
+    let (fields, _) = split(&decoded);
+    let id = fields.iter().find(|field| field.is("Message-ID"))?;
+    message_ids(&id.text(), 1).pop()
 }
 
 /// How subjects of reports begin, in lower case, and what they mean.
@@ -84,7 +124,7 @@ const SUBJECTS: &[(&str, Action)] = &[
 
 /// A report in prose: from a mailer daemon or postmaster, and either its subject is a known one, or a field of Exim's or qmail's first
 /// sentence says so.
-fn read_prose(top: &Part<'_>) -> Option<Report> {
+fn read_prose(top: &Part<'_>) -> Option<Said> {
     let from = top.field("From")?.text().to_ascii_lowercase();
     if !["mailer-daemon", "postmaster", "mail delivery", "mailerdaemon"].iter().any(|name| from.contains(name)) {
         return None;
@@ -104,11 +144,11 @@ fn read_prose(top: &Part<'_>) -> Option<Report> {
     let class = if action == Action::Delayed { 4 } else { 5 };
     let mut words = text.split(|c: char| !(c.is_ascii_digit() || c == '.'));
     let status = words.find_map(|word| status(word.trim_matches('.')).filter(|(found, ..)| *found == class));
-    Some(Report { action, status })
+    Some((action, status))
 }
 
-fn read_standard(top: &Part<'_>) -> Report {
-    let mut found = Report { action: Action::Answer, status: None };
+fn read_standard(top: &Part<'_>) -> Said {
+    let mut found: Said = (Action::Answer, None);
     let Some(children) = top.children() else { return found };
     for child in children.into_iter().take(PARTS) {
         let part = Part::read(child, false);
@@ -123,14 +163,14 @@ fn read_standard(top: &Part<'_>) -> Report {
             for field in &fields {
                 let text = field.text().to_ascii_lowercase();
                 if field.is("Action") {
-                    found.action = match text.split([' ', ';', '(']).next().unwrap_or("") {
+                    found.0 = match text.split([' ', ';', '(']).next().unwrap_or("") {
                         "failed" => Action::Failed,
                         "delayed" => Action::Delayed,
                         "delivered" | "relayed" | "expanded" => Action::Delivered,
                         _ => continue,
                     };
                 } else if field.is("Status") {
-                    found.status = status(&text).or(found.status);
+                    found.1 = status(&text).or(found.1);
                 }
             }
             if after.is_empty() || after.len() == rest.len() {
@@ -174,8 +214,38 @@ mod tests {
             ("Content-Type: multipart/report\r\n\r\n".to_owned(), Action::Answer, None),
         ];
         for (raw, action, status) in cases {
-            assert_eq!(read(raw.as_bytes()), Report { action, status }, "{raw}");
+            assert_eq!(read(raw.as_bytes()), Report { action, status, about: None }, "{raw}");
         }
+    }
+
+    #[test]
+    fn what_is_given_back() {
+        let report = |kind: &str, text: &str| {
+            let head = "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\nSorry\r\n--b\r\n";
+            format!("Message-ID: <own@x>\r\n{head}Content-Type: {kind}\r\n\r\n{text}\r\n--b--\r\n")
+        };
+        let cases = [
+            ("message/rfc822", "From: a@b\r\nMessage-ID: <1@m>\r\n\r\nMessage-ID: <2@m>\r\n", Some("1@m")),
+            ("text/rfc822-headers", "message-id:\r\n <1@m>\r\n", Some("1@m")),
+            ("message/global-headers", "Message-ID: <1@m>\r\n", Some("1@m")),
+            ("message/rfc822", "From: a@b\r\n\r\nMessage-ID: <2@m>\r\n", None),
+            ("text/plain", "Message-ID: <2@m>\r\n", None),
+        ];
+        for (kind, text, about) in cases {
+            assert_eq!(read(report(kind, text).as_bytes()).about.as_deref(), about, "{kind} {text}");
+        }
+        for (local, daemon) in [("MAILER-DAEMON", true), ("PostMaster", true), ("ann", false), ("postmaster2", false)] {
+            assert_eq!(is_daemon(local), daemon, "{local}");
+        }
+        for (reporter, receiver, speaks) in [
+            ("GoogleMail.com", "gmail.com", true),
+            ("home.test", "HOME.test", true),
+            ("gmail.com", "googlemail.com", false),
+            ("mail.home.test", "home.test", false),
+        ] {
+            assert_eq!(reports_for(reporter, receiver), speaks, "{reporter} {receiver}");
+        }
+        assert!(is_daemon("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e"));
     }
 
     #[test]
@@ -218,7 +288,7 @@ mod tests {
             (format!("Subject: failure notice\r\n\r\n{qmail}"), Action::Answer, None),
         ];
         for (raw, action, status) in cases {
-            assert_eq!(read(raw.as_bytes()), Report { action, status }, "{raw}");
+            assert_eq!(read(raw.as_bytes()), Report { action, status, about: None }, "{raw}");
         }
     }
 

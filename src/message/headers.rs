@@ -50,6 +50,30 @@ pub fn split(raw: &[u8]) -> (Vec<Field<'_>>, &[u8]) {
     }
 }
 
+/// The message without the fields that `drop` names. What cannot be a field ended the header: an
+/// empty line stands before it then, so that no other reader goes on there.
+#[must_use]
+pub fn without(raw: &[u8], drop: impl Fn(&Field<'_>) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + 2);
+    let mut rest = raw;
+    while !rest.is_empty() {
+        let (lines, after) = rest.split_at(field_length(rest));
+        let line = trim_newline(lines);
+        let Some(field) = field(line).filter(|_| !line.is_empty()) else {
+            if !line.is_empty() {
+                out.extend_from_slice(b"\r\n");
+            }
+            break;
+        };
+        if !drop(&field) {
+            out.extend_from_slice(lines);
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 /// Octets of the field at the start of `rest`, continuation lines and final newline included.
 fn field_length(rest: &[u8]) -> usize {
     let mut end = 0;
@@ -114,6 +138,21 @@ mod tests {
         ] {
             let (fields, rest) = split(raw);
             assert_eq!((fields.len(), rest), (count, body), "{}", String::from_utf8_lossy(raw));
+        }
+    }
+
+    #[test]
+    fn fields_are_taken_out() {
+        let drop = |field: &Field<'_>| field.is("b");
+        let cases = [
+            ("A: 1\r\nB: 2\r\n 3\r\nC: 4\r\nb: 5\r\n\r\nB: 6\r\n", "A: 1\r\nC: 4\r\n\r\nB: 6\r\n"),
+            ("A: 1\r\nnothing\r\nB: 2\r\n", "A: 1\r\n\r\nnothing\r\nB: 2\r\n"),
+            ("B: 2\r\n", ""),
+            ("", ""),
+            ("\r\nB: 2", "\r\nB: 2"),
+        ];
+        for (raw, want) in cases {
+            assert_eq!(String::from_utf8_lossy(&without(raw.as_bytes(), drop)), want, "{raw:?}");
         }
     }
 

@@ -21,6 +21,8 @@ use jiff::tz::TimeZone;
 pub enum Name {
     /// A message was given up.
     Failure,
+    /// A report that nothing proves says that a message was not delivered.
+    Doubtful,
     /// A message waits for a long time.
     Delayed,
     /// Some of the recipients were refused.
@@ -39,8 +41,9 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Failure,
+        Self::Doubtful,
         Self::Delayed,
         Self::Partial,
         Self::OptOut,
@@ -55,6 +58,7 @@ impl Name {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failure => "failure",
+            Self::Doubtful => "doubtful",
             Self::Delayed => "delayed",
             Self::Partial => "partial",
             Self::OptOut => "opt-out",
@@ -73,6 +77,7 @@ impl Name {
     fn placeholders(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Failure => (&["marketplace", "reference", "received", "receiver", "reason"], &["receiver", "reason"]),
+            Self::Doubtful => (&["marketplace", "reference", "received", "receiver"], &["receiver"]),
             Self::Delayed => (&["marketplace", "reference", "received", "receiver", "until"], &["receiver", "until"]),
             Self::Partial => (&["marketplace", "reference", "received", "list"], &["list"]),
             Self::OptOut => {
@@ -155,6 +160,13 @@ impl<'a> Failed<'a> {
 pub fn failure(frame: &Frame<'_>, failed: &Failed<'_>) -> Vec<u8> {
     let values = [("receiver", Value::Text(failed.receiver.as_str())), ("reason", Value::Reason(failed.key))];
     write::report(frame, &frame.fill(Name::Failure, &values), "failed", None, std::slice::from_ref(failed))
+}
+
+/// A report that nothing proves says that a delivered message was not delivered. A letter for
+/// people: programs are not told that it failed.
+#[must_use]
+pub fn doubtful(frame: &Frame<'_>, receiver: &Alias) -> Vec<u8> {
+    write::letter(frame, &frame.fill(Name::Doubtful, &[("receiver", Value::Text(receiver.as_str()))]))
 }
 
 /// A message waits for long and is tried until `until`.

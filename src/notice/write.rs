@@ -83,7 +83,8 @@ pub(super) fn wrapped(
         .header("Date", Raw::new(now.rfc5322()))
         .message_id(MessageId::new(id.to_owned()))
         .header("MIME-Version", Raw::new("1.0"))
-        .header("Auto-Submitted", Raw::new("auto-generated"));
+        .header("Auto-Submitted", Raw::new("auto-generated"))
+        .header(LOOP_MARK, Raw::new(domain.to_owned()));
     let mut out = Vec::with_capacity(raw.len() + raw.len() / 2 + 1024);
     builder.body(MimePart::new(kind, vec![MimePart::new("text/plain", words), file])).serialize(&mut out);
     out

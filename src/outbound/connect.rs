@@ -175,7 +175,9 @@ impl Means {
         };
         // Small writes are whole commands: nothing is gained by holding them back.
         let _ = stream.set_nodelay(true);
-        Client::open(stream, &self.config.hostname, security, times.clone()).await
+        let mut client = Client::open(stream, &self.config.hostname, security, times.clone()).await?;
+        client.server = Some(server.address.ip());
+        Ok(client)
     }
 
     async fn fixed(&self, host: &str, port: u16) -> Result<Vec<Server>, NoServer> {

@@ -8,13 +8,14 @@ use crate::store::StoreError;
 use crate::store::queue::{Item, Kind};
 use crate::types::MessageId;
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What an attempt came to. The text is ours: at most a code of the other server is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The receiver's server has it.
-    Delivered,
+    /// The receiver's server has it. Its network address, where it has one.
+    Delivered(Option<IpAddr>),
     /// Try again.
     Later {
         /// Why.
@@ -109,7 +110,7 @@ impl Means {
         let (directory, bytes, now) = (directory.clone(), bytes.clone(), (self.now)());
         let address = target.addresses.recipient.clone();
         match tokio::task::spawn_blocking(move || maildir::write(&directory, &address, &bytes, now)).await {
-            Ok(Ok(())) => Outcome::Delivered,
+            Ok(Ok(())) => Outcome::Delivered(None),
             Ok(Err(error)) => unreached(format!("maildir: {}", error.kind())),
             Err(_) => later("internal trouble"),
         }
@@ -147,10 +148,11 @@ impl Means {
     }
 
     fn outcome(result: Result<(), Failure>, kept: &mut Option<Client>) -> Outcome {
+        let server = kept.as_ref().and_then(|client| client.server);
         if kept.as_ref().is_some_and(|client| !client.is_usable()) {
             *kept = None;
         }
-        let Err(failure) = result else { return Outcome::Delivered };
+        let Err(failure) = result else { return Outcome::Delivered(server) };
         let why = failure.to_string();
         if matches!(failure, Failure::Timeout(_)) {
             // A server that falls silent would hold up as many connections as it is given.

@@ -396,7 +396,7 @@ impl Worker {
                 Reach::Down(state.failures, wait)
             }
             Outcome::Back => Reach::Same,
-            Outcome::Later { .. } | Outcome::Delivered | Outcome::Failed { .. } => {
+            Outcome::Later { .. } | Outcome::Delivered(_) | Outcome::Failed { .. } => {
                 state.reached = Some(Instant::now());
                 let most = settings.concurrency_per_destination.max(1);
                 let busy = matches!(outcome, Outcome::Later { .. });

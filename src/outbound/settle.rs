@@ -9,7 +9,7 @@ use crate::config;
 use crate::metrics::count;
 use crate::policy::failure::FailureClass;
 use crate::policy::retry;
-use crate::store::queue::{Item, Settle};
+use crate::store::queue::{Item, Kind, Settle};
 use crate::store::{Change, Result, StoreError};
 use crate::types::{Random as _, SystemRandom, Time};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ async fn fallback(means: &Arc<Means>, outcomes: &Arc<[Report]>, at: usize) -> Re
         let Some(report) = all.get(at) else { return Ok(()) };
         let now = (work.now)();
         // What was delivered is not sent again for want of an entry in its history.
-        if report.outcome == Outcome::Delivered {
+        if matches!(report.outcome, Outcome::Delivered(_)) {
             return change.drop_item(report.item.id);
         }
         let due = now.plus(work.config.queue.retry_longest.0);
@@ -101,8 +101,11 @@ async fn fallback(means: &Arc<Means>, outcomes: &Arc<[Report]>, at: usize) -> Re
 fn settle(means: &Means, change: &Change<'_>, report: &Report, now: Time) -> Result<()> {
     let item = &report.item;
     match &report.outcome {
-        Outcome::Delivered => {
-            change.settle(item, &Settle::Done, now)?;
+        Outcome::Delivered(server) => {
+            // Only of what a report can come back to.
+            let server = server.filter(|_| item.kind == Kind::Relay);
+            let mark = server.map(|ip| means.store.secret().server_mark(item.message, ip)).unwrap_or_default();
+            change.settle(item, &Settle::Done { server: mark }, now)?;
             log(means, item, "delivered", "");
         }
         Outcome::Back => drop(change.settle(item, &Settle::Back, now)?),

@@ -4,7 +4,7 @@
 use super::judge::{Gathered, Letter, writes_as};
 use super::notices::About;
 use super::{Arrived, Relay, Shop};
-use crate::message::{Inspection, Malformed, words};
+use crate::message::{Inspection, Malformed, addressed, headers, words};
 use crate::notice::{self, Name};
 use crate::policy::quota::Day;
 use crate::policy::reason::NO_SUCH_ADDRESS;
@@ -53,8 +53,15 @@ impl Relay {
         let mut facts = self.facts(view, arrived, inspection, &letter, &[], (recipient, None))?;
         // The other side may be gone: its messages can still be reported.
         facts.gone = letter.pair.party(actor).removed;
-        if let Some(refused) = may_act(&facts) {
-            tracing::info!(id = %letter.id, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
+        // Programs that follow such a link write to its address, so honest people pass; who puts it
+        // into Bcc is refused, and has the footer's own link to use. A liar needs a message of the
+        // party that was written to this very address: no other one that it signed helps him, and
+        // he hears what every stranger hears.
+        let (fields, _) = headers::split(&arrived.raw);
+        let named = || addressed::names(&fields, recipient);
+        let refused = may_act(&facts).or_else(|| (!named()).then(|| Decision::reject(Reason::Stranger)));
+        if let Some(refused) = refused {
+            tracing::debug!(id = %letter.id, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
             return Ok(Gathered::Refused(refused.reply(message)));
         }
         let author = inspection.author.as_ref().ok().map(|author| author.address.clone());
@@ -89,12 +96,12 @@ impl Relay {
             // No such address was given out.
             _ => return Ok(false),
         };
-        tracing::info!(id = %act.message, what = word, by = act.actor.as_str(), "acted");
         // The walk of the message tells it once a day, as does the notice: nobody fills a mailbox or the store by asking again.
         if change.event_since(act.message, word, Day::at(now, &act.shop.zone).starts)? {
             return Ok(false);
         }
         change.record(act.message, now, word, act.actor.as_str())?;
+        tracing::info!(id = %act.message, what = word, by = act.actor.as_str(), "acted");
         if !act.answer {
             return Ok(false);
         }

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// What the transaction came to.
+#[derive(Default)]
 struct Written {
+    /// Nothing was written, and this is why.
+    refused: Option<Reply>,
     decisions: Vec<Decision>,
     leased: Vec<Leased>,
     /// Something waits in the store.
@@ -40,10 +43,15 @@ impl Relay {
         let written = match self.store.write(move |change| relay.write_all(change, &work)).await {
             Ok(written) => written,
             Err(error) => {
-                tracing::error!(%error, "cannot keep a message");
+                if self.logs(None) {
+                    tracing::error!(%error, "cannot keep a message");
+                }
                 return error.reply();
             }
         };
+        if let Some(reply) = written.refused {
+            return reply;
+        }
         if let Some(outbound) = self.outbound.get() {
             for Leased { item, bytes, addresses, begun } in written.leased {
                 let left = match begun {
@@ -61,6 +69,11 @@ impl Relay {
         for (letter, decision) in judged.letters.iter().zip(&written.decisions) {
             let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
             self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
+            // What a proved author sends is told each time.
+            let refused = matches!(decision.verdict, Verdict::Reject | Verdict::Defer);
+            if refused && !self.logs(judged.network) {
+                continue;
+            }
             let (id, author, size) = (letter.id, letter.author.as_str(), judged.raw.len());
             tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
         }
@@ -68,7 +81,16 @@ impl Relay {
     }
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
-        let mut written = Written { decisions: Vec::new(), leased: Vec::new(), waits: false };
+        let mut written = Written::default();
+        // First: what the operator cannot have is refused whole, or somebody would hear that it was
+        // taken.
+        if let Some(forward) = &judged.forward {
+            written.refused = self.forward(change, forward, judged.at)?;
+            written.waits = true;
+            if written.refused.is_some() {
+                return Ok(written);
+            }
+        }
         let mut body = None;
         for letter in &judged.letters {
             let decision = self.counted(change, letter, judged.at)?;
@@ -98,10 +120,6 @@ impl Relay {
         }
         for act in &judged.acts {
             written.waits |= self.take_act(change, act, judged.at)?;
-        }
-        if judged.forward {
-            self.forward(change, judged)?;
-            written.waits = true;
         }
         // What is left is the commit, with what shares it: the servers answer while the disk flushes.
         for leased in &mut written.leased {
@@ -163,36 +181,6 @@ impl Relay {
         if letter.author == Role::Seller && !letter.automatic {
             change.answered(letter.pair.id, now)?;
         }
-        Ok(())
-    }
-
-    /// Mail to postmaster and abuse goes to the operator as it came.
-    fn forward(&self, change: &Change<'_>, judged: &Judged) -> Result<()> {
-        let Some(operator) = &self.operator else { return Ok(()) };
-        let id = self.next_id(judged.at);
-        let body = change.insert_body(&judged.body)?;
-        change.insert_message(&NewMessage {
-            id,
-            pair: None,
-            author: Role::Buyer,
-            body: Some(body),
-            shared: false,
-            received: judged.at,
-            size: judged.raw.len(),
-            verdict: "relay",
-            reason: "operator",
-            thread: id,
-            original: None,
-            subject: String::new(),
-            automatic: false,
-            needs_response: false,
-            fate: "queued",
-            facts: String::new(),
-        })?;
-        let recipient = Recipient::Address(operator.clone());
-        let domain = operator.domain().to_owned();
-        let new = NewItem { message: id, kind: Kind::Forward, recipient, domain, notice: None };
-        change.enqueue(&new, judged.at, false)?;
         Ok(())
     }
 }

@@ -143,7 +143,11 @@ impl Relay {
                 Ok(Loaded::Bytes(self.signed(domain, content, item.queued)))
             }),
             Kind::Forward => {
-                let raw = self.store.read(|view| view.raw(item.message))?;
+                let raw = self.store.read(|view| match view.item_content(item.id)? {
+                    // As an older version kept it.
+                    None => view.raw(item.message),
+                    content => Ok(content),
+                })?;
                 Ok(raw.map_or(Loaded::Gone, |raw| Loaded::Bytes(raw.into())))
             }
             Kind::Relay => self.store.read(|view| self.relayed(view, item.message)),

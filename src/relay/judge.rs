@@ -1,7 +1,9 @@
 //! Facts and verdicts: each recipient's facts are gathered once, into one plain struct, and the policy decides.
 
 use super::act::Act;
+use super::bounce::Report;
 use super::compose::Ids;
+use super::operator::Forward;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;
@@ -20,12 +22,14 @@ use std::sync::Arc;
 pub(super) struct Judged {
     pub(super) raw: Bytes,
     pub(super) at: Time,
+    /// The client's, as limits count it.
+    pub(super) network: Option<u128>,
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
     pub(super) acts: Vec<Act>,
     /// For the operator.
-    pub(super) forward: bool,
+    pub(super) forward: Option<Forward>,
     /// The reply where no recipient is left to decide about.
     pub(super) otherwise: Reply,
 }
@@ -33,17 +37,24 @@ pub(super) struct Judged {
 impl Judged {
     /// Whether it is taken for more than letters: the operator, reports, addresses that act.
     pub(super) fn took_more(&self) -> bool {
-        self.forward || !self.reports.is_empty() || !self.acts.is_empty()
+        self.forward.is_some() || !self.reports.is_empty() || !self.acts.is_empty()
     }
 
     /// Nothing is done, and the sender tries again.
-    fn trouble(mut self, error: &StoreError) -> Self {
-        tracing::error!(%error, "cannot gather the facts of a message");
-        self.otherwise = error.reply();
+    fn trouble(self, error: &StoreError, logs: bool) -> Self {
+        if logs {
+            tracing::error!(%error, "cannot gather the facts of a message");
+        }
+        self.refused(error.reply())
+    }
+
+    /// Nothing is done, and the sender hears why.
+    fn refused(mut self, reply: Reply) -> Self {
+        self.otherwise = reply;
         self.letters.clear();
         self.reports.clear();
         self.acts.clear();
-        self.forward = false;
+        self.forward = None;
         self
     }
 }
@@ -138,12 +149,6 @@ pub(super) enum Gathered {
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
 pub(super) const ANONYMITY: &str = "anonymity";
 
-/// A delivery report, or another automatic answer, to a message that we sent.
-pub(super) struct Report {
-    pub(super) message: MessageId,
-    pub(super) raw: Bytes,
-}
-
 /// Where a message goes: marketplace, pair, and the side that wrote it.
 pub(super) type Way = (Arc<Shop>, Pair, Role);
 
@@ -161,13 +166,15 @@ impl Relay {
         let mut judged = Judged {
             raw: raw.clone(),
             at: *at,
+            network: self.network_of(client),
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
             acts: Vec::new(),
-            forward: false,
+            forward: None,
             otherwise: Reply::new(250, 0, 0, "Ok"),
         };
+        let (mut reported, mut operator) = (Vec::new(), false);
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
@@ -175,7 +182,7 @@ impl Relay {
             let letter = gathered.map(|gathered| match gathered {
                 Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
                 Gathered::Report(message) => {
-                    judged.reports.push(Report { message, raw: raw.clone() });
+                    reported.push((message, recipient));
                     None
                 }
                 Gathered::Act(act) => {
@@ -183,7 +190,7 @@ impl Relay {
                     None
                 }
                 Gathered::Operator => {
-                    judged.forward = true;
+                    operator = true;
                     None
                 }
                 // It was there at RCPT. The others are not held up by it.
@@ -195,7 +202,20 @@ impl Relay {
             });
             match letter {
                 Ok(letter) => judged.letters.extend(letter.map(|letter| letter.held_within(room, &mut held))),
-                Err(error) => return judged.trouble(&error),
+                Err(error) => return judged.trouble(&error, self.logs(None)),
+            }
+        }
+        if !reported.is_empty() {
+            // Once for all that it is addressed to, and not while the store writes.
+            match self.store.glance(|view| self.read_reports(view, &arrived, &inspection, &reported)) {
+                Ok(reports) => judged.reports = reports,
+                Err(error) => return judged.trouble(&error, self.logs(None)),
+            }
+        }
+        if operator {
+            match self.for_operator(&arrived) {
+                Ok(forward) => judged.forward = Some(forward),
+                Err(reply) => return judged.refused(reply),
             }
         }
         tracing::debug!(recipients = envelope.recipients.len(), tls = client.tls, "judged");

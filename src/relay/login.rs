@@ -109,7 +109,9 @@ impl Relay {
         let begun = self.logins.guesses().begin(network, key, Time::now());
         if let Err(limit) = begun {
             count(&self.metrics.logins, limit.as_str());
-            tracing::warn!(limit = limit.as_str(), "too many failed logins");
+            if self.logs(self.network_of(client)) {
+                tracing::warn!(limit = limit.as_str(), "too many failed logins");
+            }
             return Answer::Refused(Reply::new(454, 7, 0, "Too many failed logins, try again later"));
         }
         let outcome = match self.credential(login) {
@@ -127,7 +129,9 @@ impl Relay {
             }
             Outcome::Wrong => {
                 count(&self.metrics.logins, "wrong");
-                tracing::info!("login refused");
+                if self.logs(self.network_of(client)) {
+                    tracing::info!("login refused");
+                }
                 Answer::Refused(wrong())
             }
             Outcome::Trouble => {
@@ -139,7 +143,9 @@ impl Relay {
     }
 
     fn login_trouble(&self, error: &StoreError) -> Answer {
-        tracing::error!(%error, "cannot look up a login");
+        if self.logs(None) {
+            tracing::error!(%error, "cannot look up a login");
+        }
         count(&self.metrics.logins, "trouble");
         Answer::Refused(trouble())
     }

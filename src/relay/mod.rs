@@ -2,7 +2,8 @@
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
 //! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
-//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do.
+//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what
+//! addresses in footers do, `operator` what becomes of mail to postmaster and abuse.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -14,6 +15,7 @@ pub mod explain;
 mod judge;
 mod login;
 mod notices;
+mod operator;
 mod prove;
 mod target;
 #[cfg(test)]
@@ -29,12 +31,16 @@ use crate::outbound::Outbound;
 use crate::smtp::Handler;
 use crate::smtp::auth::{Answer, Attempt};
 use crate::store::{Store, StoreError};
-use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time};
+use crate::types::network::{Network, site_key};
+use crate::types::quiet::Quiet;
+use crate::types::shares::{Amount, Bounds, Shares};
+use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time, locked};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// Messages above this are judged off the async threads, so that they hold up nobody else.
 const HEAVY: usize = 128 * 1024;
@@ -54,7 +60,21 @@ pub struct Relay {
     signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
     logins: login::Logins,
+    /// Networks of front MTAs: an address in them is nobody's but the front's.
+    fronts: Vec<Network>,
+    /// Mail to the operator of the last hour.
+    forwards: Mutex<Shares>,
+    /// How often a pair's authors were told lately of reports that nothing proves.
+    doubts: Mutex<Shares>,
+    /// Log lines that strangers cause.
+    quiet: Mutex<Quiet>,
 }
+
+/// Reports that nothing proves: so many notices a day for one pair, and for all.
+const DOUBTS: Bounds =
+    Bounds { all: Amount { count: 10_000.0, octets: 0.0 }, each: Amount { count: 3.0, octets: 0.0 }, small: 0 };
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A marketplace, ready for use.
 #[derive(Debug)]
@@ -89,6 +109,9 @@ impl Relay {
         };
         let shops = config.marketplace.iter().map(shop).collect();
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
+        let trusted = config.listener.iter().flat_map(|listener| &listener.trusted_networks);
+        let fronts = trusted.filter_map(|text| text.parse().ok()).collect();
+        let forwards = Mutex::new(Shares::new(operator::bounds(&config.limits), HOUR));
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
         Ok(Arc::new(Self {
             config,
@@ -102,6 +125,10 @@ impl Relay {
             signers: OnceLock::new(),
             last,
             logins: login::Logins::default(),
+            fronts,
+            forwards,
+            doubts: Mutex::new(Shares::new(DOUBTS, DAY)),
+            quiet: Mutex::default(),
         }))
     }
 
@@ -131,6 +158,29 @@ impl Relay {
         MessageId::after(MessageId(last), now, random)
     }
 
+    /// The client's network as shares count it; none where a front hands on no address, so that
+    /// everybody comes from there. Then all of them have what all may take together: the front's
+    /// own limits have to keep one of them from the rest.
+    fn network_of(&self, client: &Client) -> Option<u128> {
+        let front = self.fronts.iter().any(|network| network.contains(client.ip));
+        (!front).then(|| site_key(client.ip))
+    }
+
+    /// Whether a line that somebody in this network caused is written into the log: see [`Quiet`].
+    /// The counter tells how many are left out; the history, and the other counters, what they were
+    /// about.
+    fn logs(&self, network: Option<u128>) -> bool {
+        match locked(&self.quiet).admits(network, Time::now()) {
+            None => {
+                self.metrics.lines_left_out.inc();
+                return false;
+            }
+            Some(0) => {}
+            Some(lines) => tracing::warn!(lines, "similar lines were left out"),
+        }
+        true
+    }
+
     fn shop_of_marketplace(&self, id: &str) -> Option<&Arc<Shop>> {
         self.shops.values().find(|shop| shop.settings.id == id)
     }
@@ -138,11 +188,18 @@ impl Relay {
 
 impl Handler for Relay {
     fn recipient(&self, client: &Client, sender: Option<&Address>, recipient: &Address) -> Result<(), Reply> {
-        let found = self.may_send(client, sender).and_then(|()| self.target(recipient).map(|_| ()));
+        let found = self.may_send(client, sender).and_then(|()| match self.target(recipient)? {
+            target::Target::Operator => self.operator_has_room(client),
+            _ => Ok(()),
+        });
         if found.is_err() {
             self.metrics.recipients_refused.inc();
         }
         found
+    }
+
+    fn announced(&self, recipient: &Address, octets: u64) -> Result<(), Reply> {
+        if target::is_operator(recipient) { self.operator_fits(octets) } else { Ok(()) }
     }
 
     async fn login(self: Arc<Self>, client: Client, attempt: Attempt) -> Answer {
@@ -150,6 +207,11 @@ impl Handler for Relay {
     }
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
+        // Nothing is looked at that cannot be taken.
+        let operator = envelope.recipients.iter().any(target::is_operator);
+        if operator && let Err(reply) = self.operator_fits(raw.len() as u64) {
+            return reply;
+        }
         let authentication = self.authenticate(&client, &envelope, &raw).await;
         let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
         if arrived.raw.len() <= HEAVY {

@@ -113,6 +113,15 @@ impl Relay {
         })
     }
 
+    /// Tells the author of a message of a report that nothing proves. Says whether there was
+    /// anybody to tell.
+    pub(super) fn tell_doubt(&self, change: &Change<'_>, id: MessageId, now: Time) -> Result<bool> {
+        self.about_stored(change, id, |about| {
+            let receiver = about.pair.alias(about.author.other());
+            self.tell(change, about, Name::Doubtful, now, |frame| notice::doubtful(frame, receiver))
+        })
+    }
+
     fn about_stored(
         &self,
         change: &Change<'_>,

@@ -29,6 +29,11 @@ pub(super) enum NoTarget {
 /// Addresses that every mail domain has, RFC 2142.
 const OPERATOR: &[&str] = &["postmaster", "abuse"];
 
+/// Whether the name alone says that it is one of those.
+pub(super) fn is_operator(recipient: &Address) -> bool {
+    OPERATOR.iter().any(|name| recipient.local().eq_ignore_ascii_case(name))
+}
+
 impl Relay {
     /// Looks a recipient up. Aliases that never were, and those of removed parties, get the same words.
     pub(super) fn target(&self, recipient: &Address) -> Result<Target<()>, Reply> {
@@ -37,7 +42,9 @@ impl Relay {
         found.map_err(|none| match none {
             NoTarget::Refused(reply) => reply,
             NoTarget::Trouble(error) => {
-                tracing::error!(%error, "cannot look an alias up");
+                if self.logs(None) {
+                    tracing::error!(%error, "cannot look an alias up");
+                }
                 error.reply()
             }
         })
@@ -54,7 +61,7 @@ impl Relay {
         resolve: impl FnOnce(&Alias) -> Result<Option<A>, StoreError>,
     ) -> Result<Target<A>, NoTarget> {
         let local = recipient.local().to_ascii_lowercase();
-        let operator = OPERATOR.contains(&local.as_str());
+        let operator = is_operator(recipient);
         let Some(shop) = self.shops.get(recipient.domain()) else {
             let ours = recipient.domain().eq_ignore_ascii_case(&self.config.hostname);
             return match &self.operator {

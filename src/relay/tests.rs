@@ -4,6 +4,7 @@ mod acts;
 mod later;
 mod logins;
 mod marks;
+mod operators;
 mod proof;
 
 use super::*;

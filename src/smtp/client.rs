@@ -23,6 +23,7 @@ use open::Offers;
 
 use crate::config::ClientTimeouts;
 use crate::types::{Address, lines};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub struct Client {
     encrypted: bool,
     /// Messages that were sent on it.
     pub sent: usize,
+    /// The server's network address, if it was reached over a network. Never shown.
+    pub server: Option<IpAddr>,
 }
 
 impl Client {

@@ -303,9 +303,10 @@ where
             let end = found.map_or(self.input.len(), |found| searched + found);
             match (self.input.get(end), self.input.get(end + 1)) {
                 (Some(b'\r'), Some(b'\n')) => {
-                    let handler = &self.shared.handler;
+                    let (handler, octets) = (&self.shared.handler, self.session.announced());
                     let mut lookup = |client: &Client, sender: Option<&Address>, recipient: &Address| {
-                        handler.recipient(client, sender, recipient)
+                        handler.recipient(client, sender, recipient)?;
+                        if octets > 0 { handler.announced(recipient, octets) } else { Ok(()) }
                     };
                     let step = match self.input.get(..end) {
                         Some(line) if !too_long && end + 2 <= longest => {

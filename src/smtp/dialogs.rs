@@ -83,6 +83,7 @@ fn shared(settings: Settings, memory: u64, stopping: watch::Receiver<bool>) -> A
         metrics: Metrics::default(),
         memory: Budget::new(memory),
         spool: std::env::temp_dir(),
+        quiet: Arc::default(),
         space: Arc::new(Space::new(std::env::temp_dir(), floor)),
         stopping,
     })

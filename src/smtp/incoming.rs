@@ -2,6 +2,7 @@
 
 use super::data::{DataReader, Fed};
 use super::server::Shared;
+use crate::types::{Time, locked};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -135,7 +136,11 @@ impl Incoming {
                 self.place = match file {
                     Ok(file) => Place::Disk(file),
                     Err(error) => {
-                        tracing::warn!(kind = ?error.kind(), "spool file failed");
+                        // A client can send as many large messages as the disk has no room for.
+                        match locked(&shared.quiet).admits(None, Time::now()) {
+                            None => drop(shared.metrics.lines_left_out.inc()),
+                            Some(lines) => tracing::warn!(kind = ?error.kind(), lines, "spool file failed"),
+                        }
                         Place::Lost
                     }
                 };

@@ -36,6 +36,15 @@ pub trait Handler: Send + Sync + 'static {
     /// The reply that refuses it.
     fn recipient(&self, client: &Client, sender: Option<&Address>, recipient: &Address) -> Result<(), Reply>;
 
+    /// May a message of so many octets go to this recipient? Asked after [`Handler::recipient`],
+    /// where the client has said how long it is (RFC 1870).
+    ///
+    /// # Errors
+    /// The reply that refuses the recipient.
+    fn announced(&self, _recipient: &Address, _octets: u64) -> Result<(), Reply> {
+        Ok(())
+    }
+
     /// Takes a whole message: CRLF lines, dots unstuffed. A positive reply means that it is safe on disk.
     fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> impl Future<Output = Reply> + Send;
 

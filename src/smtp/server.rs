@@ -10,6 +10,7 @@ use crate::config::ListenerTls;
 use crate::metrics::{Metrics, count};
 use crate::tls::Certificate;
 use crate::types::network::{Network, client_key};
+use crate::types::quiet::Quiet;
 use crate::types::{Client, Reply, locked};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -29,6 +30,8 @@ pub(super) struct Shared<H> {
     pub(super) memory: Budget,
     pub(super) spool: PathBuf,
     pub(super) space: Arc<Space>,
+    /// Log lines that clients cause.
+    pub(super) quiet: Arc<Mutex<Quiet>>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -147,6 +150,7 @@ impl<H: Handler> Server<H> {
     pub async fn run(self, sockets: Vec<Socket>, stopping: watch::Receiver<bool>) {
         let memory = Budget::new(self.settings.limits.memory.0);
         let space = Arc::new(Space::new(self.spool.clone(), self.settings.limits.free_space.0));
+        let quiet = Arc::default();
         let mut listeners = JoinSet::new();
         for socket in sockets {
             let starttls = socket.tls == ListenerTls::Starttls && self.certificate.is_some();
@@ -157,6 +161,7 @@ impl<H: Handler> Server<H> {
                 memory: memory.clone(),
                 spool: self.spool.clone(),
                 space: Arc::clone(&space),
+                quiet: Arc::clone(&quiet),
                 stopping: stopping.clone(),
             });
             listeners.spawn(listen(socket, shared, self.certificate.clone(), Arc::clone(&self.places)));

@@ -14,6 +14,8 @@
 //! crash after settle    done, waiting or failed with its notice: one transaction, so never between
 //! ```
 //!
+//! Mail to the operator has neither fate nor event: it is nowhere but in its row (`forward`).
+//!
 //! A lease is the process's, not a time: `leased = 1` is reset at start. The attempt is counted when it is claimed, before dialling.
 //!
 //! Beside the items stands one row for each *destination* that any of them waits for: when it is next worth a try. It is due no later
@@ -22,11 +24,13 @@
 //!
 //! Clocks jump. What is due later than any wait can be ([`Horizon`]) was written under another clock, and is due now.
 
+mod forward;
 mod item;
 mod operator;
 #[cfg(test)]
 mod tests;
 
+pub use forward::NewForward;
 pub use item::{Horizon, Item, ItemId, Kind, NewItem, Recipient, Settle, Waiting};
 pub use operator::Which;
 
@@ -36,7 +40,20 @@ use crate::types::{Address, MessageId, Role, Time};
 use item::{ITEM, item_of};
 use rusqlite::{OptionalExtension as _, params};
 
+/// What stands before the mark of the server in the event of a delivery.
+const SERVER: &str = "server ";
+
 impl View<'_> {
+    /// The mark of the server that took a message: see [`Settle::Done`].
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn taken_by(&self, message: MessageId) -> Result<Option<String>> {
+        let sql = "SELECT detail FROM event WHERE message = ?1 AND what = 'delivered' ORDER BY id DESC LIMIT 1";
+        let found: Option<String> = self.0.prepare_cached(sql)?.query_row([message.0], |row| row.get(0)).optional()?;
+        Ok(found.and_then(|detail| detail.rsplit_once(SERVER).map(|(_, mark)| mark.to_owned())))
+    }
+
     /// When the next destination is due, as far as the clock can be believed.
     ///
     /// # Errors
@@ -272,30 +289,37 @@ impl Change<'_> {
                            WHERE id = ?1";
                 self.0.0.prepare_cached(sql)?.execute(params![item.id.0.0, now.0, item.domain])? > 0
             }
-            Settle::Done | Settle::Failed { .. } => {
+            Settle::Done { .. } | Settle::Failed { .. } => {
                 self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([item.id.0.0])? > 0
             }
         };
         if !there {
             return Ok(false);
         }
-        // A notice is a step in the walk of the message that it is about.
+        // A notice is a step in the walk of the message that it is about. Mail to the operator has
+        // none: only what an older version kept as a message has a fate.
         let whole = item.kind != Kind::Notice;
+        let record = |what, detail: &str| match item.kind {
+            Kind::Forward => Ok(()),
+            Kind::Relay | Kind::Notice => self.record(item.message, now, what, detail),
+        };
         match settle {
-            Settle::Done => {
-                let attempt = if item.attempts > 1 { format!("attempt {}", item.attempts) } else { String::new() };
-                self.record(item.message, now, if whole { "delivered" } else { "notice-delivered" }, &attempt)?;
+            Settle::Done { server } => {
+                let attempt = (item.attempts > 1).then(|| format!("attempt {}", item.attempts));
+                let server = (!server.is_empty()).then(|| format!("{SERVER}{server}"));
+                let detail = attempt.into_iter().chain(server).collect::<Vec<_>>().join(", ");
+                record(if whole { "delivered" } else { "notice-delivered" }, &detail)?;
                 if whole {
                     self.set_fate(item.message, "delivered")?;
                 }
             }
             Settle::Again { due, why } => {
                 self.waits(&item.domain, *due)?;
-                self.record(item.message, now, "deferred", why)?;
+                record("deferred", why)?;
             }
             Settle::Back => self.waits(&item.domain, now)?,
             Settle::Failed { why } => {
-                self.record(item.message, now, if whole { "failed" } else { "notice-failed" }, why)?;
+                record(if whole { "failed" } else { "notice-failed" }, why)?;
                 if whole {
                     self.set_fate(item.message, "failed")?;
                 }

@@ -249,7 +249,9 @@ const SEEN: &str = "
 
 /// Mail to postmaster and abuse.
 const OPERATOR_MAIL: &str = "
--- nothing yet
+-- Of mail to the operator: the network that it came from, as a keyed hash.
+ALTER TABLE queue ADD COLUMN network INTEGER;
+CREATE INDEX queue_forward ON queue (network) WHERE kind = 2;
 ";
 
 /// Reports that came after a delivery, and critical messages.

@@ -1,6 +1,7 @@
 //! Floor 0, words: the nouns every other floor speaks in.
 //!
-//! Owns: addresses, aliases, ids, line ends, tokens, SMTP replies, times, envelopes and the random source; and how a lock is taken. Values only.
+//! Owns: addresses, aliases, ids, line ends, tokens, SMTP replies, times, envelopes and the random
+//! source; how a lock is taken, and what strangers may use up together. Values only.
 //! Not here: anything that reads a file, a socket, a database or (but for [`time`]) the clock.
 
 pub mod address;
@@ -11,8 +12,10 @@ pub mod ids;
 pub mod lines;
 pub mod lock;
 pub mod network;
+pub mod quiet;
 pub mod random;
 pub mod reply;
+pub mod shares;
 pub mod time;
 pub mod token;
 

@@ -115,6 +115,15 @@ pub fn client_key(ip: IpAddr) -> u128 {
     if mapped.is_some() { number } else { number & (u128::MAX << 64) }
 }
 
+/// The address that stands for one site where each has a share of something: an IPv4 address, or an
+/// IPv6 /48, of which anybody is given the 65,536 networks that [`client_key`] tells apart.
+#[must_use]
+pub fn site_key(ip: IpAddr) -> u128 {
+    let key = client_key(ip);
+    let mapped = Ipv6Addr::from_bits(key).to_ipv4_mapped();
+    if mapped.is_some() { key } else { key & (u128::MAX << 80) }
+}
+
 /// Addresses that no public mail server has: loopback, private, link-local, carrier-grade NAT, documentation, multicast,
 /// reserved, and IPv6 forms that wrap one of them.
 #[must_use]
@@ -268,5 +277,9 @@ mod tests {
         assert_ne!(client_key(ip("2001:db8::1")), client_key(ip("2001:db8:0:1::1")));
         assert_eq!(client_key(ip("192.0.2.1")), client_key(ip("::ffff:192.0.2.1")));
         assert_ne!(client_key(ip("192.0.2.1")), client_key(ip("192.0.2.2")));
+        assert_eq!(site_key(ip("2001:db8::1")), site_key(ip("2001:db8:0:ffff::1")));
+        assert_ne!(site_key(ip("2001:db8::1")), site_key(ip("2001:db8:1::1")));
+        assert_eq!(site_key(ip("192.0.2.1")), site_key(ip("::ffff:192.0.2.1")));
+        assert_ne!(site_key(ip("192.0.2.1")), site_key(ip("192.0.2.2")));
     }
 }

@@ -1,10 +1,12 @@
 //! Signed addresses and ids: the relay hands them out, and knows its own again. A token says which message it belongs to
 //! and is worth nothing for another purpose, another message or another store.
 
+use super::network::client_key;
 use super::{MessageId, PairId, Role};
 use data_encoding::{Encoding, Specification};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 /// What a token is for; part of what is signed.
@@ -130,6 +132,24 @@ impl Secret {
         tag.into_bytes().try_into().unwrap_or_default()
     }
 
+    /// The mark of a server that took a message: 16 characters of `a-z2-7`. It tells whether
+    /// another address is the same client network, and no more: not which one, nor whether another
+    /// message went there, too.
+    #[must_use]
+    pub fn server_mark(&self, message: MessageId, ip: IpAddr) -> String {
+        let network = client_key(ip).to_be_bytes();
+        let tag = Tag::start(&self.0).with(b"server").with(&message.0.to_be_bytes()).with(&network);
+        BASE32.encode(tag.into_bytes().get(..MAC_LENGTH).unwrap_or(&[]))
+    }
+
+    /// A client network ([`site_key`](super::network::site_key)) as it stands in the store: tells
+    /// whether two are the same, and no more.
+    #[must_use]
+    pub fn network_mark(&self, client: u128) -> i64 {
+        let tag = Tag::start(&self.0).with(b"network").with(&client.to_be_bytes()).into_bytes();
+        tag.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+    }
+
     fn mark_mac(&self, pair: PairId, side: Role, thread: &[u8; 8]) -> Tag {
         let start = Tag::start(&self.0).with(Purpose::Thread.word().as_bytes());
         start.with(&pair.0.to_be_bytes()).with(side.as_str().as_bytes()).with(thread)
@@ -185,6 +205,17 @@ mod tests {
             bad[i] = if bad[i] == b'a' { b'b' } else { b'a' };
             assert_ne!(ours.read(Purpose::Bounce, std::str::from_utf8(&bad).unwrap()), Some(MessageId(42)));
         }
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mark = ours.server_mark(MessageId(1), ip("2001:db8::1"));
+        assert_eq!((mark.len(), &mark), (16, &ours.server_mark(MessageId(1), ip("2001:db8::2"))));
+        for other in [
+            ours.server_mark(MessageId(2), ip("2001:db8::1")),
+            ours.server_mark(MessageId(1), ip("192.0.2.1")),
+            other.server_mark(MessageId(1), ip("2001:db8::1")),
+        ] {
+            assert_ne!(mark, other);
+        }
+        assert!(ours.network_mark(1) != ours.network_mark(2) && ours.network_mark(1) != other.network_mark(1));
         assert_ne!(ours.key("a", 1), ours.key("a", 2));
         assert_ne!(ours.key("a", 1), other.key("a", 1));
         for bad in ["", "a", &token[1..], &format!("{token}aa"), "ä"] {

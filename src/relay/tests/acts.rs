@@ -62,7 +62,8 @@ async fn each_address_does_what_it_says_for_its_party() {
         (BUYER, &stop, "", "stop", offered, "no longer write to you"),
     ];
     for (from, address, text, event, message, words) in table {
-        let mail = format!("From: Real Name <{from}>\nSubject: x\nMessage-ID: <act@x.example>\n\n{text}\n");
+        let mail =
+            format!("From: Real Name <{from}>\nTo: <{address}>\nSubject: x\nMessage-ID: <act@x.example>\n\n{text}\n");
         let rows = world.store.read(|v| v.messages(&Filter { limit: 100, ..Filter::default() })).unwrap().len();
         for _ in 0..3 {
             let reply = world.send(from, &[address], &mail).await.wire();
@@ -104,9 +105,19 @@ async fn nobody_else_can_use_them() {
         (BUYER, BUYER, &stop, "X-Marketrelay-Loop: m.test\n", "554 5.4.6"),
     ];
     for (from, sender, address, field, want) in table {
-        let mail = format!("From: {from}\n{field}Subject: x\n\nx\n");
+        let mail = format!("From: {from}\nTo: {address}\n{field}Subject: x\n\nx\n");
         let reply = world.send(sender, &[address], &mail).await.wire();
         assert!(reply.starts_with(want), "{from} {address}: {reply}");
+    }
+    // A message of the party that was written to somebody else, or to no token, or to another one:
+    // the stranger's reply.
+    let stranger = world.send("x@evil.example", &[&stop], "From: x@evil.example\nSubject: x\n\nx\n").await.wire();
+    for to in [String::new(), format!("To: friend@x.example, {}\n", world.aliases().1), format!("To: {buyer_report}\n")]
+        .into_iter()
+        .chain([format!("Bcc: {stop}\n"), format!("To: x{stop}\n")])
+    {
+        let mail = format!("From: {BUYER}\n{to}Subject: holiday\n\nx\n");
+        assert_eq!(world.send(BUYER, &[&stop], &mail).await.wire(), stranger, "{to}");
     }
     let client = Client { ip: [127, 0, 0, 1].into(), helo: "x".into(), tls: false, trusted: false, login: None };
     let forged = |address: &str| {
@@ -135,13 +146,13 @@ async fn machines_and_parties_that_are_gone() {
     let world = world().await;
     let (_, [done, _], offered, [report, stop]) = world.exchanged().await;
     for (sender, field) in [(BUYER, "Auto-Submitted: auto-generated\n"), ("", ""), (BUYER, "Precedence: bulk\n")] {
-        let mail = format!("From: {BUYER}\n{field}Subject: stop\n\n");
+        let mail = format!("From: {BUYER}\nTo: {stop}\n{field}Subject: stop\n\n");
         assert_eq!(world.send(sender, &[&stop], &mail).await.code(), 250);
     }
     assert!(world.opted_out() && world.arrived(BUYER).await.is_empty());
     let seller = world.pair.seller.id;
     world.store.write(move |c| c.remove_party(seller)).await.unwrap();
-    let mail = format!("From: {BUYER}\nSubject: x\n\nHe is gone, and it was spam.\n");
+    let mail = format!("From: {BUYER}\nCc: x@y.example, {report}\nSubject: x\n\nHe is gone, and it was spam.\n");
     assert_eq!(world.send(BUYER, &[&report], &mail).await.code(), 250);
     assert_eq!((world.events(offered, "reported"), world.arrived(BUYER).await.len()), (1, 1));
     let mail = format!("From: {SELLER}\nSubject: x\n\nx\n");

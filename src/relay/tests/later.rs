@@ -89,19 +89,18 @@ async fn a_bounce_is_told_anew() {
          Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.home.example\n\nFinal-Recipient: rfc822; {BUYER}\nAction: failed\nStatus: 5.1.1\n\n--b--\n"
     );
     for _ in 0..2 {
-        assert_eq!(world.send("", &[&bounce], &report).await.code(), 250);
+        assert_eq!(world.send_unasked("", &[&bounce], &report).await.code(), 250);
     }
     let notices = world.arrived(SELLER).await;
     let [notice] = notices.as_slice() else { panic!("one notice, not {}", notices.len()) };
     for leak in ["b-real", "home.example", "MAILER-DAEMON"] {
         assert!(!notice.contains(leak), "{leak} in\n{notice}");
     }
-    assert!(
-        notice.contains(buyer_alias) && notice.contains("5.1.1") && notice.contains("<7@sellerco.example>"),
-        "{notice}"
-    );
-    let fate = world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
-    assert_eq!(fate, "failed");
+    assert!(notice.contains(buyer_alias) && notice.contains("<7@sellerco.example>"), "{notice}");
+    // Nothing proves it, so neither people nor programs are told that it failed.
+    assert!(notice.contains("may not have arrived") && !notice.contains("Action:"), "{notice}");
+    let fate = |world: &World| world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
+    assert_eq!(fate(&world), "delivered");
 
     // Vacation programs answer to the envelope sender: the answer passes once a day, cleaned, and in its thread.
     let away = format!(
@@ -124,4 +123,109 @@ async fn a_bounce_is_told_anew() {
         assert_eq!(world.send("", &[&bounce], &other).await.code(), 250);
     }
     assert!(world.arrived(SELLER).await.is_empty() && world.arrived(BUYER).await.is_empty());
+}
+
+/// A report as mail systems write it, of the message with this Message-ID.
+fn report(from: &str, about: &str) -> String {
+    format!(
+        "From: <{from}>\nContent-Type: multipart/report; boundary=b\n\n--b\n\nSorry\n--b\nContent-Type: message/delivery-status\n\n\
+         Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; x\nAction: failed\nStatus: 5.1.1\n\n--b\nContent-Type: text/rfc822-headers\n\n\
+         Message-ID: <{about}>\n\n--b--\n"
+    )
+}
+
+/// Who may say that a delivered message was not: each way, and what lacks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_speaks_for_a_report() {
+    use crate::policy::author::Proof;
+    let daemon = "Mailer-Daemon@home.example";
+    let server = [198, 51, 100, 7];
+    let other = [198, 51, 100, 8];
+    // name, client, envelope sender, author, whether it is proved, whether it names the message;
+    // what the history says
+    let table = [
+        (
+            "by the server that took it",
+            server,
+            "",
+            "postmaster@elsewhere.example",
+            false,
+            false,
+            "proved by its server, 5.1.1",
+        ),
+        ("by a neighbour of it", other, "", daemon, false, true, "not proved, 5.1.1"),
+        ("by the receiver himself, through his server", server, "", BUYER, false, true, "not proved, 5.1.1"),
+        ("with an envelope sender", server, "x@home.example", daemon, true, true, "not proved, 5.1.1"),
+        ("aligned", other, "", daemon, true, true, "proved by its domain, 5.1.1"),
+        ("aligned, of another message", other, "", daemon, true, false, "not proved, 5.1.1"),
+        ("by the receiver himself, proved", other, "", BUYER, true, true, "not proved, 5.1.1"),
+        ("of another domain", other, "", "mailer-daemon@evil.example", true, true, "not proved, 5.1.1"),
+        ("by a front that hands on no address", [10, 9, 9, 9], "", daemon, false, true, "not proved, 5.1.1"),
+    ];
+    for (name, ip, sender, author, proved, names, want) in table {
+        let world = world_with(|config| {
+            let listener = "address = '127.0.0.1:0'\ntrusted_networks = ['10.9.9.9']";
+            config.listener.push(toml::from_str(listener).unwrap());
+        })
+        .await;
+        let mail = format!("From: {SELLER}\nSubject: x\n\nx\n");
+        assert_eq!(world.send(SELLER, &[world.aliases().0], &mail).await.code(), 250);
+        world.arrived(BUYER).await;
+        let id = MessageId(world.newest().number);
+        let by = if ip[0] == 10 { ip } else { server };
+        let mark = world.store.secret().server_mark(id, by.into());
+        world.store.write(move |c| c.record(id, Time::now(), "delivered", &format!("server {mark}"))).await.unwrap();
+        let bounce = world.store.read(|view| world.relay.return_path(view, &world.newest_item())).unwrap().unwrap();
+        let about = if names { world.relay.message_id(id, "m.test") } else { "other@m.test".to_owned() };
+        let (client, envelope, raw) = world.session(false, sender, &[&bounce], &report(author, &about));
+        let client = Client { ip: ip.into(), ..client };
+        let proof = if proved { Proof::Proved } else { Proof::Absent };
+        let authentication = Authentication::only(proof);
+        for _ in 0..3 {
+            let (client, envelope, raw) = (client.clone(), envelope.clone(), raw.clone());
+            let authentication = authentication.clone();
+            let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
+            let judged = world.relay.judge(arrived);
+            assert_eq!(world.relay.commit(judged).await.code(), 250, "{name}");
+        }
+        let events = world.store.read(|v| v.events(id)).unwrap();
+        let told: Vec<_> = events.iter().filter(|e| e.what.starts_with("bounced")).collect();
+        assert_eq!((told.len(), told[0].what.as_str(), told[0].detail.as_str()), (1, "bounced-later", want), "{name}");
+        let fate = world.newest().fate;
+        let notices = world.arrived(SELLER).await;
+        assert_eq!((notices.len(), fate.as_str()), (1, "delivered"), "{name}");
+        assert_eq!(notices[0].contains("Action: failed"), want.starts_with("proved"), "{name}: {}", notices[0]);
+    }
+}
+
+/// Reports that nothing proves tell a pair's author three times a day, and once a message; what is
+/// proved is told all the same, and once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_reports_are_told_seldom() {
+    let world = world().await;
+    let mut told = Vec::new();
+    for n in 0..5 {
+        let mail = format!("From: {SELLER}\nSubject: {n}\n\nx\n");
+        assert_eq!(world.send(SELLER, &[world.aliases().0], &mail).await.code(), 250);
+        world.arrived(BUYER).await;
+        let bounce = world.store.read(|view| world.relay.return_path(view, &world.newest_item())).unwrap().unwrap();
+        for _ in 0..20 {
+            assert_eq!(world.send_unasked("", &[&bounce], &report("x@evil.example", "x@x")).await.code(), 250);
+        }
+        told.push(world.arrived(SELLER).await.len());
+        let (id, ip) = (MessageId(world.newest().number), [192, 0, 2, 1]);
+        let mark = world.store.secret().server_mark(id, ip.into());
+        world.store.write(move |c| c.record(id, Time::now(), "delivered", &format!("server {mark}"))).await.unwrap();
+        for _ in 0..20 {
+            assert_eq!(world.send_unasked("", &[&bounce], &report("mailer-daemon@x.example", "x@x")).await.code(), 250);
+            assert_eq!(world.send_unasked("", &[&bounce], "From: x@x.example\nSubject: x\n\nx\n").await.code(), 250);
+        }
+        let notices = world.arrived(SELLER).await;
+        assert!(notices.len() == 1 && notices[0].contains("Status: 5.1.1"), "{notices:?}");
+        let events = world.store.read(|v| v.events(id)).unwrap();
+        let reports: Vec<_> =
+            events.iter().map(|event| event.what.as_str()).filter(|w| !w.contains("delivered")).collect();
+        assert_eq!(reports, ["bounced-later", "bounced-later", "automatic-answer"]);
+    }
+    assert_eq!(told, [1, 1, 1, 0, 0]);
 }

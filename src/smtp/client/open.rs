@@ -86,6 +86,7 @@ impl Client {
             ahead: None,
             encrypted: false,
             sent: 0,
+            server: None,
         };
         if let Security::Implicit(config, name, _) = &security {
             client = client.handshake(config, name).await?;

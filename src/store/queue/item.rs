@@ -28,7 +28,8 @@ pub enum Kind {
     Relay,
     /// A notice of ours: it carries its bytes.
     Notice,
-    /// Mail to postmaster or abuse, for the operator: as received.
+    /// Mail to postmaster or abuse, for the operator: it carries its bytes, and is no message of
+    /// the history.
     Forward,
 }
 
@@ -131,7 +132,11 @@ pub struct Waiting {
 #[derive(Clone, Debug)]
 pub enum Settle {
     /// Delivered.
-    Done,
+    Done {
+        /// The mark of the server that took it
+        /// ([`Secret::server_mark`](crate::types::token::Secret::server_mark)); empty: not known.
+        server: String,
+    },
     /// Try again at this time.
     Again {
         /// When.

@@ -185,7 +185,9 @@ impl Change<'_> {
     pub fn cancel(&self, id: ItemId, now: Time) -> Result<bool> {
         let Some(item) = self.queue_item(id)? else { return Ok(false) };
         self.0.0.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([id.0.0])?;
-        self.record(item.message, now, "cancelled", "by the operator")?;
+        if item.kind != Kind::Forward {
+            self.record(item.message, now, "cancelled", "by the operator")?;
+        }
         if item.kind != Kind::Notice {
             self.set_fate(item.message, "failed")?;
         }

@@ -82,7 +82,7 @@ fn each_crash_leaves_a_legal_state() {
         assert_eq!(store.read(|v| v.next_due(horizon(NOW))).unwrap(), Some(later(60)));
         let claimed = claim(&store, "home.test", later(60)).remove(0);
         let (end, fate) = match how {
-            "done" => (Settle::Done, "delivered"),
+            "done" => (Settle::Done { server: String::new() }, "delivered"),
             "failed" => (Settle::Failed { why: "no-such-address".into() }, "failed"),
             _ => (Settle::Back, "queued"),
         };
@@ -91,7 +91,11 @@ fn each_crash_leaves_a_legal_state() {
         let store = restart();
         let left = (how == "back").then_some((u32::from(leased) + 2, false));
         assert_eq!(state(&store, first), (left, fate.into()), "crash after settle");
-        assert_eq!(settle(&store, &claimed, Settle::Done, NOW), how == "back", "a second settle is late");
+        assert_eq!(
+            settle(&store, &claimed, Settle::Done { server: String::new() }, NOW),
+            how == "back",
+            "a second settle is late"
+        );
         assert_eq!(store.read(|v| v.queue_length()).unwrap(), 0);
     }
 }
@@ -191,7 +195,10 @@ fn the_operator_finds_and_cancels() {
     let id = leased[0].id;
     assert!(store.write_blocking(move |c| c.cancel(id, NOW)).unwrap());
     assert!(!store.write_blocking(move |c| c.cancel(id, NOW)).unwrap());
-    assert!(!settle(&store, &leased[0], Settle::Done, NOW), "cancelled while it was delivered");
+    assert!(
+        !settle(&store, &leased[0], Settle::Done { server: String::new() }, NOW),
+        "cancelled while it was delivered"
+    );
     assert_eq!(store.read(|v| v.message(leased[0].message)).unwrap().unwrap().fate, "failed");
     assert_eq!(store.read(|v| v.queue_length()).unwrap(), 2);
     let which = Which { domain: Some("a.test".into()), leased: None };
