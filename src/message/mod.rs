@@ -6,6 +6,7 @@
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
 
 pub mod addressed;
+mod anchors;
 pub mod archive;
 pub mod author;
 mod body;
@@ -33,6 +34,7 @@ pub mod transfer;
 pub mod uuencode;
 pub mod vcard;
 pub mod words;
+pub mod work;
 mod yenc;
 
 pub use footer::Footer;

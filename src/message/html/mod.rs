@@ -14,6 +14,7 @@ mod tokens;
 pub(super) use link::decode;
 
 use super::scrub::{Replacement, find, scrub};
+use super::work;
 use std::ops::Range;
 use tokens::{Token, Tokens};
 
@@ -72,6 +73,7 @@ pub(super) fn visible(html: &str) -> (String, Vec<Place>) {
     for token in Tokens::new(html) {
         match token {
             Token::Text(range) => {
+                work::skip(range.len());
                 places.push((text.len(), range.clone()));
                 text.push_str(html.get(range).unwrap_or(""));
             }
@@ -98,6 +100,7 @@ fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (R
         let mut next = places.partition_point(|(start, _)| *start <= at);
         let mut instead = instead;
         while at < range.end {
+            work::count(8);
             let Some((start, place)) = next.checked_sub(1).and_then(|n| places.get(n)) else { break };
             let stop = places.get(next).map_or(range.end, |(start, _)| *start).min(range.end);
             // What marks a block's end between two stretches stands for a tag, which stays.
