@@ -5,7 +5,7 @@ use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
 use super::scrub::{scrub, scrub_name};
 use super::text::encode_name;
-use super::{archive, author, calendar, charset, footer, html, pgp, uuencode, vcard};
+use super::{archive, author, calendar, charset, footer, html, pgp, uuencode, vcard, work};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
@@ -44,6 +44,7 @@ fn report(text: &str) -> String {
     let told = |line: &&str| {
         line.split_once(':').is_some_and(|(name, _)| REPORTED.contains(&name.trim().to_ascii_lowercase().as_str()))
     };
+    work::count(text.len() * 4);
     text.lines().filter(told).map(|line| format!("{}\r\n", line.trim_end())).collect()
 }
 
@@ -52,6 +53,7 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
     let name =
         order.author_name.filter(|name| name.chars().count() > 2 && *name != order.from.0 && text.contains(name))?;
     let mut out = text.to_owned();
+    work::count(text.len() * 8);
     for before_address in ["\" <", " <", "&quot; &lt;", " &lt;", "\" &lt;", "</b> &lt;", " [mailto:", "\" [mailto:"] {
         out = out.replace(&format!("{name}{before_address}"), &format!("{}{before_address}", order.from.0));
     }
