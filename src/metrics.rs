@@ -47,6 +47,8 @@ pub struct Metrics {
     pub decisions: Family<Decision, Counter>,
     /// Messages that the guard stopped: each one is a bug to look at.
     pub guard_stops: Counter,
+    /// Steps that looking through a message took, in millions, for all of its recipients: see `message::work`.
+    pub message_work: Histogram,
     /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
     pub deliveries: Family<Word, Counter>,
     /// Sessions with other servers, by what vouched for their TLS: `none` (clear text), `unverified`, `verified`, `sts`, `dane`; `failed`: the
@@ -78,6 +80,7 @@ impl Default for Metrics {
             memory: Gauge::default(),
             decisions: Family::default(),
             guard_stops: Counter::default(),
+            message_work: Histogram::new(exponential_buckets(0.062_5, 2.0, 18)),
             deliveries: Family::default(),
             delivery_tls: Family::default(),
             notices: Family::default(),
@@ -98,6 +101,11 @@ impl Default for Metrics {
             "guard_stops",
             "Messages stopped because a real address was left in them",
             m.guard_stops.clone(),
+        );
+        registry.register(
+            "message_work",
+            "Million steps of looking through a message, documents included",
+            m.message_work.clone(),
         );
         registry.register("deliveries", "Delivery attempts by outcome", m.deliveries.clone());
         registry.register("delivery_tls", "Sessions with other servers, by their TLS", m.delivery_tls.clone());

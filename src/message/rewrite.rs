@@ -11,7 +11,7 @@ use super::mime::{Parametrised, Part};
 use super::scrub::{Replacement, scrubbed};
 use super::text::{decode_words, encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
-use super::{charset, content_id, contents, yenc};
+use super::{charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -81,6 +81,8 @@ pub enum Unclean {
     Incomplete,
     /// Encrypted.
     Encrypted,
+    /// It has used up what it may cost: see [`work`].
+    Costly,
 }
 
 /// Octets that an outgoing message may be longer, for most: header and footers.
@@ -106,6 +108,10 @@ pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
     };
     writer.envelope_header(&top);
     writer.part(&top, 0)?;
+    // What was read in part is no message.
+    if work::is_over() {
+        return Err(Unclean::Costly);
+    }
     Ok(Rewritten { bytes: writer.out, passed: writer.passed })
 }
 
@@ -195,6 +201,9 @@ impl Writer<'_> {
         self.parts += 1;
         if depth > self.order.limits.mime_depth || self.parts > self.order.limits.mime_parts {
             return Err(Unclean::Limits);
+        }
+        if work::is_over() {
+            return Err(Unclean::Costly);
         }
         match part.kind.value.as_str() {
             "multipart/encrypted" | "application/pkcs7-mime" | "application/x-pkcs7-mime" => Err(Unclean::Encrypted),

@@ -180,7 +180,14 @@ mod tests {
 
     /// Counts in pieces until told to stop, at most so often.
     fn work(rounds: usize, one: fn(usize), steps: usize) -> usize {
-        (0..rounds).find(|_| is_over() || { one(steps); false }).unwrap_or(rounds)
+        (0..rounds)
+            .find(|_| {
+                is_over() || {
+                    one(steps);
+                    false
+                }
+            })
+            .unwrap_or(rounds)
     }
 
     #[test]
@@ -217,7 +224,12 @@ mod tests {
             count(10);
             let (_, inner) = within(&allowance(5, 5), || work(9, pack, 1));
             assert_eq!(inner, Spent { reading: 0, packing: 5, end: Some(End::Costly) });
-            let panics = || within(&allowance(5, 5), || -> () { count(7); std::panic::resume_unwind(Box::new(())) });
+            let panics = || {
+                within(&allowance(5, 5), || -> () {
+                    count(7);
+                    std::panic::resume_unwind(Box::new(()))
+                })
+            };
             assert!(std::panic::catch_unwind(panics).is_err());
             assert!(!is_over());
             count(1);

@@ -4,7 +4,7 @@
 use super::judge::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
-use crate::message::{Inspection, Order, Passed, Replacement, Unclean, guard, inspect, rewrite};
+use crate::message::{Inspection, Order, Passed, Replacement, Unclean, guard, inspect, rewrite, work};
 use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
@@ -28,6 +28,7 @@ impl Relay {
             }
             Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
+            Err(Stop::Costly) => letter.decision = Decision::reject(Reason::TooCostly),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
                 letter.decision = Decision::reject(Reason::Unclean);
@@ -83,8 +84,11 @@ impl Relay {
         match rewrite(raw, &order) {
             Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
                 Ok(()) => Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed)),
+                // What was looked at in part tells nothing.
+                Err(_) if work::is_over() => Err(Stop::Costly),
                 Err(place) => Err(Stop::Leak(place.as_str())),
             },
+            Err(Unclean::Costly) => Err(Stop::Costly),
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),
             Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
         }
@@ -168,6 +172,8 @@ impl Relay {
             }
             Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
+            // Not here: what was accepted comes out the same again, whatever it costs.
+            Err(Stop::Costly) => Loaded::Unclean("costly"),
         })
     }
 }
@@ -183,6 +189,7 @@ pub(super) struct Ids {
 enum Stop {
     Encrypted,
     Malformed,
+    Costly,
     Leak(&'static str),
 }
 

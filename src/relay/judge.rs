@@ -5,6 +5,7 @@ use super::compose::Ids;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;
+use crate::message::work::{self, Allowance, End};
 use crate::message::{Inspection, Malformed, inspect};
 use crate::policy::author::{Author, other_mailbox};
 use crate::policy::content::{Content, Part};
@@ -15,6 +16,7 @@ use crate::store::{Body, Pair, Party, StoreError, View};
 use crate::types::{Address, MessageId, Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A message, judged for each of its recipients.
 pub(super) struct Judged {
@@ -28,6 +30,8 @@ pub(super) struct Judged {
     pub(super) forward: bool,
     /// The reply where no recipient is left to decide about.
     pub(super) otherwise: Reply,
+    /// Why it was not looked through to its end.
+    pub(super) ended: Option<End>,
 }
 
 impl Judged {
@@ -44,6 +48,22 @@ impl Judged {
         self.reports.clear();
         self.acts.clear();
         self.forward = false;
+        self
+    }
+
+    /// It costs more than one message may: nothing of it is done. Recipients that it could not have reached anyhow hear what they would have heard.
+    fn too_costly(mut self) -> Self {
+        let decision = Decision::reject(Reason::TooCostly);
+        for letter in &mut self.letters {
+            if letter.rule.is_none() || letter.decision.verdict == Verdict::Relay {
+                letter.decision = decision.clone();
+            }
+            letter.outgoing = None;
+        }
+        self.reports.clear();
+        self.acts.clear();
+        self.forward = false;
+        self.otherwise = decision.reply(MessageId(0));
         self
     }
 }
@@ -135,6 +155,10 @@ pub(super) enum Gathered {
     Nobody,
 }
 
+/// The unit of `limits.message_work`.
+const MILLION: u64 = 1_000_000;
+/// Documents may take so many times as much besides.
+const DOCUMENTS: u64 = 3;
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
 pub(super) const ANONYMITY: &str = "anonymity";
 
@@ -154,9 +178,22 @@ pub(super) fn writes_as(party: &Party, address: &Address) -> bool {
 }
 
 impl Relay {
-    /// Decides about a message for each of its recipients, and writes what goes out. Reads the store, changes nothing.
-    pub(super) fn judge(&self, arrived: Arrived) -> Judged {
-        let Arrived { client, envelope, raw, at, .. } = &arrived;
+    /// What one message may cost at most, for all of its recipients. `stop` ends it before.
+    pub(super) fn allowance(&self, stop: Arc<AtomicBool>) -> Allowance {
+        let reading = self.config.limits.message_work.saturating_mul(MILLION);
+        Allowance { reading, packing: reading.saturating_mul(DOCUMENTS), stop }
+    }
+
+    /// Decides about a message for each of its recipients, and writes what goes out, as far as the allowance goes. Reads the store, changes nothing.
+    pub(super) fn judge(&self, arrived: &Arrived, allowance: &Allowance) -> Judged {
+        let (judged, spent) = work::within(allowance, || self.judge_each(arrived));
+        self.metrics.message_work.observe((spent.reading.saturating_add(spent.packing)) as f64 / MILLION as f64);
+        let judged = if spent.end.is_some() { judged.too_costly() } else { judged };
+        Judged { ended: spent.end, ..judged }
+    }
+
+    fn judge_each(&self, arrived: &Arrived) -> Judged {
+        let Arrived { client, envelope, raw, at, .. } = arrived;
         let inspection = inspect(raw, envelope.sender.is_none(), &self.config.limits);
         let mut judged = Judged {
             raw: raw.clone(),
@@ -167,13 +204,14 @@ impl Relay {
             acts: Vec::new(),
             forward: false,
             otherwise: Reply::new(250, 0, 0, "Ok"),
+            ended: None,
         };
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
-            let gathered = self.store.glance(|view| self.gather(view, &arrived, &inspection, recipient));
+            let gathered = self.store.glance(|view| self.gather(view, arrived, &inspection, recipient));
             let letter = gathered.map(|gathered| match gathered {
-                Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
+                Gathered::Letter(letter) => Some(self.finish(arrived, &inspection, *letter)),
                 Gathered::Report(message) => {
                     judged.reports.push(Report { message, raw: raw.clone() });
                     None
