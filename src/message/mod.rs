@@ -27,6 +27,7 @@ pub mod pgp;
 pub mod rewrite;
 pub mod scrub;
 pub mod search;
+mod shared;
 pub mod sign;
 pub mod text;
 pub mod tnef;
@@ -39,5 +40,6 @@ mod yenc;
 
 pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};
-pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite};
+pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite, rewrite_copy};
 pub use scrub::Replacement;
+pub use shared::Shared;

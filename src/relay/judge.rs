@@ -6,7 +6,7 @@ use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;
 use crate::message::work::{self, Allowance, End};
-use crate::message::{Inspection, Malformed, inspect};
+use crate::message::{Inspection, Malformed, Shared, inspect};
 use crate::policy::author::{Author, other_mailbox};
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{MayAnswer, Thread, is_critical};
@@ -207,11 +207,12 @@ impl Relay {
             ended: None,
         };
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
+        let mut shared = Shared::between(envelope.recipients.len());
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
             let gathered = self.store.glance(|view| self.gather(view, arrived, &inspection, recipient));
             let letter = gathered.map(|gathered| match gathered {
-                Gathered::Letter(letter) => Some(self.finish(arrived, &inspection, *letter)),
+                Gathered::Letter(letter) => Some(self.finish(arrived, &inspection, *letter, &mut shared)),
                 Gathered::Report(message) => {
                     judged.reports.push(Report { message, raw: raw.clone() });
                     None
@@ -268,10 +269,16 @@ impl Relay {
     }
 
     /// Writes what goes out of a letter that the rules let pass.
-    fn finish(&self, arrived: &Arrived, inspection: &Result<Inspection, Malformed>, mut letter: Letter) -> Letter {
+    fn finish(
+        &self,
+        arrived: &Arrived,
+        inspection: &Result<Inspection, Malformed>,
+        mut letter: Letter,
+        shared: &mut Shared,
+    ) -> Letter {
         let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return letter };
         if letter.decision.verdict == Verdict::Relay {
-            self.compose(arrived, inspection, &mut letter);
+            self.compose(arrived, inspection, &mut letter, shared);
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
             }

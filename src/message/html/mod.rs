@@ -14,7 +14,7 @@ mod tokens;
 pub(super) use link::decode;
 
 use super::scrub::{Replacement, find, scrub};
-use super::work;
+use super::{Shared, work};
 use std::ops::Range;
 use tokens::{Token, Tokens};
 
@@ -22,8 +22,15 @@ use tokens::{Token, Tokens};
 /// anything about charsets. A document that is nested too deep becomes its own text.
 #[must_use]
 pub fn clean(html: &str, replacements: &[Replacement]) -> Option<String> {
-    let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
-    let mut changed = rewritten.unwrap_or_else(|| Some(plain::render(html)));
+    clean_copy(html, replacements, &mut Shared::default())
+}
+
+/// [`clean`] for one of several receivers.
+pub(super) fn clean_copy(html: &str, replacements: &[Replacement], shared: &mut Shared) -> Option<String> {
+    let mut changed = shared.page(html, |html| {
+        let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
+        rewritten.unwrap_or_else(|| Some(plain::render(html)))
+    });
     if let Some(scrubbed) = scrub(changed.as_deref().unwrap_or(html), true, replacements) {
         changed = Some(scrubbed);
     }
