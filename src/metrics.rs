@@ -51,6 +51,8 @@ pub struct Metrics {
     pub lines_left_out: Counter,
     /// Messages that the guard stopped: each one is a bug to look at.
     pub guard_stops: Counter,
+    /// Steps that looking through a message took, in millions, for all of its recipients: see `message::work`.
+    pub message_work: Histogram,
     /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
     pub deliveries: Family<Word, Counter>,
     /// Sessions with other servers, by what vouched for their TLS: `none` (clear text), `unverified`, `verified`, `sts`, `dane`; `failed`: the
@@ -84,6 +86,7 @@ impl Default for Metrics {
             operator_mail: Family::default(),
             lines_left_out: Counter::default(),
             guard_stops: Counter::default(),
+            message_work: Histogram::new(exponential_buckets(0.062_5, 2.0, 18)),
             deliveries: Family::default(),
             delivery_tls: Family::default(),
             notices: Family::default(),
@@ -106,6 +109,11 @@ impl Default for Metrics {
             "guard_stops",
             "Messages stopped because a real address was left in them",
             m.guard_stops.clone(),
+        );
+        registry.register(
+            "message_work",
+            "Million steps of looking through a message, documents included",
+            m.message_work.clone(),
         );
         registry.register("deliveries", "Delivery attempts by outcome", m.deliveries.clone());
         registry.register("delivery_tls", "Sessions with other servers, by their TLS", m.delivery_tls.clone());

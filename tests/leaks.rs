@@ -13,6 +13,9 @@
 
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod common;
+#[rustfmt::skip]
+#[path = "leaks/alphabets.rs"]
+mod alphabets;
 #[path = "leaks/corpus.rs"]
 mod corpus;
 #[path = "leaks/cost.rs"]
@@ -21,6 +24,8 @@ mod cost;
 mod house;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/steps.rs"]
+mod steps;
 #[path = "leaks/traces.rs"]
 mod traces;
 #[path = "leaks/tree.rs"]

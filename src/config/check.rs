@@ -335,6 +335,12 @@ impl Config {
             "RFC 5321 asks for 512 at least",
         );
         problems.unless(
+            (100..=1_000_000).contains(&limits.message_work),
+            "limits.message_work",
+            "is not between 100 and 1000000",
+            "2000 is about two seconds of a core, and ten times what a large message with pictures takes",
+        );
+        problems.unless(
             (2..=100).contains(&limits.mime_depth),
             "limits.mime_depth",
             "is not between 2 and 100",

@@ -229,6 +229,7 @@ fn every_problem_at_once_with_its_remedy() {
         (|c| c.limits.idle = Span::seconds(0), "limits.idle"),
         (|c| c.limits.command_line = 100, "limits.command_line"),
         (|c| c.limits.mime_depth = 1000, "limits.mime_depth"),
+        (|c| c.limits.message_work = 99, "limits.message_work"),
         (|c| c.limits.memory = Size::mib(30), "limits.memory"),
         (|c| c.limits.spool_above = Size::mib(65), "limits.spool_above"),
         (|c| c.limits.operator_message_size = Size::kib(63), "limits.operator_message_size"),

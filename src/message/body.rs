@@ -1,6 +1,7 @@
 //! A text's body on its way out: line ends, and the plainest transfer encoding that is safe. Everything is 7-bit, no line is longer than 998 octets.
 
 use super::transfer::{encode_base64, encode_qp};
+use super::work;
 use crate::types::lines;
 use std::borrow::Cow;
 
@@ -27,6 +28,7 @@ impl<'a> Written<'a> {
 /// Writes Content-Transfer-Encoding, the empty line and the body.
 pub(super) fn write(out: &mut Vec<u8>, written: &Written<'_>, charset: &str) {
     let multibyte = is_multibyte(charset);
+    work::count(written.body.len() / 4);
     let body = if multibyte { Cow::Borrowed(&*written.body) } else { crlf(&written.body) };
     let pieces = [&*body, written.under.as_slice()];
     if pieces.iter().all(|piece| is_plain(piece) && lines::are_shorter(piece, LINE)) {
@@ -65,6 +67,7 @@ fn crlf(body: &[u8]) -> Cow<'_, [u8]> {
         Some(b'\r') => body.get(at + 1) != Some(&b'\n'),
         _ => false,
     };
+    work::count(body.len() * 2);
     let mut out = Vec::with_capacity(body.len() + body.len() / 32);
     for (at, byte) in body.iter().enumerate() {
         if bare(at) {

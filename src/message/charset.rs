@@ -6,6 +6,7 @@
 use super::body::{Written, is_multibyte};
 use super::scrub::{Replacement, find, scrub};
 use super::text::decode_charset;
+use super::work;
 use encoding_rs::{Encoding, GB18030, SHIFT_JIS, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use std::borrow::Cow;
 
@@ -48,6 +49,7 @@ fn is_known(label: &str) -> bool {
 pub(super) fn read<'a>(bytes: &'a [u8], charset: &str, replacements: &[Replacement]) -> Cow<'a, str> {
     let text = decode_charset(bytes, charset);
     if is_multibyte(&charset.to_ascii_lowercase()) {
+        work::count(bytes.len() * 2);
         let bare: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         let bare = String::from_utf8_lossy(&bare);
         if find(&bare, false, replacements).len() > find(&text, false, replacements).len() {
@@ -97,6 +99,7 @@ pub(super) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement
     let mut out: Option<Vec<u8>> = None;
     for encoding in encodings {
         let now = out.as_deref().unwrap_or(bytes);
+        work::count(now.len() * 4);
         let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(now) else { continue };
         if encode(&text, encoding).is_some_and(|back| back == now)
             && let Some(clean) = scrub(&text, html, replacements)

@@ -3,8 +3,11 @@
 
 use super::html::words;
 use super::mime::percent_decode;
+use super::work;
 use std::ops::Range;
 
+/// Steps that a new id takes.
+const ID: usize = 500;
 /// What ends a link besides white space; in HTML they may be written as entities.
 const ENDS: [char; 9] = ['"', '\'', '>', '<', ')', '(', ']', '\\', '|'];
 const ENDING_ENTITIES: [&str; 9] = ["&quot;", "&#34;", "&#x22;", "&apos;", "&#39;", "&#x27;", "&gt;", "&lt;", "&nbsp;"];
@@ -20,6 +23,11 @@ pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for link in links {
+        if work::is_over() {
+            break;
+        }
+        // A hash for each.
+        work::count(ID + link.len());
         let written = text.get(link.clone()).unwrap_or("");
         let read = if is_html { super::html::decode(written) } else { written.into() };
         let read = String::from_utf8_lossy(&percent_decode(&read)).into_owned();
@@ -39,7 +47,9 @@ pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -
 /// Where ids stand behind `cid:`, in any letter case.
 fn links(text: &str) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
+    work::skip(text.len());
     for colon in memchr::memchr_iter(b':', text.as_bytes()) {
+        work::count(1);
         if out.last().is_some_and(|last| colon < last.end) {
             continue;
         }
@@ -49,15 +59,15 @@ fn links(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let rest = text.get(colon + 1..).unwrap_or("");
-        // No id is longer than a line may be.
-        let window = rest.char_indices().take(998).map(|(at, c)| at + c.len_utf8()).last().unwrap_or(0);
-        let rest = rest.get(..window).unwrap_or("");
-        let end = rest.find(|c: char| c.is_whitespace() || ENDS.contains(&c)).unwrap_or(rest.len());
-        let entity = |at: &usize| {
-            let entity = rest.get(*at..).unwrap_or("");
+        let entity = |at: usize| {
+            let entity = rest.get(at..).unwrap_or("");
             ENDING_ENTITIES.iter().any(|e| entity.get(..e.len()).is_some_and(|start| start.eq_ignore_ascii_case(e)))
         };
-        let end = memchr::memchr_iter(b'&', rest.get(..end).unwrap_or("").as_bytes()).find(entity).unwrap_or(end);
+        let ends = |at: usize, c: char| c.is_whitespace() || ENDS.contains(&c) || c == '&' && entity(at);
+        // No id is longer than a line may be.
+        let inside = rest.char_indices().take(998).take_while(|(at, c)| !ends(*at, *c));
+        let end = inside.last().map_or(0, |(at, c)| at + c.len_utf8());
+        work::count(end);
         if end > 0 {
             out.push(colon + 1..colon + 1 + end);
         }

@@ -1,5 +1,11 @@
 //! The lines of iCalendar (RFC 5545 3.1) and vCard (RFC 6350 3.2): unfolded, taken apart, folded again.
 
+use super::work;
+use std::borrow::Cow;
+
+/// Steps that a line costs besides its octets.
+const LINE: usize = 100;
+
 /// One line: `NAME;PARAMETERS:VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentLine<'a> {
@@ -48,17 +54,19 @@ impl<'a> ContentLine<'a> {
     }
 }
 
-/// The lines of `text`, folds undone.
-#[must_use]
-pub fn unfold(text: &str) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    for line in text.lines() {
-        match (line.strip_prefix([' ', '\t']), out.last_mut()) {
-            (Some(more), Some(last)) => last.push_str(more),
-            _ => out.push(line.to_owned()),
+/// The lines of `text`, folds undone. One at a time: a text of nothing but line ends has very many.
+pub fn unfold(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut lines = text.lines().peekable();
+    std::iter::from_fn(move || {
+        let mut line = Cow::Borrowed(lines.next().filter(|_| !work::is_over())?);
+        work::count(LINE + line.len());
+        while let Some(more) = lines.peek().and_then(|next| next.strip_prefix([' ', '\t'])) {
+            work::count(1 + more.len());
+            line.to_mut().push_str(more);
+            lines.next();
         }
-    }
-    out
+        Some(line)
+    })
 }
 
 /// Writes a line in pieces of at most 75 octets.

@@ -5,19 +5,20 @@ use super::metadata::{self, Cleaned, Why};
 use super::rewrite::{Order, Unclean};
 use super::scrub::{scrub, scrub_name};
 use super::text::encode_name;
-use super::{archive, author, calendar, charset, footer, html, pgp, uuencode, vcard};
+use super::{Shared, archive, author, calendar, charset, footer, html, pgp, uuencode, vcard, work};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
-pub(super) struct Told {
+pub(super) struct Told<'a> {
     /// Files of one part that went as they were: what they are by their first octets, and why.
     pub(super) passed: Vec<(&'static str, Why)>,
     unpacked: usize,
+    shared: &'a mut Shared,
 }
 
-impl Default for Told {
-    fn default() -> Self {
-        Self { passed: Vec::new(), unpacked: metadata::MOST_UNPACKED }
+impl<'a> Told<'a> {
+    pub(super) fn new(shared: &'a mut Shared) -> Self {
+        Self { passed: Vec::new(), unpacked: metadata::MOST_UNPACKED, shared }
     }
 }
 
@@ -25,7 +26,7 @@ impl Default for Told {
 ///
 /// # Errors
 /// [`Unclean::Encrypted`]: there is an encrypted message in it.
-pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -> Result<Option<String>, Unclean> {
+pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
     if kind.starts_with("message/") {
         return Ok(Some(report(text)));
     }
@@ -44,6 +45,7 @@ fn report(text: &str) -> String {
     let told = |line: &&str| {
         line.split_once(':').is_some_and(|(name, _)| REPORTED.contains(&name.trim().to_ascii_lowercase().as_str()))
     };
+    work::count(text.len() * 4);
     text.lines().filter(told).map(|line| format!("{}\r\n", line.trim_end())).collect()
 }
 
@@ -52,15 +54,16 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
     let name =
         order.author_name.filter(|name| name.chars().count() > 2 && *name != order.from.0 && text.contains(name))?;
     let mut out = text.to_owned();
+    work::count(text.len() * 8);
     for before_address in ["\" <", " <", "&quot; &lt;", " &lt;", "\" &lt;", "</b> &lt;", " [mailto:", "\" [mailto:"] {
         out = out.replace(&format!("{name}{before_address}"), &format!("{}{before_address}", order.from.0));
     }
     (out != text).then_some(out)
 }
 
-fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -> Result<Option<String>, Unclean> {
+fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
     if kind == "text/html" {
-        return Ok(html::clean(text, order.replacements));
+        return Ok(html::clean_copy(text, order.replacements, told.shared));
     }
     if let Some(cleaned) = card_or_calendar(text, kind, order) {
         return Ok(Some(cleaned));
@@ -95,13 +98,14 @@ fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String>
 }
 
 /// Cleans a file. What cannot be cleaned is passed, and told.
-pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told) -> Cow<'a, [u8]> {
+pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<'_>) -> Cow<'a, [u8]> {
     let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
     if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") || bytes.starts_with(b"begin ") {
         let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order, told).ok().flatten());
         return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
-    let done = metadata::clean(&bytes, order.metadata, &mut told.unpacked);
+    let clean = |bytes: &[u8], unpacked: &mut usize| metadata::clean(bytes, order.metadata, unpacked);
+    let done = told.shared.file(&bytes, &mut told.unpacked, clean);
     let mut tell = |why: Why| {
         let entry = (archive::kind_of(&bytes).unwrap_or("file"), why);
         // A text may hold thousands.

@@ -12,9 +12,11 @@
 //!
 //! Not here: who made a mark, and for whom (`types::token`).
 
+use super::anchors::Anchors;
 use super::html;
 use super::scrub::{backward, forward, forward_over_gap};
 use super::text::shown_name;
+use super::work;
 use crate::types::token::{MARK, Purpose, TOKEN};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -276,9 +278,14 @@ impl Iterator for Brackets<'_> {
     type Item = Bracket;
     fn next(&mut self) -> Option<Bracket> {
         loop {
+            if work::is_over() {
+                return None;
+            }
             let rest = self.text.as_bytes().get(self.at..)?;
             // As it is, as an entity, and full-width in UTF-8.
-            let start = self.at + memchr::memchr3(b'[', b'&', 0xef, rest)?;
+            let found = memchr::memchr3(b'[', b'&', 0xef, rest);
+            work::skip(found.unwrap_or(rest.len()));
+            let start = self.at + found?;
             self.at = start + 1;
             if let Some(found) = self.read(start) {
                 let (Bracket::Open(_, range) | Bracket::Close(range)) = &found;
@@ -292,13 +299,14 @@ impl Iterator for Brackets<'_> {
 /// The acting addresses in a text, in order, each with the subject that its link asks for.
 struct Addresses<'a> {
     text: &'a str,
+    anchors: Anchors<'a>,
     html: bool,
     at: usize,
 }
 
 impl<'a> Addresses<'a> {
     fn new(text: &'a str, html: bool) -> Self {
-        Self { text, html, at: 0 }
+        Self { text, anchors: Anchors::new(text.as_bytes(), *b"+%&"), html, at: 0 }
     }
 
     fn read(&self, plus: usize) -> Option<Range<usize>> {
@@ -326,6 +334,7 @@ impl<'a> Addresses<'a> {
             while let Some((_, next)) =
                 forward(self.text, reader.at, self.html).filter(|(c, _)| c.is_ascii_alphanumeric())
             {
+                work::count(1);
                 reader.at = next;
             }
             return Some(start..reader.at);
@@ -338,10 +347,8 @@ impl Iterator for Addresses<'_> {
     type Item = Range<usize>;
     fn next(&mut self) -> Option<Range<usize>> {
         loop {
-            let rest = self.text.as_bytes().get(self.at..)?;
-            let ascii = memchr::memchr3(b'+', b'%', b'&', rest);
-            let wide = memchr::memchr(0xef, rest.get(..ascii.unwrap_or(rest.len()))?);
-            let plus = self.at + wide.or(ascii)?;
+            let plus = self.anchors.next(self.at)?;
+            work::count(1);
             self.at = plus + 1;
             if let Some(found) = self.read(plus) {
                 self.at = found.end;
@@ -399,6 +406,7 @@ impl Reader<'_> {
     fn domain(&mut self) {
         let mut dots = 0;
         while let Some((c, end)) = forward(self.text, self.at, self.html).filter(|_| dots < 64) {
+            work::count(1);
             match c {
                 '.' => {
                     let goes_on = forward(self.text, end, self.html).is_some_and(|(c, _)| c.is_alphanumeric());

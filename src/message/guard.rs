@@ -3,6 +3,7 @@
 
 mod secret;
 
+use super::work;
 use crate::types::AddressKey;
 use mail_parser::{ContentType, HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
 use secret::{Secret, found, found_in, found_wide, next_anchor};
@@ -52,6 +53,8 @@ impl Place {
 /// The [`Place`] of the first that is found.
 pub fn check(message: &[u8], secrets: &[AddressKey]) -> Result<(), Place> {
     let secrets: Vec<Secret> = secrets.iter().map(Secret::new).collect();
+    // mail-parser's own pass.
+    work::count(message.len() * 2);
     if found(message, &secrets) {
         return Err(Place::Wire);
     }
@@ -61,7 +64,13 @@ pub fn check(message: &[u8], secrets: &[AddressKey]) -> Result<(), Place> {
         std::panic::catch_unwind(read).ok().flatten().ok_or(Place::Unreadable)
     };
     let header = read(false)?;
-    if is_seen_on_the_wire(&header) { walk(&header, &secrets) } else { walk(&read(true)?, &secrets) }
+    if is_seen_on_the_wire(&header) {
+        walk(&header, &secrets)?;
+    } else {
+        walk(&read(true)?, &secrets)?;
+    }
+    // What was looked at in part may hold anything.
+    if work::is_over() { Err(Place::Unreadable) } else { Ok(()) }
 }
 
 /// Whether the message is one text that decodes to what it is on the wire, which has been looked at: its body need not be read again.

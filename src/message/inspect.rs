@@ -6,7 +6,7 @@ use super::footer;
 use super::headers::{Field, message_ids};
 use super::mime::{Encoding, Part};
 use super::text::{decode_charset, decode_words, harmless};
-use super::{tnef, uuencode};
+use super::{tnef, uuencode, work};
 use crate::config::Limits;
 use crate::policy::LOOP_MARK;
 use crate::policy::automatic::{self, Automatic};
@@ -26,6 +26,8 @@ pub enum Malformed {
     TooDeep,
     /// Too many parts.
     TooManyParts,
+    /// It has used up what it may cost: see [`work`].
+    TooCostly,
 }
 
 /// A leaf part.
@@ -111,7 +113,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
     };
     let mut walk = Walk { parts: 0, limits, search: Search::default() };
     walk.part(&top, &mut vec![1], &mut found)?;
-    Ok(found)
+    if work::is_over() { Err(Malformed::TooCostly) } else { Ok(found) }
 }
 
 /// What is left to see of a message.
@@ -131,6 +133,10 @@ impl Walk<'_> {
         if path.len() > self.limits.mime_depth {
             return Err(Malformed::TooDeep);
         }
+        if work::is_over() {
+            return Err(Malformed::TooCostly);
+        }
+        work::skip(part.body.len());
         let name = || path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
         let kind = part.kind.value.as_str();
         let encrypted = match kind {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::text::{decode_charset, decode_words};
 use super::transfer::{decode_base64, decode_q};
 use super::uuencode;
+use super::work;
 
 /// How a body is encoded for transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Part<'a> {
 
 /// RFC 2046 5.1.1 allows 70 octets.
 const LONGEST_BOUNDARY: usize = 16 << 10;
+/// Steps that a part costs besides its octets.
+const PART: usize = 500;
 /// Parameters of one field that are looked at.
 const PARAMETERS: usize = 64;
 
@@ -64,6 +67,8 @@ impl<'a> Part<'a> {
     #[must_use]
     pub fn read(raw: &'a [u8], in_digest: bool) -> Self {
         let (fields, body) = headers::split(raw);
+        // The fields are gone through for each that is wanted.
+        work::count(PART + (raw.len() - body.len()) + fields.len() * 20);
         let first = |name: &str| fields.iter().find(|f| f.is(name)).map(Field::text);
         let mut kind = first("Content-Type").map(|text| parametrised(&text)).unwrap_or_default();
         if !kind.value.contains('/') {
@@ -121,18 +126,46 @@ impl<'a> Part<'a> {
     }
 }
 
+/// Whether a part vouches for others, or tells how to; it names its owner.
+pub(super) fn is_signature(part: &Part<'_>) -> bool {
+    matches!(
+        part.kind.value.as_str(),
+        "application/pgp-signature"
+            | "application/pgp-keys"
+            | "application/pkcs7-signature"
+            | "application/x-pkcs7-signature"
+    )
+}
+
+/// A content type as the part gave it, if it is one; its parameters are not taken over.
+pub(super) fn safe_kind(kind: &str, otherwise: &str) -> String {
+    let token =
+        |t: &str| !t.is_empty() && t.len() < 64 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
+    match kind.split_once('/') {
+        Some((main, sub)) if token(main) && token(sub) && main != "message" => kind.to_owned(),
+        Some(("message", _)) => "text/plain".to_owned(),
+        _ => otherwise.to_owned(),
+    }
+}
+
 /// Cuts a multipart's body at its delimiter lines. What stands before the first and after the last is nobody's.
 fn split_multipart<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
     let delimiter = [b"--", boundary.as_bytes()].concat();
     let mut parts = Vec::new();
     let mut start = None;
     let mut end_of_body = body.len();
+    work::skip(body.len());
     for at in memchr::memmem::find_iter(body, &delimiter) {
+        if work::is_over() {
+            break;
+        }
+        work::count(1 + delimiter.len());
         let before = body.get(..at).unwrap_or(&[]);
         let at_line_start = at == 0 || before.ends_with(b"\n");
         let after = body.get(at + delimiter.len()..).unwrap_or(&[]);
         let (closing, rest) = after.strip_prefix(b"--").map_or((false, after), |rest| (true, rest));
         let white = rest.iter().take_while(|b| b.is_ascii_whitespace() && **b != b'\n').count();
+        work::count(white);
         // `--a` must not be taken for the delimiter of `--ab`.
         if !at_line_start || !matches!(rest.get(white), None | Some(b'\n')) {
             continue;
@@ -214,6 +247,7 @@ fn join_pieces(pieced: Vec<(String, u32, bool, String)>) -> Vec<(String, String)
 pub fn percent_decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+    work::count(bytes.len());
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -231,8 +265,9 @@ pub fn percent_decode(text: &str) -> Vec<u8> {
     out
 }
 
-/// Splits at semicolons outside quoted strings; comments are dropped.
+/// Splits at semicolons outside quoted strings; comments are dropped. What is behind the last parameter that is looked at is left out.
 fn split_quoted(text: &str) -> Vec<String> {
+    work::count(text.len() * 2);
     let mut pieces = vec![String::new()];
     let (mut quoted, mut escaped, mut comment) = (false, false, 0_usize);
     for c in text.chars() {
@@ -258,6 +293,9 @@ fn split_quoted(text: &str) -> Vec<String> {
                 false
             }
             ';' if !quoted && comment == 0 => {
+                if pieces.len() > PARAMETERS {
+                    break;
+                }
                 pieces.push(String::new());
                 false
             }

@@ -6,6 +6,7 @@
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
 
 pub mod addressed;
+mod anchors;
 pub mod archive;
 pub mod author;
 mod body;
@@ -26,6 +27,7 @@ pub mod pgp;
 pub mod rewrite;
 pub mod scrub;
 pub mod search;
+mod shared;
 pub mod sign;
 pub mod text;
 pub mod tnef;
@@ -33,9 +35,11 @@ pub mod transfer;
 pub mod uuencode;
 pub mod vcard;
 pub mod words;
+pub mod work;
 mod yenc;
 
 pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};
-pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite};
+pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite, rewrite_copy};
 pub use scrub::Replacement;
+pub use shared::Shared;

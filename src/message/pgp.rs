@@ -1,5 +1,7 @@
 //! OpenPGP in text (RFC 9580 6 and 7): keys and signatures tell their owner's address and go; signed text stays, without its frame.
 
+use super::work;
+
 /// A text without armour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stripped {
@@ -23,12 +25,17 @@ enum State {
 /// Takes keys, signatures and the frames of signed texts out. Quoted ones as well.
 #[must_use]
 pub fn strip(text: &str) -> Stripped {
+    work::skip(text.len());
     if memchr::memmem::find(text.as_bytes(), b"-----BEGIN PGP ").is_none() {
         return Stripped { text: None, encrypted: false };
     }
     let mut out = String::with_capacity(text.len());
     let (mut state, mut encrypted, mut changed) = (State::Text, false, false);
     for line in text.split_inclusive('\n') {
+        if work::is_over() {
+            break;
+        }
+        work::count(16 + line.len());
         let bare = line.trim_start_matches(['>', ' ', '|', '\t']).trim_end();
         let begins = bare.strip_prefix("-----BEGIN PGP ").and_then(|rest| rest.strip_suffix("-----"));
         state = match (state, begins) {

@@ -7,11 +7,11 @@ use super::body;
 use super::contents::Told;
 use super::footer::Footer;
 use super::metadata::Why;
-use super::mime::{Parametrised, Part};
+use super::mime::{Parametrised, Part, is_signature, safe_kind};
 use super::scrub::{Replacement, scrubbed};
 use super::text::{decode_words, encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
-use super::{charset, content_id, contents, yenc};
+use super::{Shared, charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -81,6 +81,8 @@ pub enum Unclean {
     Incomplete,
     /// Encrypted.
     Encrypted,
+    /// It has used up what it may cost: see [`work`].
+    Costly,
 }
 
 /// Octets that an outgoing message may be longer, for most: header and footers.
@@ -93,6 +95,14 @@ const IMPORTANCE: &[&str] = &["high", "normal", "low"];
 /// # Errors
 /// [`Unclean`] tells why it cannot be.
 pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
+    rewrite_copy(raw, order, &mut Shared::default())
+}
+
+/// [`rewrite`] for one of several receivers; what does not depend on them is done for the first.
+///
+/// # Errors
+/// The same.
+pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Result<Rewritten, Unclean> {
     let top = Part::read(raw, false);
     let mut writer = Writer {
         order,
@@ -101,11 +111,15 @@ pub fn rewrite(raw: &[u8], order: &Order<'_>) -> Result<Rewritten, Unclean> {
         footed: [false; 2],
         inside: 0,
         path: vec![1],
-        told: Told::default(),
+        told: Told::new(shared),
         passed: Vec::new(),
     };
     writer.envelope_header(&top);
     writer.part(&top, 0)?;
+    // What was read in part is no message.
+    if work::is_over() {
+        return Err(Unclean::Costly);
+    }
     Ok(Rewritten { bytes: writer.out, passed: writer.passed })
 }
 
@@ -119,7 +133,7 @@ struct Writer<'a> {
     inside: usize,
     /// Where the part that is being written is in the message as received.
     path: Vec<usize>,
-    told: Told,
+    told: Told<'a>,
     passed: Vec<Passed>,
 }
 
@@ -195,6 +209,9 @@ impl Writer<'_> {
         self.parts += 1;
         if depth > self.order.limits.mime_depth || self.parts > self.order.limits.mime_parts {
             return Err(Unclean::Limits);
+        }
+        if work::is_over() {
+            return Err(Unclean::Costly);
         }
         match part.kind.value.as_str() {
             "multipart/encrypted" | "application/pkcs7-mime" | "application/x-pkcs7-mime" => Err(Unclean::Encrypted),
@@ -407,27 +424,6 @@ impl Writer<'_> {
     fn content_id(&self, id: &str) -> String {
         let id = id.trim().trim_start_matches('<').trim_end_matches('>');
         format!("{}@{}", digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
-    }
-}
-
-fn is_signature(part: &Part<'_>) -> bool {
-    matches!(
-        part.kind.value.as_str(),
-        "application/pgp-signature"
-            | "application/pgp-keys"
-            | "application/pkcs7-signature"
-            | "application/x-pkcs7-signature"
-    )
-}
-
-/// A content type as the part gave it, if it is one; its parameters are not taken over.
-fn safe_kind(kind: &str, otherwise: &str) -> String {
-    let token =
-        |t: &str| !t.is_empty() && t.len() < 64 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
-    match kind.split_once('/') {
-        Some((main, sub)) if token(main) && token(sub) && main != "message" => kind.to_owned(),
-        Some(("message", _)) => "text/plain".to_owned(),
-        _ => otherwise.to_owned(),
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Only whole addresses go. A domain alone stays: it may be the name of a big provider, or a shop that the text is about.
 
+use super::anchors::Anchors;
+use super::work;
 use crate::types::{AddressKey, Alias};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -89,12 +91,13 @@ enum Kind {
 
 fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
     let html = kind == Kind::Html;
-    let bytes = text.as_bytes();
+    let mut anchors = Anchors::of_at(text.as_bytes());
     let mut out = Vec::new();
     let mut done = 0;
     let mut at = 0;
-    while let Some(found) = next_candidate(bytes, at) {
+    while let Some(found) = anchors.next(at) {
         at = found + 1;
+        work::count(1);
         let Some((c, end)) = forward(text, found, html) else { continue };
         if c != '@' || found < done {
             continue;
@@ -112,14 +115,6 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
 #[must_use]
 pub fn scrubbed<'a>(text: &'a str, replacements: &[Replacement]) -> Cow<'a, str> {
     scrub(text, false, replacements).map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
-/// Where an `@` may be written next: `@`, `%40`, `&`, or the full-width and small forms in UTF-8.
-fn next_candidate(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    let ascii = memchr::memchr3(b'@', b'%', b'&', rest);
-    let wide = memchr::memchr(0xef, rest.get(..ascii.unwrap_or(rest.len()))?);
-    wide.or(ascii).map(|n| from + n)
 }
 
 fn matches<'r>(
@@ -141,6 +136,7 @@ fn matches<'r>(
 /// The end of `domain` if it is written at `at` and nothing goes on there.
 fn domain_after(text: &str, mut at: usize, html: bool, domain: &[char]) -> Option<usize> {
     for want in domain {
+        work::count(1);
         let (c, end) = forward_over_gap(text, at, html)?;
         if c != *want {
             return None;
@@ -166,6 +162,7 @@ fn goes_on(text: &str, mut at: usize, html: bool, ascii: bool) -> bool {
         run.push(c);
         at = end;
     }
+    work::count(run.len());
     if !run.is_empty() && !run.starts_with(['-', '.']) {
         return true;
     }
@@ -188,6 +185,7 @@ fn local_before(text: &str, at: usize, floor: usize, kind: Kind, local: &[char])
     let mut read: Vec<(char, usize, bool)> = Vec::new();
     let mut position = at;
     while read.len() < LOCAL {
+        work::count(1);
         let (before, gap) = skip_gap_back(text, position, floor, html);
         let Some((c, start)) = backward(text, before, floor, html) else { break };
         if !is_local(c) {
@@ -201,6 +199,7 @@ fn local_before(text: &str, at: usize, floor: usize, kind: Kind, local: &[char])
         std::iter::once(0).chain((0..read.len()).filter(|n| read.get(*n).is_some_and(|r| r.0 == '+')).map(|n| n + 1));
     for end in ends {
         let Some(candidate) = read.get(end..end + local.len()) else { continue };
+        work::count(1);
         if !candidate.iter().map(|r| r.0).eq(local.iter().rev().copied()) {
             continue;
         }
@@ -257,6 +256,7 @@ pub(super) fn forward(text: &str, at: usize, html: bool) -> Option<(char, usize)
 pub(super) fn forward_over_gap(text: &str, mut at: usize, html: bool) -> Option<(char, usize)> {
     let from = at;
     while at - from < GAP {
+        work::count(1);
         let (c, end) = forward(text, at, html)?;
         if is_invisible(c) {
             at = end;
@@ -273,8 +273,11 @@ pub(super) fn forward_over_gap(text: &str, mut at: usize, html: bool) -> Option<
 fn wrap(text: &str, at: usize) -> Option<usize> {
     let rest = text.get(at..)?;
     let line = rest.trim_start_matches([' ', '\t']);
+    work::count(rest.len() - line.len());
     let next = line.strip_prefix("\r\n").or_else(|| line.strip_prefix('\n'))?;
+    let line = next.len();
     let next = next.trim_start_matches(['>', ' ', '\t', '|']);
+    work::count(line - next.len());
     Some(text.len() - next.len())
 }
 
@@ -307,15 +310,19 @@ pub(super) fn backward(text: &str, at: usize, floor: usize, html: bool) -> Optio
 fn skip_gap_back(text: &str, at: usize, floor: usize, html: bool) -> (usize, bool) {
     let mut position = at;
     while at - position < GAP {
+        work::count(1);
         match backward(text, position, floor, html) {
             Some((c, start)) if is_invisible(c) => position = start,
             Some(('>' | ' ' | '\t' | '|' | '\n', _)) => {
                 let before = text.get(floor..position).unwrap_or("");
                 let line = before.trim_end_matches(['>', ' ', '\t', '|']);
+                work::count(before.len() - line.len());
                 // Quote marks are a gap only behind a line break.
                 let Some(wrapped) = line.strip_suffix('\n').filter(|_| before.len() - line.len() < GAP) else { break };
                 let wrapped = wrapped.strip_suffix('\r').unwrap_or(wrapped);
-                position = floor + wrapped.trim_end_matches([' ', '\t']).len();
+                let before = wrapped.trim_end_matches([' ', '\t']).len();
+                work::count(wrapped.len() - before);
+                position = floor + before;
             }
             _ => break,
         }

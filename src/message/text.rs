@@ -1,9 +1,13 @@
 //! Text in mail: charsets, encoded words (RFC 2047), and making text harmless for a header. Transfer encodings are in `transfer`.
 
 use super::transfer::{decode_base64, decode_q};
+use super::work;
 use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+
+/// Steps that finding a charset by its name takes.
+const LABEL: usize = 100;
 
 /// Decodes `bytes` in `charset`, whatever that says. Never fails: what does not decode becomes U+FFFD.
 #[must_use]
@@ -12,6 +16,7 @@ pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
     // RFC 2231 5: a language may stand behind the charset.
     let label = label.split('*').next().unwrap_or("");
     if matches!(label, "" | "us-ascii" | "utf-8" | "utf8") {
+        work::skip(bytes.len());
         return match std::str::from_utf8(bytes) {
             Ok(text) => Cow::Borrowed(text),
             // 8-bit octets that are not what they say: Windows' Latin-1 reads everything.
@@ -19,6 +24,8 @@ pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
             Err(_) => String::from_utf8_lossy(bytes),
         };
     }
+    // Every character is looked at, or at least moved.
+    work::count(LABEL + bytes.len() * 2);
     if let Some(encoding) = encoding_rs::Encoding::for_label(label.as_bytes())
         && encoding != encoding_rs::REPLACEMENT
     {
@@ -36,7 +43,11 @@ pub fn decode_words(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut after_word = false;
+    work::skip(text.len());
     while let Some(start) = rest.find("=?") {
+        if work::is_over() {
+            break;
+        }
         let (before, candidate) = rest.split_at(start);
         match word(candidate) {
             Some((decoded, length)) => {
@@ -64,6 +75,7 @@ pub fn decode_words(text: &str) -> String {
 fn word(text: &str) -> Option<(String, usize)> {
     let mut parts = text.get(2..)?.splitn(4, '?');
     let (charset, encoding, data, tail) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    work::count(charset.len() + encoding.len() + data.len());
     if !tail.starts_with('=') || charset.is_empty() || charset.len() > 60 || data.len() > 1000 {
         return None;
     }
@@ -81,6 +93,7 @@ fn word(text: &str) -> Option<(String, usize)> {
 #[must_use]
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    work::count(text.len());
     for c in text.chars() {
         let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
         if c.is_whitespace() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}') {

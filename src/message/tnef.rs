@@ -3,6 +3,7 @@
 
 use super::text::parameter;
 use super::transfer::encode_base64;
+use super::work;
 
 const SIGNATURE: &[u8] = &[0x78, 0x9f, 0x3e, 0x22];
 const BODY: u32 = 0x0002_800c;
@@ -15,6 +16,8 @@ const FILE_PROPERTIES: u32 = 0x0006_9005;
 const HTML: u16 = 0x1013;
 const LONG_NAME: u16 = 0x3707;
 const CONTENT_TYPE: u16 = 0x370e;
+/// Steps that an attribute or a property costs.
+const ATTRIBUTE: usize = 50;
 /// Files in one, and properties of one.
 const MOST: usize = 200;
 const MOST_PROPERTIES: usize = 2000;
@@ -32,7 +35,8 @@ pub fn open(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut rest = bytes.strip_prefix(SIGNATURE)?.get(2..)?;
     let (mut text, mut html, mut files): (&[u8], &[u8], Vec<File<'_>>) = (&[], &[], Vec::new());
     let mut charset = "windows-1252";
-    while !rest.is_empty() {
+    while !rest.is_empty() && !work::is_over() {
+        work::count(ATTRIBUTE);
         let id = number(rest, 1)?;
         let length = usize::try_from(number(rest, 5)?).ok()?;
         let data = rest.get(9..length.checked_add(9)?)?;
@@ -135,6 +139,7 @@ fn properties<'a>(data: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
     let mut at = 4;
     let mut read = || -> Option<()> {
         for _ in 0..usize::try_from(number(data, 0)?).ok()?.min(MOST_PROPERTIES) {
+            work::count(ATTRIBUTE);
             let tag = number(data, at)?;
             let (kind, id) = ((tag & 0xffff) as u16, (tag >> 16) as u16);
             at += 4;
@@ -157,6 +162,7 @@ fn properties<'a>(data: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
                 0x0d | 0x1e | 0x1f | 0x102 => {
                     for _ in 0..count(&mut at)?.min(MOST_PROPERTIES) {
                         let length = count(&mut at)?;
+                        work::count(ATTRIBUTE + length);
                         each(id, data.get(at..at.checked_add(length)?)?);
                         at = at.checked_add(length.checked_next_multiple_of(4)?)?;
                     }

@@ -2,6 +2,7 @@
 //!
 //! Not here: what the octets say (`text`).
 
+use super::work;
 use data_encoding::{BASE64, BASE64_MIME};
 
 /// Base 64 as mail programs write it: everything outside the alphabet is skipped, a missing end is forgiven.
@@ -10,6 +11,7 @@ pub fn decode_base64(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() / 4 * 3 + 3);
     let mut open = Open::default();
     let mut rest = data;
+    work::count(data.len() / 2);
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         let (line, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
@@ -75,6 +77,7 @@ impl Open {
 pub fn decode_q(data: &[u8], word: bool) -> Vec<u8> {
     let hex = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
     let mut out = Vec::with_capacity(data.len());
+    work::count(data.len() * 2);
     let mut at = 0;
     while let Some(&byte) = data.get(at) {
         match (byte, hex(data.get(at + 1)), hex(data.get(at + 2))) {
@@ -86,6 +89,7 @@ pub fn decode_q(data: &[u8], word: bool) -> Vec<u8> {
                 // A soft break: white space up to the end of the line.
                 let rest = data.get(at + 1..).unwrap_or(&[]);
                 let white = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
+                work::count(white);
                 if matches!(rest.get(white), None | Some(b'\n')) {
                     at += (white + 2).min(rest.len() + 1);
                 } else {
@@ -108,6 +112,7 @@ pub fn decode_q(data: &[u8], word: bool) -> Vec<u8> {
 
 /// Appends base 64 in lines of 76 characters.
 pub fn encode_base64(data: &[u8], out: &mut Vec<u8>) {
+    work::count(data.len() / 2);
     out.reserve(BASE64_MIME.encode_len(data.len()));
     // Many lines, and few enough that what was made room for is still in the processor's cache when it is written.
     for lines in data.chunks(57 * 64) {
@@ -122,6 +127,7 @@ pub fn encode_base64(data: &[u8], out: &mut Vec<u8>) {
 /// Appends quoted-printable of text whose lines end in CRLF, in lines of at most 76 characters.
 pub fn encode_qp(data: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    work::count(data.len() * 4);
     out.reserve(data.len() + data.len() / 8 + 16);
     let mut column = 0;
     let mut at = 0;

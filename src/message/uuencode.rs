@@ -1,5 +1,7 @@
 //! Files that old mail programs put into the text (POSIX uuencode): taken apart, cleaned, put back. File names are scrubbed with the text around them.
 
+use super::work;
+
 /// Gives each whole file in `text` to `clean`, and writes what comes back in its place. `None`: nothing changed.
 pub fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Option<String> {
     if !text.starts_with("begin ") && !text.contains("\nbegin ") {
@@ -11,6 +13,10 @@ pub fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Opt
     let mut open: Option<(Vec<u8>, usize)> = None;
     let (mut done, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
+        if work::is_over() {
+            break;
+        }
+        work::count(line.len());
         at += line.len();
         let bare = line.trim_end_matches(['\r', '\n']);
         open = match open.take() {
@@ -36,11 +42,15 @@ pub fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Opt
 pub fn names(text: &[u8]) -> Vec<String> {
     /// More than anybody sends, fewer than a text of a hundred thousand such lines.
     const MOST: usize = 200;
+    const LONGEST_LINE: usize = 1000;
+    work::skip(text.len() * 2);
     let line_at = |at: usize| {
-        let line = text.get(at..)?.split(|octet| *octet == b'\n').next()?;
-        let starts_line = at == 0 || text.get(at - 1) == Some(&b'\n');
-        starts_line
-            .then(|| String::from_utf8_lossy(line.get(..line.len().min(1000)).unwrap_or(line)).trim_end().to_owned())
+        if at > 0 && text.get(at - 1) != Some(&b'\n') {
+            return None;
+        }
+        let line = text.get(at..text.len().min(at + LONGEST_LINE))?.split(|octet| *octet == b'\n').next()?;
+        work::count(line.len());
+        Some(String::from_utf8_lossy(line).trim_end().to_owned())
     };
     let uuencoded = memchr::memmem::find_iter(text, b"begin ").filter_map(|at| {
         let line = line_at(at).filter(|line| is_begin(line))?;
@@ -57,6 +67,7 @@ pub fn names(text: &[u8]) -> Vec<String> {
 /// The file that a body encodes; `None` if it is none. What stands before it and after it is dropped, a missing end forgiven.
 #[must_use]
 pub fn decode(body: &[u8]) -> Option<Vec<u8>> {
+    work::count(body.len() * 2);
     let text = String::from_utf8_lossy(body);
     let mut lines = text.lines().skip_while(|line| !is_begin(line));
     lines.next()?;

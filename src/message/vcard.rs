@@ -3,6 +3,7 @@
 
 use super::content_lines::{ContentLine, fold, unfold};
 use super::scrub::{Replacement, scrubbed};
+use super::work;
 use crate::types::Alias;
 
 /// Writes each card of `text` anew, with `name` (the author's, as the receiver knows it) and the author's `alias`.
@@ -11,7 +12,9 @@ pub fn clean(text: &str, name: &str, alias: &Alias, replacements: &[Replacement]
     let name = super::text::harmless(name);
     let name = if name.is_empty() { alias.as_str().to_owned() } else { name.replace(['\\', ';', ','], " ") };
     let mut out = String::new();
-    for line in unfold(text).iter().filter_map(|line| ContentLine::read(line)) {
+    for line in unfold(text) {
+        let Some(line) = ContentLine::read(&line) else { continue };
+        work::count(line.parameters.len() * 64);
         let is_card = line.value.trim().eq_ignore_ascii_case("VCARD");
         // Encoded lines of version 2.1 would need decoding.
         let encoded = line
@@ -24,6 +27,7 @@ pub fn clean(text: &str, name: &str, alias: &Alias, replacements: &[Replacement]
             "VERSION" => {
                 // FN and N have to be there in version 3.
                 fold(&format!("VERSION:{}", if line.value.trim() == "4.0" { "4.0" } else { "3.0" }), &mut out);
+                work::count(4 * name.len());
                 fold(&format!("FN:{name}"), &mut out);
                 fold(&format!("N:{name};;;;"), &mut out);
                 fold(&format!("EMAIL:{}", alias.as_str()), &mut out);

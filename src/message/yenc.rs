@@ -1,7 +1,7 @@
 //! yEnc 1.3: files that news programs put into a text, in octets that no charset has. Mail programs show them as rubbish, and a text that has to change would
 //! destroy them. So they become uuencoded files, which many programs open, and which are cleaned as such.
 
-use super::uuencode;
+use super::{uuencode, work};
 use std::borrow::Cow;
 
 /// In place of a file of which the text holds a piece, or that is damaged: it cannot be cleaned, nor opened by itself.
@@ -10,16 +10,19 @@ const REMOVED: &[u8] =
 
 /// `text` with its yEnc files uuencoded. `None`: it has none.
 pub(super) fn uuencoded(text: &[u8]) -> Option<Vec<u8>> {
+    work::skip(text.len());
     memchr::memmem::find(text, b"=ybegin ")?;
+    work::count(text.len() * 2);
     let mut out = Vec::with_capacity(text.len() / 3 * 4);
     let mut changed = false;
     let mut lines = text.split_inclusive(|octet| *octet == b'\n');
-    while let Some(line) = lines.next() {
+    while let Some(line) = lines.next().filter(|_| !work::is_over()) {
         let Some(file) = File::begins(line) else {
             out.extend_from_slice(line);
             continue;
         };
         changed = true;
+        work::count(REMOVED.len());
         match file.read(&mut lines) {
             Some((name, data)) => {
                 out.extend_from_slice(b"begin 644 ");

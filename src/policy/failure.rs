@@ -108,7 +108,7 @@ impl FailureClass {
 #[must_use]
 pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
     match reason {
-        Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) => ("over-size", "5.3.4"),
+        Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) | Reason::TooCostly => ("over-size", "5.3.4"),
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
         Reason::Unclean | Reason::Malformed => ("unclean", "5.6.0"),

@@ -103,6 +103,8 @@ pub enum Reason {
     },
     /// It could not be made anonymous.
     Unclean,
+    /// Looking through it takes more work than one message may cost.
+    TooCostly,
     /// The seller has sent as many messages as a day allows.
     OverQuota {
         /// Messages a day.
@@ -143,6 +145,7 @@ impl Reason {
             Self::Forbidden { .. } => "forbidden",
             Self::Encrypted { .. } => "encrypted",
             Self::Unclean => "unclean",
+            Self::TooCostly => "too-costly",
             Self::OverQuota { .. } => "over-quota",
         }
     }
@@ -201,6 +204,14 @@ impl Reason {
                 0,
                 "This message could not be made anonymous: write a new message without quoted mail or attachments"
                     .to_owned(),
+            ),
+            // Without an id: anybody's mail may be told so, before it is known whose it is. An honest person with very many large documents hears what helps; a liar
+            // learns how much one message may cost, which the configuration tells as well.
+            (Self::TooCostly, _) => reply(
+                554,
+                3,
+                4,
+                "This message takes too much work to look through: send fewer or smaller attachments, or to fewer people at once",
             ),
             (Self::OverQuota { limit, opens }, Verdict::Defer) => {
                 tell(450, 4, 5, format!("Over the limit of {limit} messages a day; it opens again at {opens}"))

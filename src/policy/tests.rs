@@ -142,6 +142,7 @@ fn every_case_of_the_table() {
             // Found before or after the rules.
             ["outside", "malformed"] => Decision::reject(Reason::Malformed),
             ["outside", "unclean"] => Decision::reject(Reason::Unclean),
+            ["outside", "costly"] => Decision::reject(Reason::TooCostly),
             _ => decided(&words),
         };
         let reply = decision.reply(MessageId(7)).wire();

@@ -4,7 +4,7 @@
 use super::judge::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
-use crate::message::{Inspection, Order, Passed, Replacement, Unclean, guard, inspect, rewrite};
+use crate::message::{Inspection, Order, Passed, Replacement, Shared, Unclean, guard, inspect, rewrite_copy, work};
 use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 impl Relay {
     /// Writes the letter's outgoing message, or changes its decision if that cannot be done safely.
-    pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter) {
-        match self.written(&arrived.raw, inspection, letter, arrived.at) {
+    pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter, shared: &mut Shared) {
+        match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
             Ok((bytes, passed)) => {
                 letter.outgoing = Some(bytes);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
@@ -28,6 +28,7 @@ impl Relay {
             }
             Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
+            Err(Stop::Costly) => letter.decision = Decision::reject(Reason::TooCostly),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
                 letter.decision = Decision::reject(Reason::Unclean);
@@ -60,6 +61,7 @@ impl Relay {
         inspection: &Inspection,
         letter: &Letter,
         received: Time,
+        shared: &mut Shared,
     ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
         let pair = &letter.pair;
         let (secrets, replacements) = secrets(pair);
@@ -80,11 +82,14 @@ impl Relay {
             footer: self.footer(letter),
             limits: &self.config.limits,
         };
-        match rewrite(raw, &order) {
+        match rewrite_copy(raw, &order, shared) {
             Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
                 Ok(()) => Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed)),
+                // What was looked at in part tells nothing.
+                Err(_) if work::is_over() => Err(Stop::Costly),
                 Err(place) => Err(Stop::Leak(place.as_str())),
             },
+            Err(Unclean::Costly) => Err(Stop::Costly),
             Err(Unclean::Encrypted) => Err(Stop::Encrypted),
             Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
         }
@@ -164,7 +169,7 @@ impl Relay {
         let mut letter = Letter::new(id, shop, pair, entry.author);
         letter.thread = entry.thread;
         letter.ids = self.ids(view, &letter, &inspection)?;
-        Ok(match self.written(&raw, &inspection, &letter, entry.received) {
+        Ok(match self.written(&raw, &inspection, &letter, entry.received, &mut Shared::default()) {
             Ok((bytes, _)) => Loaded::Bytes(bytes),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
@@ -172,6 +177,8 @@ impl Relay {
             }
             Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
+            // Not here: what was accepted comes out the same again, whatever it costs.
+            Err(Stop::Costly) => Loaded::Unclean("costly"),
         })
     }
 }
@@ -187,6 +194,7 @@ pub(super) struct Ids {
 enum Stop {
     Encrypted,
     Malformed,
+    Costly,
     Leak(&'static str),
 }
 

@@ -39,7 +39,8 @@ impl Relay {
             self.target(recipient)?;
         }
         let authentication = self.authenticate(&client, &envelope, &raw).await;
-        let judged = self.judge(Arrived { client, envelope, raw, at, authentication, explain: true });
+        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true };
+        let judged = self.judge(&arrived, &self.allowance(Arc::default()));
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))
     }

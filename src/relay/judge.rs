@@ -7,7 +7,8 @@ use super::operator::Forward;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::message::author::AuthorFault;
-use crate::message::{Inspection, Malformed, inspect};
+use crate::message::work::{self, Allowance, End};
+use crate::message::{Inspection, Malformed, Shared, inspect};
 use crate::policy::author::{Author, other_mailbox};
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{MayAnswer, Thread, is_critical};
@@ -17,6 +18,7 @@ use crate::store::{Body, Pair, Party, StoreError, View};
 use crate::types::{Address, MessageId, Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A message, judged for each of its recipients.
 pub(super) struct Judged {
@@ -32,6 +34,8 @@ pub(super) struct Judged {
     pub(super) forward: Option<Forward>,
     /// The reply where no recipient is left to decide about.
     pub(super) otherwise: Reply,
+    /// Why it was not looked through to its end.
+    pub(super) ended: Option<End>,
 }
 
 impl Judged {
@@ -55,6 +59,22 @@ impl Judged {
         self.reports.clear();
         self.acts.clear();
         self.forward = None;
+        self
+    }
+
+    /// It costs more than one message may: nothing of it is done. Recipients that it could not have reached anyhow hear what they would have heard.
+    fn too_costly(mut self) -> Self {
+        let decision = Decision::reject(Reason::TooCostly);
+        for letter in &mut self.letters {
+            if letter.rule.is_none() || letter.decision.verdict == Verdict::Relay {
+                letter.decision = decision.clone();
+            }
+            letter.outgoing = None;
+        }
+        self.reports.clear();
+        self.acts.clear();
+        self.forward = false;
+        self.otherwise = decision.reply(MessageId(0));
         self
     }
 }
@@ -146,6 +166,10 @@ pub(super) enum Gathered {
     Nobody,
 }
 
+/// The unit of `limits.message_work`.
+const MILLION: u64 = 1_000_000;
+/// Documents may take so many times as much besides.
+const DOCUMENTS: u64 = 3;
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
 pub(super) const ANONYMITY: &str = "anonymity";
 
@@ -159,9 +183,22 @@ pub(super) fn writes_as(party: &Party, address: &Address) -> bool {
 }
 
 impl Relay {
-    /// Decides about a message for each of its recipients, and writes what goes out. Reads the store, changes nothing.
-    pub(super) fn judge(&self, arrived: Arrived) -> Judged {
-        let Arrived { client, envelope, raw, at, .. } = &arrived;
+    /// What one message may cost at most, for all of its recipients. `stop` ends it before.
+    pub(super) fn allowance(&self, stop: Arc<AtomicBool>) -> Allowance {
+        let reading = self.config.limits.message_work.saturating_mul(MILLION);
+        Allowance { reading, packing: reading.saturating_mul(DOCUMENTS), stop }
+    }
+
+    /// Decides about a message for each of its recipients, and writes what goes out, as far as the allowance goes. Reads the store, changes nothing.
+    pub(super) fn judge(&self, arrived: &Arrived, allowance: &Allowance) -> Judged {
+        let (judged, spent) = work::within(allowance, || self.judge_each(arrived));
+        self.metrics.message_work.observe((spent.reading.saturating_add(spent.packing)) as f64 / MILLION as f64);
+        let judged = if spent.end.is_some() { judged.too_costly() } else { judged };
+        Judged { ended: spent.end, ..judged }
+    }
+
+    fn judge_each(&self, arrived: &Arrived) -> Judged {
+        let Arrived { client, envelope, raw, at, .. } = arrived;
         let inspection = inspect(raw, envelope.sender.is_none(), &self.config.limits);
         let mut judged = Judged {
             raw: raw.clone(),
@@ -173,14 +210,16 @@ impl Relay {
             acts: Vec::new(),
             forward: None,
             otherwise: Reply::new(250, 0, 0, "Ok"),
+            ended: None,
         };
         let (mut reported, mut operator) = (Vec::new(), false);
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
+        let mut shared = Shared::between(envelope.recipients.len());
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
-            let gathered = self.store.glance(|view| self.gather(view, &arrived, &inspection, recipient));
+            let gathered = self.store.glance(|view| self.gather(view, arrived, &inspection, recipient));
             let letter = gathered.map(|gathered| match gathered {
-                Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
+                Gathered::Letter(letter) => Some(self.finish(arrived, &inspection, *letter, &mut shared)),
                 Gathered::Report(message) => {
                     reported.push((message, recipient));
                     None
@@ -250,10 +289,16 @@ impl Relay {
     }
 
     /// Writes what goes out of a letter that the rules let pass.
-    fn finish(&self, arrived: &Arrived, inspection: &Result<Inspection, Malformed>, mut letter: Letter) -> Letter {
+    fn finish(
+        &self,
+        arrived: &Arrived,
+        inspection: &Result<Inspection, Malformed>,
+        mut letter: Letter,
+        shared: &mut Shared,
+    ) -> Letter {
         let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return letter };
         if letter.decision.verdict == Verdict::Relay {
-            self.compose(arrived, inspection, &mut letter);
+            self.compose(arrived, inspection, &mut letter, shared);
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
             }

@@ -25,6 +25,7 @@ mod thread;
 use crate::authentication::{Authentication, Verifier};
 use crate::config::{Config, Marketplace};
 use crate::message::sign::Signer;
+use crate::message::work::Allowance;
 use crate::metrics::Metrics;
 use crate::notice::Texts;
 use crate::outbound::Outbound;
@@ -38,12 +39,16 @@ use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, Sys
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Messages above this are judged off the async threads, so that they hold up nobody else.
 const HEAVY: usize = 128 * 1024;
+/// Steps (see [`work`](crate::message::work)) after which a small message turns out to be a heavy one and is judged as such from the start: about 30 milliseconds.
+const SOON: u64 = 30_000_000;
+/// A message is judged within this: seconds on a machine that has nothing else to do. The session waits a little longer.
+const JUDGING: Duration = Duration::from_secs(240);
 
 /// Everything that one message needs.
 pub struct Relay {
@@ -214,14 +219,32 @@ impl Handler for Relay {
         }
         let authentication = self.authenticate(&client, &envelope, &raw).await;
         let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
+        // Set when nobody waits any more: the session has ended, or its client was told to come again.
+        let stop = StopOnDrop(Arc::default());
+        let whole = self.allowance(Arc::clone(&stop.0));
         if arrived.raw.len() <= HEAVY {
-            let judged = self.judge(arrived);
-            return self.commit(judged).await;
+            let judged =
+                self.judge(&arrived, &Allowance { reading: whole.reading.min(SOON), packing: SOON, ..whole.clone() });
+            if judged.ended.is_none() {
+                return self.commit(judged).await;
+            }
         }
         let relay = Arc::clone(&self);
-        match tokio::task::spawn_blocking(move || relay.judge(arrived)).await {
-            Ok(judged) => self.commit(judged).await,
-            Err(_) => Reply::new(451, 3, 0, "Temporary trouble here, try again later"),
+        let judging = tokio::task::spawn_blocking(move || relay.judge(&arrived, &whole));
+        match tokio::time::timeout(JUDGING, judging).await {
+            Ok(Ok(judged)) => self.commit(judged).await,
+            Ok(Err(_)) => Reply::new(451, 3, 0, "Temporary trouble here, try again later"),
+            // It may cost what it costs, but not while the machine has so much else to do.
+            Err(_) => Reply::new(451, 3, 2, "Too busy to look through this message now, try again later"),
         }
+    }
+}
+
+/// Tells a thread that its work is of no more use.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

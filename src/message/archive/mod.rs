@@ -10,6 +10,7 @@ mod tar;
 mod zip;
 
 use super::metadata::{Order, place};
+use super::work;
 use crate::policy::content::{ENCRYPTED, UNLISTED};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeSet;
@@ -20,6 +21,10 @@ pub const MACROS: &str = "application/vnd.ms-office.vbaproject";
 /// First octets that tell what a file is.
 pub const HEAD: usize = 512;
 
+/// Steps that an entry costs besides its octets.
+const ENTRY: usize = 1000;
+/// Steps for an octet that is unpacked: before, and behind.
+pub(super) const UNPACKING: (usize, usize) = (2, 3);
 /// Archives in archives that are opened.
 const DEPTH: usize = 4;
 /// Names told of one message.
@@ -78,6 +83,7 @@ impl Search {
     }
 
     fn file(&mut self, bytes: &[u8], depth: usize) {
+        work::skip(bytes.len());
         match bytes {
             [b'P', b'K', 3 | 5, 4 | 6, ..] | [b'P', b'K', b'0', b'0', b'P', b'K', ..] => zip::list(bytes, self, depth),
             [0xd0, 0xcf, 0x11, 0xe0, ..] => compound::list(bytes, self),
@@ -98,7 +104,8 @@ impl Search {
             let name = bytes.get(at..).unwrap_or(&[]).split(|octet| *octet == 0).next().unwrap_or(&[]);
             self.name(name);
         }
-        let mut inside = MultiGzDecoder::new(bytes);
+        work::pack(ENTRY);
+        let mut inside = MultiGzDecoder::new(Counted(bytes));
         let head = head_of(&mut inside);
         self.head(&head);
         if tar::is_header(&head) {
@@ -116,6 +123,7 @@ impl Search {
         }
         let mut bytes = Vec::new();
         let read = inside.take(most as u64 + 1).read_to_end(&mut bytes);
+        work::pack(ENTRY + bytes.len() * UNPACKING.1);
         self.unpacked = self.unpacked.saturating_sub(bytes.len());
         if read.is_err() || bytes.len() > most {
             self.kind(UNLISTED);
@@ -125,7 +133,8 @@ impl Search {
 
     /// Takes an entry off the budget. `false`: there is nothing left of it.
     fn entry(&mut self) -> bool {
-        let left = self.entries > 0;
+        work::count(ENTRY);
+        let left = self.entries > 0 && !work::is_over();
         if !left {
             self.kind(UNLISTED);
         }
@@ -171,6 +180,20 @@ impl Search {
 }
 
 /// Reads up to [`HEAD`] octets.
+/// Octets of a file, counted as they are unpacked: much that is packed may unpack to nothing. Ends when the message has cost enough.
+pub(super) struct Counted<'a>(pub(super) &'a [u8]);
+
+impl Read for Counted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if work::is_over() {
+            return Err(std::io::ErrorKind::QuotaExceeded.into());
+        }
+        let read = self.0.read(out)?;
+        work::pack(read * UNPACKING.0);
+        Ok(read)
+    }
+}
+
 fn head_of(from: &mut impl Read) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEAD);
     // What is damaged says what it can.

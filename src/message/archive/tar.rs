@@ -1,6 +1,6 @@
 //! tar (POSIX pax, ustar, GNU, the old format): headers of 512 octets, each before its file.
 
-use super::{HEAD, Search, UNLISTED, holds_files};
+use super::{HEAD, Search, UNLISTED, UNPACKING, holds_files, work};
 use std::io::{self, Read};
 
 const BLOCK: usize = 512;
@@ -33,6 +33,7 @@ pub(super) fn list(mut from: impl Read, search: &mut Search, depth: usize) {
         if !search.entry() || !search.spend(spent) {
             return;
         }
+        work::pack(spent.saturating_mul(UNPACKING.1));
         let kind = field(156, 157);
         let part = usize::try_from(size).unwrap_or(usize::MAX);
         let taken = match kind {

@@ -1,7 +1,10 @@
 //! ZIP (APPNOTE 6.3): every local and central header in the file, wherever it stands, whatever the end record says.
 
-use super::{ENCRYPTED, HEAD, MACROS, Order, Search, UNLISTED, holds_files, place};
+use super::{Counted, ENCRYPTED, HEAD, MACROS, Order, Search, UNLISTED, UNPACKING, holds_files, place, work};
 use flate2::{Decompress, FlushDecompress, read::DeflateDecoder};
+
+/// Packed octets that are read for the first [`HEAD`] ones at most: no packer needs a tenth of it. Blocks of nothing would stretch it over the whole archive.
+const LONGEST_START: usize = 64 << 10;
 
 /// A header, local or central. Positions are those of APPNOTE 4.3.7 and 4.3.12.
 struct Header<'a> {
@@ -13,6 +16,7 @@ struct Header<'a> {
 }
 
 pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
+    work::skip(bytes.len());
     let mut inflater = Decompress::new(false);
     for at in memchr::memmem::find_iter(bytes, b"PK") {
         let Some(header) = header(bytes, at) else { continue };
@@ -42,15 +46,26 @@ pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
             8 => {
                 let mut head = [0; HEAD];
                 inflater.reset(false);
-                let _ = inflater.decompress(data, &mut head, FlushDecompress::None);
+                let start = data.get(..data.len().min(LONGEST_START)).unwrap_or(data);
+                let _ = inflater.decompress(start, &mut head, FlushDecompress::None);
+                let taken = usize::try_from(inflater.total_in()).unwrap_or(0);
+                work::pack(taken * UNPACKING.0);
                 let length = usize::try_from(inflater.total_out()).unwrap_or(0).min(HEAD);
+                if length < HEAD && taken == start.len() && taken < data.len() {
+                    search.kind(UNLISTED);
+                }
                 let head = head.get(..length).unwrap_or(&[]);
-                if !search.spend(length) {
+                if !search.spend(length.max(taken)) {
                     return;
                 }
                 search.head(head);
                 if holds_files(head) {
-                    search.inner(DeflateDecoder::new(data), depth);
+                    let before = search.unpacked;
+                    let mut inside = DeflateDecoder::new(Counted(data));
+                    search.inner(&mut inside, depth);
+                    // Much that unpacks to little costs as well; what one entry has passed over, the next ones may pass over, too.
+                    let taken = usize::try_from(inside.total_in()).unwrap_or(usize::MAX);
+                    search.unpacked = search.unpacked.min(before.saturating_sub(taken));
                 }
             }
             // Packed in a way that is not read here: its name is all that is known.

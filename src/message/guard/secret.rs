@@ -1,6 +1,8 @@
 //! Whether a secret stands in some octets, however it is written there. What of a message is looked at, and how it is decoded before, is the guard's own.
 
+use crate::message::anchors::Anchors;
 use crate::message::scrub::is_ending;
+use crate::message::work;
 use crate::types::AddressKey;
 
 /// An address that must not be seen.
@@ -47,6 +49,7 @@ pub(super) fn found_wide(bytes: &[u8], secrets: &[Secret]) -> bool {
 /// nothing else has to be decoded, which is most of a text and almost all of a file.
 struct Pieces<'a> {
     bytes: &'a [u8],
+    anchors: Anchors<'a>,
     /// Where the last piece ended.
     done: usize,
     at: usize,
@@ -62,7 +65,7 @@ impl<'a> Pieces<'a> {
     fn new(bytes: &'a [u8], secrets: &[Secret], wide: bool) -> Self {
         let spaces = secrets.iter().any(|secret| secret.local.contains(&b' '));
         let shortest = secrets.iter().map(|secret| secret.shortest).min().unwrap_or(0);
-        Self { bytes, done: 0, at: 0, spaces, wide, shortest }
+        Self { bytes, anchors: Anchors::of_at(bytes), done: 0, at: 0, spaces, wide, shortest }
     }
 
     fn parts(&self, byte: u8) -> bool {
@@ -82,14 +85,16 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
     fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            let found = self.at + next_anchor(self.bytes.get(self.at..)?)?;
+            let found = self.anchors.next(self.at)?;
             self.at = found + 1;
+            work::count(self.shortest);
             let after = self.bytes.get(found..)?;
             if self.has_room(after) {
                 let before = self.bytes.get(self.done..found)?;
                 let start = before.iter().rposition(|byte| self.parts(*byte)).map_or(self.done, |n| self.done + n + 1);
                 self.done = found + after.iter().position(|byte| self.parts(*byte)).unwrap_or(after.len());
                 self.at = self.done;
+                work::count(self.done - start);
                 return self.bytes.get(start..self.done);
             }
         }
@@ -98,14 +103,14 @@ impl<'a> Iterator for Pieces<'a> {
 
 /// Where an `@` may be written: as it is, percent-encoded, as an entity, or full-width in UTF-8.
 pub(super) fn next_anchor(bytes: &[u8]) -> Option<usize> {
-    let ascii = memchr::memchr3(b'@', b'%', b'&', bytes);
-    let wide = memchr::memchr(0xef, bytes.get(..ascii.unwrap_or(bytes.len()))?);
-    wide.or(ascii)
+    Anchors::of_at(bytes).next(0)
 }
 
 fn stands_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
     let plain = lower(bytes);
     let unescaped = unescape(&plain);
+    // Each decoding is a pass of its own.
+    work::count(bytes.len() * if unescaped.is_some() { 8 } else { 1 });
     secrets.iter().any(|secret| {
         let domains = std::iter::once(&secret.domain).chain(&secret.unicode);
         domains.into_iter().any(|domain| {
@@ -149,7 +154,9 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
 
 /// `loose`: in a file's name, other signs than spaces part words.
 fn stands(text: &[u8], local: &[u8], domain: &[u8], loose: bool) -> bool {
+    work::skip(text.len());
     memchr::memchr_iter(b'@', text).any(|at| {
+        work::count(1);
         let before = text.get(at.saturating_sub(160)..at).unwrap_or(&[]);
         let after = text.get(at..).and_then(|text| text.strip_prefix(domain));
         after.is_some_and(|after| !goes_on(after) && ends_with_local(before, local, loose))
@@ -167,12 +174,14 @@ fn goes_on(after: &[u8]) -> bool {
 fn ends_with_local(before: &[u8], local: &[u8], loose: bool) -> bool {
     let joins = |b: u8| b.is_ascii_alphanumeric() || !loose && b"._-+".contains(&b);
     let name = |b: u8| joins(b) || b"._-+".contains(&b) || b >= 0x80;
-    let untagged = std::iter::once(before.len()).chain(memchr::memchr_iter(b'+', before));
-    untagged.into_iter().any(|end| {
-        // A tag is made of characters that a name is made of.
-        let tag_ok = before.get(end..).is_some_and(|tag| tag.iter().copied().all(name));
+    // A tag is made of characters that a name is made of, so it begins within the last run of them.
+    let run = before.iter().rev().take_while(|byte| name(**byte)).count();
+    work::count(run);
+    let tagged = before.get(before.len() - run..).unwrap_or(&[]);
+    let untagged = memchr::memchr_iter(b'+', tagged).map(|at| before.len() - run + at);
+    std::iter::once(before.len()).chain(untagged).any(|end| {
         let rest = before.get(..end).and_then(|text| text.strip_suffix(local));
-        tag_ok && rest.is_some_and(|rest| !rest.last().copied().is_some_and(joins))
+        rest.is_some_and(|rest| !rest.last().copied().is_some_and(joins))
     })
 }
 

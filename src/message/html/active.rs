@@ -3,11 +3,13 @@
 
 use super::link::{Target, decode, encode, target};
 use super::style;
+use crate::message::work;
 use lol_html::errors::RewritingError;
 use lol_html::html_content::{Comment, ContentType, Doctype, Element, TextChunk, TextType};
 use lol_html::{DocumentContentHandlers, ElementContentHandlers, MemorySettings, Selector, Settings, rewrite_str};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// Gone with all that is in them.
@@ -107,6 +109,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("appendonsend", "mailAfter"),
     ("x_Signature", "Signature"),
 ];
+/// Steps that an element or an attribute costs by its name.
+const ELEMENT: usize = 300;
 /// A tag of more attributes is nobody's mail.
 const MOST_ATTRIBUTES: usize = 128;
 /// Closes whatever a document leaves open at its end, so that an unfinished tag is read (and cleaned) as a browser would read it with our footer
@@ -148,6 +152,8 @@ pub(super) fn clean(html: &str) -> Result<Option<String>, RewritingError> {
     let state = Rc::new(State::default());
     let sheet = RefCell::new(String::new());
     let closed = format!("{html}{END}");
+    // What lol_html does by itself.
+    work::count(html.len() * 4);
     let document = DocumentContentHandlers::default()
         .doctype(|doctype: &mut Doctype<'_>| {
             if doctype.public_id().is_some_and(|id| !id.starts_with("-//W3C//DTD ")) {
@@ -174,6 +180,9 @@ pub(super) fn clean(html: &str) -> Result<Option<String>, RewritingError> {
             Ok(())
         });
     let elements = ElementContentHandlers::default().element(|element: &mut Element<'_, '_>| {
+        if work::is_over() {
+            return Err("the message has cost enough".into());
+        }
         if element.source_location().bytes().end > html.len() {
             // A tag that does not end is no tag; with something behind it, it would be.
             state.end.set(End::Gone);
@@ -239,6 +248,8 @@ fn text(chunk: &mut TextChunk<'_>, sheet: &RefCell<String>, state: &State) {
 
 fn element(element: &mut Element<'_, '_>, state: &Rc<State>) {
     let name = element.tag_name();
+    // Names are compared with lists of them.
+    work::count(ELEMENT);
     if REMOVED.contains(&name.as_str()) {
         state.change();
         element.remove();
@@ -295,10 +306,12 @@ fn attributes(element: &mut Element<'_, '_>, tag: &str, state: &Rc<State>) {
     let mut twice = Vec::new();
     let mut hides = false;
     let all = element.attributes();
-    for (n, attribute) in all.iter().enumerate() {
+    let mut names = HashSet::with_capacity(all.len());
+    for attribute in all {
         let name = attribute.name();
+        work::count(ELEMENT + attribute.value().len());
         // Of several, the first counts; the others go, so that none of them becomes the first.
-        if all.iter().take(n).any(|earlier| earlier.name() == name) {
+        if !names.insert(name.clone()) {
             twice.push(name);
             continue;
         }
@@ -373,6 +386,7 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
 fn rename(text: &str) -> Option<String> {
     let mut out: Option<String> = None;
     for (from, to) in PROGRAMS {
+        work::skip(text.len());
         if out.as_deref().unwrap_or(text).contains(from) {
             out = Some(out.as_deref().unwrap_or(text).replace(from, to));
         }

@@ -1,5 +1,6 @@
 //! Where a link in HTML leads, read the way a browser reads it.
 
+use crate::message::work;
 use std::borrow::Cow;
 
 /// What an attribute refers to.
@@ -24,11 +25,7 @@ const FOLLOWED: &[&str] =
 
 /// What `raw`, an attribute's value as written, refers to.
 pub(super) fn target(raw: &str) -> Target {
-    // Schemes are short; a long picture need not be read.
-    let start: String = raw.chars().take(400).collect();
-    let text = decode(&start);
-    let text: String = text.chars().filter(|c| !c.is_control() && !c.is_whitespace() && *c != '\u{feff}').collect();
-    let text = text.to_ascii_lowercase();
+    let text = start(raw);
     if text.starts_with("//") || text.starts_with("\\\\") || text.starts_with("/\\") || text.starts_with("\\/") {
         return Target::Remote;
     }
@@ -49,6 +46,32 @@ pub(super) fn target(raw: &str) -> Target {
     }
 }
 
+/// As much of a value as tells where it leads, in lower case, decoded, and without what browsers pass over: a scheme, and a little of what follows. A style sheet may
+/// hold a link every few octets: no more of it is read for each of them.
+fn start(raw: &str) -> String {
+    /// Schemes are short; a long picture need not be read. What browsers pass over does not count: it would hide what stands behind it.
+    const LONGEST: usize = 400;
+    /// `:image/svg`, and what tells a server.
+    const BEHIND: usize = 16;
+    let (mut out, mut rest, mut left) = (String::new(), raw, LONGEST);
+    while left > 0
+        && let Some(c) = rest.chars().next()
+    {
+        work::count(1);
+        let (c, length) = Some(rest).filter(|_| c == '&').and_then(one).unwrap_or((c, c.len_utf8()));
+        rest = rest.get(length..).unwrap_or("");
+        if c.is_control() || c.is_whitespace() || c == '\u{feff}' {
+            continue;
+        }
+        left -= 1;
+        if matches!(c, ':' | '/' | '?' | '#') {
+            left = left.min(BEHIND);
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
 /// Numeric entities and the ones that matter in links and styles, decoded. Others stay as they are.
 pub(in crate::message) fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains('&') {
@@ -56,7 +79,10 @@ pub(in crate::message) fn decode(raw: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
+    work::skip(raw.len());
     while let Some(at) = rest.find('&') {
+        // As many names are compared.
+        work::count(16);
         let (before, entity) = rest.split_at(at);
         out.push_str(before);
         match one(entity) {

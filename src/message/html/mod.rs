@@ -14,6 +14,7 @@ mod tokens;
 pub(super) use link::decode;
 
 use super::scrub::{Replacement, find, scrub};
+use super::{Shared, work};
 use std::ops::Range;
 use tokens::{Token, Tokens};
 
@@ -21,8 +22,15 @@ use tokens::{Token, Tokens};
 /// anything about charsets. A document that is nested too deep becomes its own text.
 #[must_use]
 pub fn clean(html: &str, replacements: &[Replacement]) -> Option<String> {
-    let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
-    let mut changed = rewritten.unwrap_or_else(|| Some(plain::render(html)));
+    clean_copy(html, replacements, &mut Shared::default())
+}
+
+/// [`clean`] for one of several receivers.
+pub(super) fn clean_copy(html: &str, replacements: &[Replacement], shared: &mut Shared) -> Option<String> {
+    let mut changed = shared.page(html, |html| {
+        let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
+        rewritten.unwrap_or_else(|| Some(plain::render(html)))
+    });
     if let Some(scrubbed) = scrub(changed.as_deref().unwrap_or(html), true, replacements) {
         changed = Some(scrubbed);
     }
@@ -72,6 +80,7 @@ pub(super) fn visible(html: &str) -> (String, Vec<Place>) {
     for token in Tokens::new(html) {
         match token {
             Token::Text(range) => {
+                work::skip(range.len());
                 places.push((text.len(), range.clone()));
                 text.push_str(html.get(range).unwrap_or(""));
             }
@@ -98,6 +107,7 @@ fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (R
         let mut next = places.partition_point(|(start, _)| *start <= at);
         let mut instead = instead;
         while at < range.end {
+            work::count(8);
             let Some((start, place)) = next.checked_sub(1).and_then(|n| places.get(n)) else { break };
             let stop = places.get(next).map_or(range.end, |(start, _)| *start).min(range.end);
             // What marks a block's end between two stretches stands for a tag, which stays.

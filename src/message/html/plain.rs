@@ -1,6 +1,7 @@
 //! HTML as text, for documents that no mail program should be given: too deeply nested, or too costly to rewrite. Readable, nothing more.
 
 use super::tokens::{Token, Tokens};
+use crate::message::work;
 use std::collections::HashMap;
 
 /// Elements that hold nothing and need no end tag.
@@ -19,6 +20,8 @@ const INLINE: &[&str] = &[
 /// Elements whose end tag may be left out.
 const OPTIONAL: &[&str] = &["p", "li", "td", "tr", "th", "dt", "dd", "option", "tbody", "thead"];
 
+/// Steps that a token's name costs.
+const TOKEN: usize = 50;
 /// Open elements at which a document is too deep. Long threads of quotes have some hundreds.
 const DEEPEST: usize = 1000;
 
@@ -37,6 +40,8 @@ pub(super) fn too_complex(html: &str) -> bool {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut searched = 0_usize;
     for token in Tokens::new(html) {
+        // Names are looked up in lists.
+        work::count(TOKEN);
         match token {
             Token::Open(name) if !is_void(name) => {
                 open.push(name);
@@ -56,6 +61,7 @@ pub(super) fn too_complex(html: &str) -> bool {
                     continue;
                 }
                 while let Some(last) = open.pop() {
+                    work::count(1);
                     if let Some(count) = counts.get_mut(&last.to_ascii_lowercase()) {
                         *count = count.saturating_sub(1);
                     }
@@ -82,18 +88,31 @@ fn nested(counts: &HashMap<String, usize>, open: usize) -> usize {
 pub(super) fn end_tags(html: &str) -> String {
     let mut open: Vec<&str> = Vec::new();
     let mut loose: Vec<&str> = Vec::new();
+    // How many of each name are open: an end tag of nothing must not cost a search through all that is.
+    let mut counts: HashMap<String, usize> = HashMap::new();
     let is = |name: &str, list: &[&str]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
     for token in Tokens::new(html) {
+        work::count(TOKEN);
         match token {
             Token::Open(name) if !is_void(name) && !is(name, &["html", "head", "body"]) => {
                 // A paragraph ends the one before it.
                 let again = is(name, OPTIONAL) && open.last().is_some_and(|last| last.eq_ignore_ascii_case(name));
                 if !again && open.len() < DEEPEST {
                     open.push(name);
+                    *counts.entry(name.to_ascii_lowercase()).or_default() += 1;
                 }
             }
             Token::Close(name) => {
+                if !counts.get(&name.to_ascii_lowercase()).is_some_and(|count| *count > 0) {
+                    continue;
+                }
                 if let Some(at) = open.iter().rposition(|other| other.eq_ignore_ascii_case(name)) {
+                    work::count((open.len() - at) * TOKEN);
+                    for closed in open.iter().skip(at) {
+                        if let Some(count) = counts.get_mut(&closed.to_ascii_lowercase()) {
+                            *count = count.saturating_sub(1);
+                        }
+                    }
                     let inside = open.drain(at..).skip(1).filter(|name| is_inline(name));
                     loose.extend(inside);
                     loose.truncate(DEEPEST);
@@ -111,6 +130,7 @@ pub(super) fn end_tags(html: &str) -> String {
 pub fn render(html: &str) -> String {
     let mut out = String::with_capacity(html.len() / 2 + 100);
     out.push_str("<!DOCTYPE html>\r\n<html><body><pre style=\"white-space:pre-wrap;font-family:inherit\">\r\n");
+    work::count(html.len());
     for token in Tokens::new(html) {
         match token {
             Token::Text(range) => {

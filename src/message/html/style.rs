@@ -3,6 +3,7 @@
 //! A background or a font from a server is loaded without being a picture that one sees, so every remote `url()` goes.
 
 use super::link::{Target, target};
+use crate::message::work;
 
 /// Whole pieces (declarations, at-rules) with one of these go.
 const FORBIDDEN: &[&str] = &[
@@ -26,9 +27,10 @@ pub(super) fn clean(css: &str) -> Option<String> {
     let mut out = String::with_capacity(css.len());
     let mut rest = css;
     let mut changed = false;
-    while !rest.is_empty() {
+    while !rest.is_empty() && !work::is_over() {
         let (piece, after) = rest.split_at(piece_length(rest));
         rest = after;
+        work::count(piece.len() * READINGS);
         let shadow = shadow(piece);
         if is_forbidden(&shadow) {
             changed = true;
@@ -48,6 +50,9 @@ pub(super) fn clean(css: &str) -> Option<String> {
     // What was taken out must not have glued an end tag together.
     changed.then(|| out.replace("</", "< /"))
 }
+
+/// Passes over each piece of a style sheet.
+const READINGS: usize = 6;
 
 /// Up to the next `;`, `{` or `}` that is in no string, bracket or comment.
 fn piece_length(css: &str) -> usize {
@@ -124,7 +129,9 @@ fn is_forbidden(shadow: &str) -> bool {
 
 fn has_remote(shadow: &str) -> bool {
     shadow.match_indices("url(").any(|(at, _)| {
-        let link = shadow.get(at + 4..).unwrap_or("").trim_start_matches([' ', '\t', '\r', '\n', '"', '\'']);
+        let behind = shadow.get(at + 4..).unwrap_or("");
+        let link = behind.trim_start_matches([' ', '\t', '\r', '\n', '"', '\'']);
+        work::count(behind.len() - link.len());
         !matches!(target(link), Target::Part | Target::Picture) && !link.starts_with(')')
     })
 }
@@ -133,6 +140,7 @@ fn has_remote(shadow: &str) -> bool {
 #[must_use]
 pub(super) fn hides(style: &str, picture: bool) -> bool {
     let style = shadow(style);
+    work::count(style.len() * 2);
     let clipped = style.contains("overflow:hidden") || style.contains("overflow: hidden");
     style.split(';').filter_map(|declaration| declaration.split_once(':')).any(|(name, value)| {
         let value = value.trim().trim_end_matches("!important").trim();

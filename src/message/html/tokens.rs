@@ -1,5 +1,6 @@
 //! A small HTML tokenizer (WHATWG HTML 13.2.5, without script data escapes): where tags and texts are. One step a byte.
 
+use crate::message::work;
 use std::ops::Range;
 
 /// A piece of a document. What is between the pieces (comments, declarations) shows nowhere.
@@ -38,7 +39,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn seek(&self, byte: u8, from: usize) -> Option<usize> {
-        memchr::memchr(byte, self.html.as_bytes().get(from..)?).map(|n| from + n)
+        let rest = self.html.as_bytes().get(from..)?;
+        let found = memchr::memchr(byte, rest);
+        work::skip(found.unwrap_or(rest.len()));
+        found.map(|n| from + n)
     }
 
     /// Up to the end tag of `name`.
@@ -132,6 +136,7 @@ impl<'a> Tokens<'a> {
             bytes.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>')).unwrap_or(bytes.len());
         let name = self.html.get(start..start + length)?;
         self.at = self.attributes(start + length);
+        work::count(self.at - start);
         if close {
             return Some(Token::Close(name));
         }
@@ -146,6 +151,9 @@ impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
+        if work::is_over() {
+            return None;
+        }
         if let Some(name) = self.raw.take() {
             return Some(self.raw_text(name));
         }

@@ -1,7 +1,7 @@
 //! HEIC and AVIF (ISO 23008-12): the EXIF and XMP items are overwritten where they stand, so that no offset moves. How the picture is turned is told by
 //! properties of its own (`irot`, `imir`), which stay. Videos are built of the same boxes (`video`).
 
-use super::{Order, Outcome, Why, empty_xmp, number, place, video};
+use super::{Order, Outcome, Why, empty_xmp, number, place, video, work};
 
 /// Boxes and items that are read at most.
 const MOST: usize = 20_000;
@@ -62,6 +62,7 @@ pub(super) fn boxes(bytes: &[u8], mut at: usize, end: usize) -> Vec<Box4> {
             1 => (16, place(bytes, at + 8, 8, Order::Big).unwrap_or(0)),
             size => (8, size),
         };
+        work::pack(8);
         let Some(stop) = at.checked_add(size).filter(|stop| size >= header && *stop <= end) else { break };
         out.push(Box4 { kind: kind.try_into().unwrap_or_default(), at: at + 4, start: at + header, end: stop });
         at = stop;
@@ -163,6 +164,7 @@ fn extents(bytes: &[u8], iloc: &Box4, wanted: u64, idat: usize) -> Result<Vec<(u
     // Fields of no width cost no octets.
     let mut left = MOST;
     for _ in 0..count {
+        work::pack(8);
         let id = read(&mut at, if version < 2 { 2 } else { 4 })?;
         let method = if version == 0 { 0 } else { read(&mut at, 2)? & 15 };
         read(&mut at, 2)?;

@@ -1,6 +1,6 @@
 //! JPEG (ISO 10918-1 B.1): segments by allow-list. The coded picture is copied octet by octet; what follows its end goes.
 
-use super::{Order, Outcome, Why, orientation_only, place, tiff};
+use super::{Order, Outcome, Why, orientation_only, place, tiff, work};
 
 pub(super) fn clean(bytes: &[u8]) -> Outcome {
     let mut out = Vec::with_capacity(bytes.len());
@@ -73,6 +73,7 @@ pub(super) fn blank(bytes: &[u8], at: usize, out: &mut [u8], segments: &mut usiz
     let mut next = at + 2;
     let (mut tables, mut frames) = (0, 0);
     while let (Some(0xff), Some(&marker @ 0xc0..=0xfe)) = (bytes.get(next), bytes.get(next + 1)) {
+        work::pack(32);
         *segments = segments.saturating_sub(1);
         if *segments == 0 {
             return;

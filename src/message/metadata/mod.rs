@@ -11,7 +11,7 @@ mod raster;
 mod tiff;
 mod video;
 
-use super::archive;
+use super::{archive, work};
 use crate::config::Metadata;
 
 /// What became of a file.
@@ -58,6 +58,9 @@ pub const MOST_UNPACKED: usize = 64 << 20;
 /// Boxes by which a QuickTime video may begin.
 const OLD_VIDEOS: &[&[u8]] = &[b"moov", b"mdat", b"wide"];
 
+/// Steps that a file costs besides its octets.
+const FILE: usize = 1000;
+
 type Outcome = Result<Option<Vec<u8>>, Why>;
 
 /// Takes the traces out of `bytes`, as far as `options` wants it. `unpacked`: octets that may still be unpacked of this file and of its neighbours, at first
@@ -84,6 +87,7 @@ struct Budget<'a> {
 
 fn clean_inside(bytes: &[u8], options: &Metadata, budget: &mut Budget<'_>) -> Cleaned {
     let pictures = options.pictures;
+    work::pack(FILE + bytes.len() / 4);
     let outcome = match bytes {
         [0xff, 0xd8, 0xff, ..] if pictures => jpeg::clean(bytes),
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] if pictures => raster::clean_png(bytes),

@@ -1,6 +1,9 @@
 //! TIFF 6.0, and the same structure inside EXIF. A TIFF is cleaned in place, so that no offset moves: entries go from the directory, their data becomes zeros.
 
-use super::{Order, Outcome, Why, number, place};
+use super::{Order, Outcome, Why, number, place, work};
+
+/// Steps that an entry costs.
+const ENTRY: usize = 40;
 
 /// Tags that tell something: names, descriptions, camera, program, moment, host, XMP, IPTC, Photoshop, EXIF, GPS, Windows' own.
 const REMOVED: &[u64] = &[
@@ -74,6 +77,8 @@ pub(super) fn clean(bytes: &[u8]) -> Outcome {
             return Ok(Some(out));
         }
         let all = entries(bytes, next, order).ok_or(Why::Damaged)?;
+        work::pack(all.len() * ENTRY);
+        budget = budget.checked_sub(all.len() * 12).ok_or(Why::Damaged)?;
         if all.iter().any(|entry| RAW.contains(&entry.tag)) {
             return Err(Why::Unsupported);
         }
@@ -114,6 +119,7 @@ fn wipe(bytes: &[u8], out: &mut [u8], entry: &Entry, order: Order, budget: &mut 
     };
     if matches!(entry.tag, EXIF | GPS) {
         let inner = entries(bytes, entry.value, order).ok_or(Why::Damaged)?;
+        work::pack(inner.len() * ENTRY);
         for entry in &inner {
             if let Some((at, length)) = entry.data {
                 zero(at, length)?;

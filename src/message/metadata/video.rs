@@ -2,7 +2,7 @@
 //! seen, heard nor read (places along the way, what the device felt) go with their samples. How the picture is turned is in the tracks' matrix, which stays.
 
 use super::heif::{Box4, boxes, covered};
-use super::{Order, Outcome, Why, place};
+use super::{Order, Outcome, Why, place, work};
 
 /// Boxes at the top that stay. Free space is where makers put what has no place elsewhere.
 const TOP: &[&[u8; 4]] = &[b"ftyp", b"moov", b"mdat", b"pdin", b"sidx"];
@@ -124,6 +124,7 @@ fn samples(bytes: &[u8], track: &Box4, out: &mut [u8], budget: &mut usize) -> Re
     let (count, runs_count) = (read(chunks.start + 4, 4)?, read(runs.start + 4, 4)?);
     let (mut sample, mut run, mut per_chunk) = (0, 0, 0);
     for chunk in 0..count {
+        work::pack(8);
         // A run begins with the chunk that it names, counted from one.
         while run < runs_count && read(runs.start + 8 + run * 12, 4)? == chunk + 1 {
             per_chunk = read(runs.start + 12 + run * 12, 4)?;
@@ -132,6 +133,7 @@ fn samples(bytes: &[u8], track: &Box4, out: &mut [u8], budget: &mut usize) -> Re
         let mut at = read(chunks.start + 8 + chunk * width, width)?;
         for _ in 0..per_chunk.min(number.saturating_sub(sample)) {
             let size = if each > 0 { each } else { read(sizes.start + 12 + sample * 4, 4)? };
+            work::pack(8);
             *budget = budget.checked_sub(size.max(1)).ok_or(Why::Damaged)?;
             let end = at.checked_add(size).ok_or(Why::Damaged)?;
             out.get_mut(at..end).ok_or(Why::Damaged)?.fill(0);

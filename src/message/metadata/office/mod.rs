@@ -3,7 +3,8 @@
 
 mod names;
 
-use super::{Budget, Cleaned, Order, Outcome, Why, place};
+use super::super::archive::{Counted, UNPACKING};
+use super::{Budget, Cleaned, Order, Outcome, Why, place, work};
 use crate::config::Metadata;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -15,6 +16,9 @@ const MOST_ENTRIES: usize = 20_000;
 const LARGEST: usize = 16 << 20;
 /// Archives and documents in each other.
 const DEPTH: usize = 3;
+/// Steps that an entry costs besides its octets, and an octet that is packed.
+const ENTRY: usize = 1000;
+const PACKING: usize = 20;
 
 /// Parts that name people, by where they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,10 @@ pub(super) fn clean(bytes: &[u8], options: &Metadata, budget: &mut Budget<'_>) -
     let mut changed = false;
     let mut people = names::People::default();
     for entry in &entries {
+        if work::is_over() {
+            return Err(Why::Unsupported);
+        }
+        work::pack(ENTRY);
         let field = |at: usize, width: usize| entry.central.get(at..at + width).ok_or(Why::Damaged);
         let method = place(entry.central, 10, 2, Order::Little).ok_or(Why::Damaged)?;
         let flags = place(entry.central, 8, 2, Order::Little).ok_or(Why::Damaged)?;
@@ -193,6 +201,7 @@ struct Packed {
 
 impl Packed {
     fn new(clean: Vec<u8>) -> Result<Self, Why> {
+        work::pack(clean.len() * PACKING);
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         // Writing to a Vec does not fail.
         let data = encoder.write_all(&clean).and_then(|()| encoder.finish()).map_err(|_| Why::Unsupported)?;
@@ -210,13 +219,15 @@ impl Packed {
 fn unpack(data: &[u8], method: usize, left: &mut usize) -> Result<Vec<u8>, Why> {
     let most = LARGEST.min(*left);
     let mut out = Vec::new();
+    let mut inside = DeflateDecoder::new(Counted(data));
     let read = match method {
         0 => data.take(most as u64 + 1).read_to_end(&mut out),
-        8 => DeflateDecoder::new(data).take(most as u64 + 1).read_to_end(&mut out),
+        8 => inside.by_ref().take(most as u64 + 1).read_to_end(&mut out),
         _ => return Err(Why::Unsupported),
     };
-    // What was in vain costs, too.
-    *left = left.saturating_sub(out.len());
+    work::pack(out.len() * UNPACKING.1);
+    // What was in vain costs, too, and so does much that unpacks to little: several entries may name the same octets.
+    *left = left.saturating_sub(out.len().max(usize::try_from(inside.total_in()).unwrap_or(usize::MAX)));
     read.map_err(|_| Why::Damaged)?;
     if out.len() > most { Err(Why::Unsupported) } else { Ok(out) }
 }

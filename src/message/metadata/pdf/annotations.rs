@@ -1,6 +1,6 @@
 //! Comments and marks in a PDF file (ISO 32000-1, 12.5.6): who made them, and when by whose clock. What they say stays.
 
-use super::{Object, literal_end, memchr_from};
+use super::{MOST_OBJECTS, Object, literal_end, memchr_from, work};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -43,6 +43,7 @@ struct Dictionary {
 /// Overwrites them in `out`, which is as long as `bytes`. Gives the objects in which authors stand that do not stand in the annotation itself.
 pub(super) fn blank(bytes: &[u8], out: &mut [u8]) -> Vec<Object> {
     let mut referred = Vec::new();
+    work::pack(bytes.len() * 2);
     let mut open: Vec<Dictionary> = Vec::new();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -89,7 +90,10 @@ pub(super) fn blank(bytes: &[u8], out: &mut [u8]) -> Vec<Object> {
                 if let (Some(generation), Some(number), Some(dictionary)) =
                     (words.next(), words.next(), open.last_mut())
                 {
-                    dictionary.referred.push((text(number), text(generation)));
+                    // More are not looked for.
+                    if dictionary.referred.len() <= MOST_OBJECTS {
+                        dictionary.referred.push((text(number), text(generation)));
+                    }
                 }
                 at += 1;
             }

@@ -8,7 +8,8 @@
 mod annotations;
 mod streams;
 
-use super::{Budget, Outcome, Why, empty_xmp, jpeg};
+use super::super::archive::{Counted, UNPACKING};
+use super::{Budget, Outcome, Why, empty_xmp, jpeg, work};
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
 use std::io::Read as _;
@@ -29,6 +30,7 @@ pub(super) fn clean(bytes: &[u8], budget: &mut Budget<'_>) -> Outcome {
     if memmem::find(bytes, b"/ByteRange").is_some() {
         return Err(Why::Signed);
     }
+    work::pack(bytes.len());
     let mut out = bytes.to_vec();
     let mut packed = object_streams(bytes, budget.unpacked)?;
     // What they refer to joins them.
@@ -49,6 +51,9 @@ pub(super) fn clean(bytes: &[u8], budget: &mut Budget<'_>) -> Outcome {
     while let Some((number, generation)) = objects.get(at).cloned() {
         let mut walk = Walk { referred: Vec::new(), strings_only: at >= dictionaries };
         at += 1;
+        if work::is_over() {
+            return Err(Why::Unsupported);
+        }
         let mut found = blank_plain(bytes, &format!("{number} {generation} obj"), &mut out, &mut walk)?;
         if generation == "0" {
             for stream in &mut packed {
@@ -82,6 +87,7 @@ pub(super) fn clean(bytes: &[u8], budget: &mut Budget<'_>) -> Outcome {
 /// Overwrites every object of this name that stands in the file unpacked. Says whether there is one.
 fn blank_plain(bytes: &[u8], object: &str, out: &mut [u8], walk: &mut Walk) -> Result<bool, Why> {
     let mut found = false;
+    work::pack(bytes.len() / 16);
     for (n, at) in memmem::find_iter(bytes, object.as_bytes()).enumerate() {
         if n > MOST {
             return Err(Why::Damaged);
@@ -121,7 +127,11 @@ struct ObjectStream {
 impl ObjectStream {
     /// Overwrites the object of this number, if it is in here.
     fn blank(&mut self, number: &[u8], walk: &mut Walk) -> bool {
+        if work::is_over() {
+            return false;
+        }
         let table = self.content.get(..self.first).unwrap_or(&[]);
+        work::pack(table.len() * 2);
         let mut words = table.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let mut start = None;
         let mut end = None;
@@ -139,6 +149,7 @@ impl ObjectStream {
         let Some(start) = start else { return false };
         let end = end.filter(|end| *end > start).unwrap_or(self.content.len());
         let Some(place) = self.content.get_mut(start..end) else { return false };
+        work::pack(place.len() / 4);
         let before = place.to_vec();
         blank_info(&before, 0, place, walk);
         self.blanked |= before != place;
@@ -152,7 +163,8 @@ fn object_streams(bytes: &[u8], left: &mut usize) -> Result<Vec<ObjectStream>, W
         let data = bytes.get(stream.place.clone()).unwrap_or(&[]);
         let mut content = Vec::new();
         if stream.packed {
-            let read = ZlibDecoder::new(data).take(*left as u64 + 1).read_to_end(&mut content);
+            let read = ZlibDecoder::new(Counted(data)).take(*left as u64 + 1).read_to_end(&mut content);
+            work::pack(content.len() * UNPACKING.1);
             read.map_err(|_| Why::Damaged)?;
         } else {
             return Err(Why::Unsupported);
@@ -198,6 +210,7 @@ fn blank_info(bytes: &[u8], mut at: usize, out: &mut [u8], walk: &mut Walk) {
     }
     let (mut name, mut depth): (&[u8], usize) = (&[], 0);
     while let Some(&byte) = bytes.get(at) {
+        work::pack(1);
         match byte {
             b'<' if bytes.get(at + 1) == Some(&b'<') => {
                 depth += 1;
@@ -245,6 +258,7 @@ fn blank_info(bytes: &[u8], mut at: usize, out: &mut [u8], walk: &mut Walk) {
 fn literal_end(bytes: &[u8], mut at: usize) -> usize {
     let mut depth = 0_usize;
     while let Some(byte) = bytes.get(at) {
+        work::pack(1);
         match byte {
             b'\\' => at += 1,
             b'(' => depth += 1,

@@ -1,15 +1,21 @@
 //! Streams of a PDF file (ISO 32000-1, 7.3.8): where they are, and how another content is put into their place without moving anything behind.
 
-use super::super::{Why, empty_xmp};
+use super::super::{Why, empty_xmp, work};
 use flate2::{Compress, Compression, FlushCompress};
 use memchr::memmem;
 use std::ops::Range;
+
+/// Steps that a stream costs besides its octets: what is around it is searched. And steps for an octet that is packed as small as it gets.
+const STREAM: usize = 2000;
+const PACKING: usize = 60;
 
 /// A stream of a certain type.
 pub(super) struct Stream<'a> {
     pub(super) dictionary: &'a [u8],
     /// Where its data are.
     pub(super) place: Range<usize>,
+    /// Where `endstream` stands; what the dictionary says of its length may be less.
+    ends: usize,
     /// With zlib, and nothing else.
     pub(super) packed: bool,
 }
@@ -19,7 +25,10 @@ pub(super) struct Stream<'a> {
 /// # Errors
 /// One that is built in a way that is not understood.
 pub(super) fn of_type<'a>(bytes: &'a [u8], kind: &[u8], most: usize) -> Result<Vec<Stream<'a>>, Why> {
-    let mut found = Vec::new();
+    let mut found: Vec<Stream<'a>> = Vec::new();
+    work::pack(bytes.len() / 16);
+    // Where the last one ends. No stream stands in another of its kind; unpacked once for each that claims it, one would cost as if it were many.
+    let mut done = 0;
     for at in memmem::find_iter(bytes, kind) {
         // `/Metadata 5 0 R` is a reference; the stream's own dictionary names its type.
         let before = bytes.get(at.saturating_sub(16)..at).unwrap_or(&[]).trim_ascii_end();
@@ -29,7 +38,13 @@ pub(super) fn of_type<'a>(bytes: &'a [u8], kind: &[u8], most: usize) -> Result<V
         if found.len() == most {
             return Err(Why::Unsupported);
         }
-        found.push(stream_around(bytes, at)?);
+        let stream = stream_around(bytes, at)?;
+        work::pack(STREAM + (stream.ends - stream.place.start) / 16);
+        if stream.place.start < done || work::is_over() {
+            return Err(Why::Damaged);
+        }
+        done = stream.ends;
+        found.push(stream);
     }
     Ok(found)
 }
@@ -46,7 +61,8 @@ fn stream_around(bytes: &[u8], at: usize) -> Result<Stream<'_>, Why> {
     start += usize::from(bytes.get(start) == Some(&b'\r'));
     start += usize::from(bytes.get(start) == Some(&b'\n'));
     let rest = bytes.get(start..).unwrap_or(&[]);
-    let mut end = start + memmem::find(rest, b"endstream").ok_or(Why::Damaged)?;
+    let ends = start + memmem::find(rest, b"endstream").ok_or(Why::Damaged)?;
+    let mut end = ends;
     end -= usize::from(end > start && bytes.get(end - 1) == Some(&b'\n'));
     end -= usize::from(end > start && bytes.get(end - 1) == Some(&b'\r'));
     let packed = memmem::find(dictionary, b"/FlateDecode").is_some() || memmem::find(dictionary, b"/Fl ").is_some();
@@ -57,7 +73,7 @@ fn stream_around(bytes: &[u8], at: usize) -> Result<Stream<'_>, Why> {
     if let Some(length) = number(dictionary, b"/Length").filter(|length| *length <= end - start && packed) {
         end = start + length;
     }
-    Ok(Stream { dictionary, place: start..end, packed })
+    Ok(Stream { dictionary, place: start..end, ends, packed })
 }
 
 /// A direct number in a dictionary.
@@ -76,6 +92,7 @@ pub(super) fn number(dictionary: &[u8], name: &[u8]) -> Option<usize> {
 pub(super) fn packed(content: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut out = vec![0x78, 0xda];
     out.reserve(length);
+    work::pack(content.len() * PACKING);
     let mut deflate = Compress::new(Compression::best(), false);
     loop {
         let taken = usize::try_from(deflate.total_in()).ok()?;

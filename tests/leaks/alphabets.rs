@@ -1,0 +1,78 @@
+//! What each scanner of the rewriter and the guard looks for, what may stand around it, what ends it, and what looks almost like it.
+
+pub const ADDRESSES: &[&str] = &[
+    "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
+    "\u{ad}", "+", "+t", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
+    ">", "|", "\r\n", "\n", "_", "-", ";", "é", "日", "\u{3002}", "=", "\"", "x", "\u{212a}",
+];
+pub const FOOTERS: &[&str] = &[
+    "[", "[ref:", "[ref: aaaaaaaaaaaaaaaaaaaaaaaa]", "[/ref]", "]", "&#91;", "\u{ff3b}", "\u{ff0b}", "\u{ff11}", "+", "%2b", "%", "&", "&#43;",
+    "report+", "stop+", "report+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@m.test", "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "@", ".", "?subject=", " ",
+    "\u{a0}", "\r\n", "> ", "\u{200b}", "\u{feff}", "<b>", "</b>",
+];
+pub const TAGS: &[&str] = &[
+    "<", ">", "</", "<!", "<!--", "-->", "--!>", "<![CDATA[", "<?", "<b>", "</b>", "<p>", "</p>", "<div>", "</div>", "<td>", "<table>", "<a href=\"",
+    "<a href='x' ", "href=x ", "href=x href=y ", "a=b ", "a1=\"b\" ", "=", "\"", "'", "/", "<style>", "</style>", "<style x=>", "<script>",
+    "</script>", "<title>", "<textarea>", "<plaintext>", "<svg>", "<img src=cid:a@b>", "<img width=1 src=http://x>", "<span hidden>",
+    "<p style=\"a:b;c:url(x)\">", "<meta charset=x>", "class=gmail_x ", "&", "&#64;", "&nbsp;", "b-real-9c1", "@", "home.example", " ", "\r\n", "x",
+    "\u{ff11}", "</body>", "</html>", "<x@y>", "mailto:", "cid:", "\0",
+];
+pub const STYLES: &[&str] = &[
+    "a{", "}", ";", "a:b", ":", "url(", "url(cid:", "url(data:image/png", "url(x)", "url( ", "(", ")", "\"", "'", "\\", "\\75 ", "/*", "*/", "/",
+    "@import", "@import 'x';", "expression(", "mso-x:y;", ".Mso", ".gmail_x", "</", "<", " ", "\n", "&#58;", "&", "x", "#", "cid:",
+];
+pub const LINES: &[&str] = &[
+    "BEGIN:VEVENT\r\n", "END:VEVENT\r\n", "UID:x\r\n", "ATTENDEE:mailto:a@b.test\r\n", "ATTENDEE;CN=x:mailto:b-real-9c1@home.example\r\n",
+    "SUMMARY:b-real-9c1@home.example\r\n", "METHOD:x\r\n", "METHOD:REPLY\r\n", "DTSTART;TZID=x:1\r\n", "NOTE:x\r\n", "VERSION:4.0\r\n",
+    "BEGIN:VCARD\r\n", "item1.EMAIL:x\r\n", "X", ";", ";A=b", "A=\"", ":", "\"", " ", "\t", "\r\n", "\n", " x\r\n", "\u{ff11}", "@", "%",
+];
+pub const ARMOUR: &[&str] = &[
+    "-----BEGIN PGP SIGNATURE-----\r\n", "-----BEGIN PGP SIGNED MESSAGE-----\r\n", "-----BEGIN PGP ", "-----END PGP ", "-----\r\n", "- -",
+    "Hash: x\r\n", "iQEz\r\n", "\r\n", ">", " ", "|", "x", "begin ", "begin 644 x\r\n", "begin 644 ", "#0V%T\r\n", "`\r\n", "end\r\n", "=ybegin ",
+    "=ybegin line=1 size=1 name=a\r\n", " name=", "=ypart ", "=yend ", "=", "M", "BEGIN:VCALENDAR\r\n",
+];
+pub const FIELDS: &[&str] = &[
+    "=?", "?=", "?", "=?utf-8?Q?a?=", "=?utf-8?B?YQ==?= ", "=?utf-8?q?", "=?iso-2022-jp?B?GyRC?=", "=40", "=", "_", ";", "; a=b", "; a*0*=utf-8''x",
+    "; a*1=y", "; name=\"", "\"", "\\", "(", ")", ",", "<", ">", "<a@b>", "@", "%40", "'", "*", " ", "\t", "\r\n ", "\r\n", ":", "X: y\r\n", "x", "é",
+    "\u{ff11}", "\u{202e}",
+];
+/// Octets that several charsets begin a character or a state with.
+pub const OCTETS: &[&[u8]] = &[
+    b"\xef", b"\xef\xbc", b"\xef\xbc\x91", b"\x81", b"\x83\x41", b"\x83", b"\xe9", b"\xff", b"\xfe", b"\xff\xfe", b"\0@", b"@\0", b"\0", b"\x1b",
+    b"\x1b$B", b"\x1b(B", b"\x1b(J", b"\x1b$B#1\x1b(B", b"\x1b$B!w\x1b(B", b"#1", b"\x8f", b"\x84\x31\x95\x33", b"@", b"%40", b"&#64;", b"+AEA-",
+    b"+", b"-", b"b-real-9c1@home.example", b"home.example", b"a", b" ", b"\r\n", b"\n", b"~{", b"~}", b"\x7f", b"\x01",
+];
+pub const PARTS: &[&str] = &[
+    "--b\r\n", "--b--\r\n", "--b", "--", "-", "--bc\r\n", "--b ", "\r\n", "\n", " ", "\t", "Content-Type: text/html\r\n",
+    "Content-Type: text/plain; name=a\r\n\r\n", "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "Content-Type: message/rfc822\r\n\r\n",
+    "Content-Transfer-Encoding: base64\r\n", "Content-Transfer-Encoding: quoted-printable\r\n", "Subject: =?utf-8?Q?a?=\r\n", "=\r\n", "=40", "= ",
+    "QUFB", "x", "@", ":", ";", "\u{ff11}", "<b>",
+];
+pub const ZIPS: &[&[u8]] = &[
+    b"PK", b"PK\x03\x04", b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0a",
+    b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\x10\0\0\0\x01\0\0\0a",
+    b"PK\x03\x04\x14\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0a.exe",
+    b"PK\x01\x02\x14\0\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\x10\0\0\0\x10\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0a",
+    b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2f\0\0\0\0\0\0\0\0\0", b"\0\0\0\xff\xff", b"\0\x05\0\xfa\xffPK\x03\x04\x14", b"\x03\0",
+    b"\x1f\x8b\x08\0\0\0\0\0\0\0", b"Rar!\x1a\x07\0", b"\0\0\x74\x20\0\x07\0", b"\xd0\xcf\x11\xe0", b"word/document.xml", b"vbaProject.bin", b".",
+    b"/", b"\0", b"a",
+];
+pub const PDFS: &[&[u8]] = &[
+    b"1 0 obj\n", b"2 0 obj", b"endobj\n", b"<<", b">>", b"<</Author(x)>>", b"(", b")", b"\\", b"<", b">", b"/", b"/T", b"/T 1 0 R ",
+    b"/Subtype/Text", b" 1 0 R", b"/Info 1 0 R ", b"/Info", b"/Type/Metadata", b"/Type/Metadata/Length 3>>stream\nabc",
+    b"/Type/ObjStm/N 9/First 9/FlateDecode>>stream\n", b"stream\n", b"endstream\n", b" obj", b"/Length 3", b"/FlateDecode", b"\x78\x9c",
+    b"\0\0\0\xff\xff", b"\x78\x9c\x03\0\0\0\0\x01", b"\xff\xd8\xff\xe1\0\x08Exif\0\0", b"\xff\xd8", b"\xff\xe1\0\x04ab", b"R", b" ", b"\n", b"1",
+    b"@", b"x",
+];
+pub const PICTURES: &[&[u8]] = &[
+    b"\xff\xe1\0\x08Exif\0\0", b"\xff\xe1\0\x04ab", b"\xff", b"\xff\xda\0\x02", b"\xff\xd9", b"\xff\0", b"II*\0\x08\0\0\0",
+    b"\xff\xff\x0e\x01\x02\0\x01\0\0\0\x08\0\0\0", b"\x69\x87\x04\0\x01\0\0\0\x08\0\0\0", b"\0\0\0\0tEXtabcd", b"\0\0\0\x08eXIfII*\0\x08\0\0\0abcd",
+    b"EXIF\0\0\0\0", b"VP8X\0\0\0\0", b"!\xfe\x01a\0", b"!\xff\x0bNETSCAPE2.0\0", b"\0\0\0\x08free", b"\0\0\0\x08udta", b"\0\0\0\x08trak",
+    b"\0\0\0\0trak", b"\0\0\0\0mdia", b"\0\0\0\x0ciloc\0\0\0\0", b"\0\0\0\0meta\0\0\0\0", b"\0\0\0\x15infe\x02\0\0\0\0\x01\0\0Exif\0", b"\0", b"\x01",
+    b"a",
+];
+pub const TNEFS: &[&[u8]] = &[
+    b"\x01\x0c\x80\x02\0\x05\0\0\0Hello\0\0", b"\x02\x02\x90\x06\0\0\0\0\0\0\0", b"\x02\x0f\x80\x06\0\x01\0\0\0a\0\0",
+    b"\x02\x05\x90\x06\0\x10\0\0\0\x01\0\0\0\x1e\0\x07\x37\x01\0\0\0\x01\0\0\0\0\0",
+    b"\x01\x03\x90\x06\0\x0c\0\0\0\xff\xff\0\0\x1e\x10\x07\x37\xff\xff\0\0\0\0", b"\0", b"\xff", b"a",
+];

@@ -1,0 +1,379 @@
+//! Steps that scanners count grow with the size of what they read, whatever its shape: at most 2.3 times as many for twice the octets.
+//!
+//! Each scanner is given shapes that are drawn from the alphabet which it looks for: its anchors, what may stand around them, what ends them, and what looks almost
+//! like them. Counted, not timed: the same on every machine. `tests/bench/rewrite` goes up to 16 MiB, and prints times.
+
+use super::alphabets::*;
+use super::house::House;
+use data_encoding::BASE64;
+use marketrelay::config::{Limits, Metadata};
+use marketrelay::message::archive::Search;
+use marketrelay::message::calendar::{self, CalendarOrder};
+use marketrelay::message::footer::{self, Action, Footer};
+use marketrelay::message::work::{Allowance, within};
+use marketrelay::message::{
+    Replacement, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+};
+use marketrelay::types::random::Seeded;
+use marketrelay::types::token::Purpose;
+use marketrelay::types::{Address, Alias, Random as _};
+use std::fmt::Write as _;
+
+/// At most so many times the steps for twice the octets.
+const DOUBLING: f64 = 2.3;
+/// What grows so fast in large inputs as well needs no larger ones.
+const HOPELESS: f64 = 3.5;
+/// Octets of the smallest input.
+const UNIT: usize = 4 << 10;
+/// Shapes for each scanner.
+const SHAPES: usize = if cfg!(debug_assertions) { 60 } else { 400 };
+
+/// What draws on an alphabet: its pieces, what stands before all of them, and what reads it.
+struct Scanner {
+    name: &'static str,
+    before: &'static [u8],
+    pieces: Vec<&'static [u8]>,
+    read: Box<dyn Fn(&[u8])>,
+}
+
+/// The order in which pieces stand.
+#[derive(Debug)]
+enum Form {
+    /// The same few again and again.
+    Repeated,
+    /// One kind, then another: what the second half tells is far from the first.
+    Halves,
+    /// One, and then a run of another to the end.
+    Run,
+    /// Any of them.
+    Soup,
+}
+
+struct Shape<'a> {
+    form: Form,
+    pieces: Vec<&'a [u8]>,
+    seed: u64,
+}
+
+impl<'a> Shape<'a> {
+    fn draw(pieces: &[&'a [u8]], random: &mut Seeded) -> Self {
+        let form = [Form::Repeated, Form::Repeated, Form::Halves, Form::Run, Form::Soup].into_iter();
+        let form = form.collect::<Vec<_>>().swap_remove(random.below(5));
+        let few = 1 + random.below(4);
+        let pieces = (0..few.max(2)).map(|_| pieces[random.below(pieces.len())]).collect();
+        Self { form, pieces, seed: random.number() }
+    }
+
+    fn written(&self, before: &[u8], size: usize) -> Vec<u8> {
+        let mut out = before.to_vec();
+        let fill = |out: &mut Vec<u8>, pieces: &[&[u8]], size: usize| {
+            for piece in pieces.iter().cycle() {
+                if out.len() >= size {
+                    break;
+                }
+                out.extend_from_slice(piece);
+            }
+        };
+        let (one, others) = self.pieces.split_at(1);
+        match self.form {
+            Form::Repeated => fill(&mut out, &self.pieces, size),
+            Form::Halves => {
+                fill(&mut out, one, size / 2);
+                fill(&mut out, others, size);
+            }
+            Form::Run => {
+                fill(&mut out, one, before.len() + 1);
+                fill(&mut out, others, size);
+            }
+            Form::Soup => {
+                let mut random = Seeded::new(self.seed);
+                while out.len() < size {
+                    out.extend_from_slice(self.pieces[random.below(self.pieces.len())]);
+                }
+            }
+        }
+        out
+    }
+}
+
+fn steps(scanner: &Scanner, input: &[u8]) -> f64 {
+    let ((), spent) = within(&Allowance::endless(), || (scanner.read)(input));
+    (spent.reading + spent.packing) as f64
+}
+
+fn text_of(input: &[u8]) -> String {
+    String::from_utf8_lossy(input).into_owned()
+}
+
+/// A message of one part, as the rewriter and the guard see it.
+fn whole_way(house: &House, fields: &str, body: &[u8]) {
+    let mut raw =
+        format!("From: Real Name <b-real-9c1@home.example>\r\nMIME-Version: 1.0\r\n{fields}\r\n\r\n").into_bytes();
+    raw.extend_from_slice(body);
+    if inspect(&raw, false, &Limits::default()).is_ok()
+        && let Ok(out) = house.rewrite(&raw)
+    {
+        let _ = house.guard(&out.bytes);
+    }
+}
+
+fn bytes_of(pieces: &[&'static str]) -> Vec<&'static [u8]> {
+    pieces.iter().map(|piece| piece.as_bytes()).collect()
+}
+
+fn scanners() -> Vec<Scanner> {
+    let mut out: Vec<Scanner> = Vec::new();
+    let mut add = |name, before: &'static [u8], pieces: &[&'static [u8]], read: Box<dyn Fn(&[u8])>| {
+        out.push(Scanner { name, before, pieces: pieces.to_vec(), read });
+    };
+    let key = |address: &str| Address::parse(address).unwrap().key();
+    let alias = Alias::from_text("alias@m.test");
+    let known = move || {
+        ["b-real-9c1@home.example", "s@bücher.example"].map(|address| Replacement::new(&key(address), Some(&alias)))
+    };
+    let addresses = bytes_of(ADDRESSES);
+    for (name, is_html) in [("addresses in text", false), ("addresses in HTML", true)] {
+        let known = known();
+        add(name, b"", &addresses, Box::new(move |input| drop(scrub::scrub(&text_of(input), is_html, &known))));
+    }
+    let replacements = known();
+    add(
+        "addresses in names",
+        b"",
+        &addresses,
+        Box::new(move |input| drop(scrub::scrub_name(&text_of(input), &replacements))),
+    );
+    let footers = bytes_of(FOOTERS);
+    for (name, is_html) in [("footers in text", false), ("footers in HTML", true)] {
+        add(name, b"", &footers, Box::new(move |input| drop(footer::strip(&text_of(input), is_html))));
+    }
+    add("marks", b"", &footers, Box::new(|input| footer::marks(&text_of(input), false, &mut Vec::new())));
+    let tags = bytes_of(TAGS);
+    let replacements = known();
+    add("HTML", b"", &tags, Box::new(move |input| drop(html::clean(&text_of(input), &replacements))));
+    let foot = Footer {
+        mark: "a".repeat(24),
+        keep: "Keep".to_owned(),
+        seller: None,
+        actions: vec![Action { purpose: Purpose::Stop, label: "Stop".to_owned(), address: "stop+a@m.test".to_owned() }],
+    };
+    add("footers under HTML", b"", &tags, Box::new(move |input| drop(foot.under_html(&text_of(input)))));
+    let styles = bytes_of(STYLES);
+    for (name, before) in [("style sheets", &b"<style>"[..]), ("style attributes", b"<p style=\"")] {
+        let replacements = known();
+        let end = if name == "style sheets" { "</style>" } else { "\">" };
+        add(name, before, &styles, Box::new(move |input| drop(html::clean(&(text_of(input) + end), &replacements))));
+    }
+    let lines = bytes_of(LINES);
+    let (replacements, author, receiver) =
+        (known(), Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
+    add(
+        "calendars",
+        b"BEGIN:VCALENDAR\r\n",
+        &lines,
+        Box::new(move |input| {
+            let order =
+                CalendarOrder { replacements: &replacements, author: &author, receiver: &receiver, key: &[7; 32] };
+            drop(calendar::clean(&text_of(input), &order));
+        }),
+    );
+    let (replacements, author) = (known(), Alias::from_text("buyer@m.test"));
+    add(
+        "cards",
+        b"BEGIN:VCARD\r\n",
+        &lines,
+        Box::new(move |input| drop(vcard::clean(&text_of(input), "Hana", &author, &replacements))),
+    );
+    let armour = bytes_of(ARMOUR);
+    add("OpenPGP", b"", &armour, Box::new(|input| drop(pgp::strip(&text_of(input)))));
+    add(
+        "uuencoded files",
+        b"",
+        &armour,
+        Box::new(|input| {
+            let text = text_of(input);
+            // As a file may be a text with a file in it.
+            uuencode::clean(&text, |file| uuencode::clean(&text_of(file), |_| None).map(String::into_bytes));
+            let _ = uuencode::names(input);
+            let _ = uuencode::decode(input);
+        }),
+    );
+    let fields = bytes_of(FIELDS);
+    add(
+        "words of fields",
+        b"",
+        &fields,
+        Box::new(|input| {
+            let text = text::decode_words(&text_of(input));
+            drop(text::encode_unstructured(&text, 9));
+        }),
+    );
+    add("parameters", b"text/plain", &fields, Box::new(|input| drop(mime::parametrised(&text_of(input)))));
+    add(
+        "fields",
+        b"X: y\r\n",
+        &fields,
+        Box::new(|input| {
+            let part = mime::Part::read(input, false);
+            drop(part.field("References").map(|field| headers::message_ids(&field.text(), 30)));
+        }),
+    );
+    add(
+        "transfer encodings",
+        b"",
+        &bytes_of(PARTS),
+        Box::new(|input| {
+            let _ = transfer::decode_q(input, false);
+            let _ = transfer::decode_base64(input);
+        }),
+    );
+    for charset in
+        ["utf-8", "us-ascii", "x-unknown", "iso-2022-jp", "shift_jis", "gb18030", "utf-16le", "utf-7", "hz-gb-2312"]
+    {
+        let (house, fields) = (House::buyer_writes(), format!("Content-Type: text/plain; charset={charset}"));
+        add("a text of some charset", b"", OCTETS, Box::new(move |input| whole_way(&house, &fields, input)));
+    }
+    for fields in ["Content-Type: text/plain; charset=utf-8", "Content-Type: text/html; charset=utf-8"] {
+        let house = House::buyer_writes();
+        add(
+            "a whole text",
+            b"",
+            &[addresses.as_slice(), &tags].concat(),
+            Box::new(move |input| whole_way(&house, fields, input)),
+        );
+        let house = House::buyer_writes();
+        let links = [
+            bytes_of(STYLES),
+            bytes_of(&["cid:", "cid:a@b ", "cid:&gt;", "cid: ", "[cid:", ":", "&#34;", "&quot;", "&", "@", "x"]),
+        ]
+        .concat();
+        add("links to parts", b"", &links, Box::new(move |input| whole_way(&house, fields, input)));
+    }
+    let house = House::buyer_writes();
+    add(
+        "a whole text with files",
+        b"",
+        &armour,
+        Box::new(move |input| whole_way(&house, "Content-Type: text/plain", input)),
+    );
+    let house = House::buyer_writes();
+    add(
+        "parts",
+        b"--b\r\n",
+        &bytes_of(PARTS),
+        Box::new(move |input| whole_way(&house, "Content-Type: multipart/mixed; boundary=b", input)),
+    );
+    // What the guard finds in fields, texts and files: not rewritten before.
+    for fields in [
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Type: application/x-unknown\r\nContent-Disposition: attachment",
+    ] {
+        let house = House::new("s-real-7f3@sellerco.example", "s@bücher.example", "Sato");
+        add(
+            "the guard",
+            b"",
+            &[OCTETS, &addresses].concat(),
+            Box::new(move |input| {
+                for (encoding, body) in [("8bit", input.to_vec()), ("base64", BASE64.encode(input).into_bytes())] {
+                    let mut message = format!("{fields}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
+                    message.extend_from_slice(&body);
+                    let _ = house.guard(&message);
+                }
+            }),
+        );
+    }
+    let house = House::buyer_writes();
+    add(
+        "the guard in fields",
+        b"X: ",
+        &[fields.as_slice(), &addresses].concat(),
+        Box::new(move |input| {
+            let value: String = text_of(input).replace(['\r', '\n'], "");
+            let mut message = String::new();
+            let _ = write!(message, "Subject: {value}\r\nContent-Disposition: attachment; filename={value}\r\n\r\nx");
+            let _ = house.guard(message.as_bytes());
+        }),
+    );
+    for (name, before, pieces) in [
+        ("ZIP", &b"PK\x03\x04\x14\0\0\0\0\0"[..], ZIPS),
+        ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0", ZIPS),
+        ("RAR", b"Rar!\x1a\x07\0", ZIPS),
+        ("compound files", b"\xd0\xcf\x11\xe0", ZIPS),
+        ("PDF", b"%PDF-1.4\n", PDFS),
+        ("JPEG", b"\xff\xd8\xff\xe1\0\x08Exif\0\0", PICTURES),
+        ("PNG", b"\x89PNG\r\n\x1a\n", PICTURES),
+        ("WebP", b"RIFF\xff\xff\0\0WEBP", PICTURES),
+        ("GIF", b"GIF89a\x01\0\x01\0\0\0\0", PICTURES),
+        ("TIFF", b"II*\0\x08\0\0\0", PICTURES),
+        ("HEIC", b"\0\0\0\x14ftypheic\0\0\0\0heic", PICTURES),
+        ("MP4", b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\0moov", PICTURES),
+    ] {
+        add(
+            name,
+            before,
+            pieces,
+            Box::new(|input| {
+                drop(Search::default().look(input, "zip"));
+                drop(metadata::clean(input, &Metadata::default(), &mut metadata::MOST_UNPACKED.clone()));
+            }),
+        );
+    }
+    add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
+    out
+}
+
+/// The worst doubling at these sizes.
+fn worst(scanner: &Scanner, shape: &Shape<'_>, sizes: &[usize]) -> (f64, Vec<f64>) {
+    let all: Vec<f64> =
+        sizes.iter().map(|size| steps(scanner, &shape.written(scanner.before, *size + scanner.before.len()))).collect();
+    // What ends at once costs next to nothing, twice of that too.
+    let ratio = |pair: &[f64]| if pair[1] < UNIT as f64 { 0.0 } else { pair[1] / pair[0].max(UNIT as f64 / 2.0) };
+    (all.windows(2).map(ratio).fold(0.0, f64::max), all)
+}
+
+#[test]
+fn steps_grow_with_size_alone() {
+    let largest: usize = std::env::var("COST_LARGEST").ok().and_then(|size| size.parse().ok()).unwrap_or(0);
+    let mut wrong = Vec::new();
+    let mut costs: Vec<(f64, String)> = Vec::new();
+    for (number, scanner) in scanners().iter().enumerate() {
+        let mut random = Seeded::new(2026 + number as u64);
+        let began = std::time::Instant::now();
+        let alone =
+            scanner.pieces.iter().map(|piece| Shape { form: Form::Repeated, pieces: vec![*piece, *piece], seed: 0 });
+        let drawn: Vec<Shape<'_>> = (0..SHAPES).map(|_| Shape::draw(&scanner.pieces, &mut random)).collect();
+        for shape in alone.chain(drawn) {
+            let (mut ratio, mut all) = worst(scanner, &shape, &[UNIT, 2 * UNIT, 4 * UNIT]);
+            let mut size = 4 * UNIT;
+            // Limits that some shape reaches at one of these sizes lie behind it, what is not linear shows all the more.
+            for larger in [8, 32] {
+                if ratio > DOUBLING && (larger == 8 || ratio < HOPELESS) {
+                    size = larger * 4 * UNIT;
+                    (ratio, all) = worst(scanner, &shape, &[larger * UNIT, larger * 2 * UNIT, larger * 4 * UNIT]);
+                }
+            }
+            if largest > 0 && ratio <= DOUBLING && random.below(20) == 0 {
+                let sizes: Vec<usize> = (0..).map(|n| UNIT << n).take_while(|size| *size <= largest).collect();
+                let from = sizes.len().saturating_sub(4);
+                size = *sizes.last().unwrap();
+                (ratio, all) = worst(scanner, &shape, &sizes[from..]);
+            }
+            let each = all.last().unwrap() / size as f64;
+            let pieces = shape.pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect::<Vec<_>>();
+            let told = format!("{}: {:?} of {pieces:?}: {all:.0?}", scanner.name, shape.form);
+            costs.push((each, told.clone()));
+            if ratio > DOUBLING {
+                wrong.push(format!("{ratio:.2} {told}"));
+            }
+        }
+        println!("{:24} {:8.2} s", scanner.name, began.elapsed().as_secs_f64());
+    }
+    costs.sort_by(|a, b| b.0.total_cmp(&a.0));
+    costs.iter().take(25).for_each(|(each, told)| println!("{each:8.1} steps an octet: {told}"));
+    assert!(
+        wrong.is_empty(),
+        "{} shapes cost more than {DOUBLING} times the steps for twice the size:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
