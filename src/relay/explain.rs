@@ -41,7 +41,7 @@ impl Relay {
                 return Ok(Explained::only(Reply::new(250, 0, 0, "Ok")));
             }
         }
-        let authentication = self.authenticate(&client, &envelope, &raw).await;
+        let authentication = self.authenticate(&client, &envelope, &raw, at).await;
         let judged = self.judge(Arrived { client, envelope, raw, at, authentication, explain: true });
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))

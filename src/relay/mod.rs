@@ -29,11 +29,12 @@ use crate::outbound::Outbound;
 use crate::smtp::Handler;
 use crate::smtp::auth::{Answer, Attempt};
 use crate::store::{Store, StoreError};
-use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time};
+use crate::types::network::Network;
+use crate::types::{Address, Client, Envelope, MessageId, Providers, Random as _, Reply, SystemRandom, Time};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Messages above this are judged off the async threads, so that they hold up nobody else.
@@ -54,6 +55,12 @@ pub struct Relay {
     signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
     logins: login::Logins,
+    /// Where strangers have mailboxes, and which spellings are one author.
+    providers: Providers,
+    /// The trusted networks of all listeners.
+    fronts: Vec<Network>,
+    /// It was logged that a front hands on no client address.
+    hidden_told: AtomicBool,
 }
 
 /// A marketplace, ready for use.
@@ -90,6 +97,13 @@ impl Relay {
         let shops = config.marketplace.iter().map(shop).collect();
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
+        let domains = |list: &[String]| {
+            list.iter().filter_map(|name| crate::types::address::ascii_domain(name).ok()).collect::<Vec<_>>()
+        };
+        let (added, tags) = (domains(&config.authentication.providers), domains(&config.authentication.tags));
+        let providers = Providers::new(added, tags);
+        let all = Arc::clone(&config);
+        let fronts = all.listener.iter().flat_map(|listener| &listener.trusted_networks);
         Ok(Arc::new(Self {
             config,
             store,
@@ -102,6 +116,9 @@ impl Relay {
             signers: OnceLock::new(),
             last,
             logins: login::Logins::default(),
+            providers,
+            fronts: fronts.filter_map(|text| text.parse().ok()).collect(),
+            hidden_told: AtomicBool::new(false),
         }))
     }
 
@@ -150,7 +167,7 @@ impl Handler for Relay {
     }
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
-        let authentication = self.authenticate(&client, &envelope, &raw).await;
+        let authentication = self.authenticate(&client, &envelope, &raw, Time::now()).await;
         let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
         if arrived.raw.len() <= HEAVY {
             let judged = self.judge(arrived);

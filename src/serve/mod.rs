@@ -146,6 +146,9 @@ pub async fn run(
             "mail to postmaster and abuse is refused, which RFC 5321 forbids: set operator in the configuration"
         );
     }
+    for listener in config.may_hide_clients() {
+        tracing::warn!(listener = %listener.address, "{}", crate::config::check::HIDDEN_CLIENTS);
+    }
     started(&ready, &store);
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(store.clone()));
