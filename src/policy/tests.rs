@@ -144,6 +144,7 @@ fn every_case_of_the_table() {
         let decision = match words[..] {
             // Found before or after the rules.
             ["outside", "malformed"] => Decision::reject(Reason::Malformed),
+            ["outside", "repeated-field"] => Decision::reject(Reason::RepeatedField("Message-ID")),
             ["outside", "unclean"] => Decision::reject(Reason::Unclean),
             _ => decided(&words),
         };

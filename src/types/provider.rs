@@ -70,7 +70,7 @@ const HOUSES: &[House] = &[
     House { domains: &["t-online.de", "magenta.de", "freenet.de", "arcor.de", "vodafone.de", "vodafonemail.de", "kabelmail.de", "unitybox.de",
         "mail.de", "o2online.de", "o2mail.de", "netcologne.de", "ewetel.net", "ewe.net", "osnanet.de", "versanet.de", "alice-dsl.net", "hanse.net",
         "aon.at", "a1.net", "chello.at", "utanet.at", "inode.at", "liwest.at", "kabsi.at", "bluewin.ch", "hispeed.ch", "sunrise.ch", "swissonline.ch",
-        "green.ch", "hotmail.ch"], ..PLAIN },
+        "green.ch"], ..PLAIN },
     // Japan: carriers, and providers with and without a name of the customer below.
     House { domains: &["docomo.ne.jp", "dwmail.jp", "docomo.blackberry.com", "mopera.net", "mopera.ne.jp"], ..PLAIN },
     House { domains: &["ezweb.ne.jp", "au.com", "biz.ezweb.ne.jp", "ido.ne.jp", "sky.tkk.ne.jp", "sky.tkc.ne.jp", "sky.tu-ka.ne.jp", "uqmobile.jp",
@@ -98,7 +98,7 @@ const HOUSES: &[House] = &[
     // France, Italy, Spain, Portugal, Benelux.
     House { domains: &["orange.fr", "wanadoo.fr", "free.fr", "aliceadsl.fr", "laposte.net", "sfr.fr", "neuf.fr", "cegetel.net", "club-internet.fr",
         "numericable.fr", "noos.fr", "bbox.fr", "libertysurf.fr", "voila.fr", "libero.it", "virgilio.it", "inwind.it", "iol.it", "blu.it", "giallo.it",
-        "tiscali.it", "tiscalinet.it", "alice.it", "tin.it", "tim.it", "aruba.it", "email.it", "fastwebnet.it", "vodafone.it", "poste.it", "hotmail.it",
+        "tiscali.it", "tiscalinet.it", "alice.it", "tin.it", "tim.it", "aruba.it", "email.it", "fastwebnet.it", "vodafone.it", "poste.it", 
         "telefonica.net", "terra.es", "orange.es", "ono.com", "sapo.pt", "netcabo.pt", "telenet.be", "skynet.be", "proximus.be", "scarlet.be",
         "ziggo.nl", "kpnmail.nl", "kpnplanet.nl", "planet.nl", "home.nl", "xs4all.nl", "casema.nl", "hetnet.nl", "upcmail.nl", "tele2.nl", "online.nl",
         "quicknet.nl", "chello.nl", "pt.lu"], ..PLAIN },
