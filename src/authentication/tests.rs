@@ -1,7 +1,7 @@
 //! Really signed mail against a name server on loopback.
 
 use super::*;
-use crate::types::Address;
+use crate::types::{Address, Time};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -15,6 +15,8 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 mod bounds;
+mod senders;
+mod slow;
 
 /// Name to TXT records. `!` in front: the server fails; `?`: it says nothing.
 pub(crate) type Zone = HashMap<String, Vec<String>>;
@@ -154,7 +156,7 @@ fn check() -> Check<'static> {
         sender: None,
         author: &ANN,
         recipients: &*RECIPIENTS,
-        now: crate::types::Time::now(),
+        now: Time::now(),
         provider: false,
     }
 }
