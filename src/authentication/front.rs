@@ -109,7 +109,8 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     }
     if dmarc == Outcome::Pass && of("dkim").next().is_none() {
         // It does not say by which: by any that is there.
-        let means = |tags: &Tags| tags.domain == domain || is_within(&tags.domain, domain) || is_within(domain, &tags.domain);
+        let means =
+            |tags: &Tags| tags.domain == domain || is_within(&tags.domain, domain) || is_within(domain, &tags.domain);
         signed.extend(signatures.weigh(Outcome::Pass, means).map(|signed| (signed, true)));
     }
     for (signed, exact) in &mut signed {
@@ -415,7 +416,12 @@ mod tests {
             (dkim, signed(&format!("{GOOD}; l=0")), Proof::Absent, Some("l-tag")),
             (dkim, signed(&format!("{GOOD}; h=from:to:subject")), Proof::Absent, Some("malformed")),
             (dkim, signed(GOOD).replace("To: bq7k", "To: other"), Proof::Absent, Some("not-to-you")),
-            (dkim, signed(GOOD).replace("To: bq7k@m.test", "To: \"bq7k@m.test\" <x@evil.test>"), Proof::Absent, Some("not-to-you")),
+            (
+                dkim,
+                signed(GOOD).replace("To: bq7k@m.test", "To: \"bq7k@m.test\" <x@evil.test>"),
+                Proof::Absent,
+                Some("not-to-you"),
+            ),
             (dkim, String::new(), Proof::Absent, Some("missing")),
             (dkim, signed(&GOOD.replace("d=shop", "d=evil")), Proof::Absent, Some("missing")),
             // two of the domain, and nobody says which one passed: a forger writes the better one himself
@@ -423,26 +429,86 @@ mod tests {
             (dkim, signed(&weak) + &signed(GOOD), Proof::Absent, Some("no-to")),
             (dkim, signed(GOOD) + &signed(&GOOD.replace("s=a", "s=b")), Proof::Proved, None),
             // by its selector or its value it is known
-            ("dkim=pass header.d=shop.test header.s=a", signed(GOOD) + &signed(&weak.replace("s=a", "s=b")), Proof::Proved, None),
-            ("dkim=pass header.d=shop.test header.s=b", signed(GOOD) + &signed(&weak.replace("s=a", "s=b")), Proof::Absent, Some("no-to")),
-            ("dkim=pass header.d=shop.test header.b=QUJDREVG", signed(GOOD) + &signed(&weak.replace("QUJD", "WFla")), Proof::Proved, None),
-            ("dkim=pass header.d=shop.test header.b=WFlaREVG", signed(GOOD) + &signed(&weak.replace("QUJD", "WFla")), Proof::Absent, Some("no-to")),
-            ("dkim=pass header.d=shop.test header.b=QUJDREVG", signed(GOOD) + &signed(&weak), Proof::Absent, Some("no-to")),
-            ("dkim=pass header.d=shop.test header.b=QU", signed(GOOD) + &signed(&weak.replace("QUJD", "WFla")), Proof::Absent, Some("no-to")),
+            (
+                "dkim=pass header.d=shop.test header.s=a",
+                signed(GOOD) + &signed(&weak.replace("s=a", "s=b")),
+                Proof::Proved,
+                None,
+            ),
+            (
+                "dkim=pass header.d=shop.test header.s=b",
+                signed(GOOD) + &signed(&weak.replace("s=a", "s=b")),
+                Proof::Absent,
+                Some("no-to"),
+            ),
+            (
+                "dkim=pass header.d=shop.test header.b=QUJDREVG",
+                signed(GOOD) + &signed(&weak.replace("QUJD", "WFla")),
+                Proof::Proved,
+                None,
+            ),
+            (
+                "dkim=pass header.d=shop.test header.b=WFlaREVG",
+                signed(GOOD) + &signed(&weak.replace("QUJD", "WFla")),
+                Proof::Absent,
+                Some("no-to"),
+            ),
+            (
+                "dkim=pass header.d=shop.test header.b=QUJDREVG",
+                signed(GOOD) + &signed(&weak),
+                Proof::Absent,
+                Some("no-to"),
+            ),
+            (
+                "dkim=pass header.d=shop.test header.b=QU",
+                signed(GOOD) + &signed(&weak.replace("QUJD", "WFla")),
+                Proof::Absent,
+                Some("no-to"),
+            ),
             ("dkim=pass header.d=shop.test header.b=XXXXXXXX", signed(GOOD), Proof::Absent, Some("missing")),
-            ("dkim=fail header.d=shop.test header.s=a; dkim=pass header.d=shop.test header.s=b", signed(&GOOD.replace("s=a", "s=b")), Proof::Proved, None),
+            (
+                "dkim=fail header.d=shop.test header.s=a; dkim=pass header.d=shop.test header.s=b",
+                signed(&GOOD.replace("s=a", "s=b")),
+                Proof::Proved,
+                None,
+            ),
             // below the domain: by DMARC's word
             ("dkim=pass header.d=mail.shop.test", signed(&GOOD.replace("d=", "d=mail.")), Proof::Absent, None),
-            ("dkim=pass header.d=mail.shop.test; dmarc=pass header.from=shop.test", signed(&GOOD.replace("d=", "d=mail.")), Proof::Proved, None),
+            (
+                "dkim=pass header.d=mail.shop.test; dmarc=pass header.from=shop.test",
+                signed(&GOOD.replace("d=", "d=mail.")),
+                Proof::Proved,
+                None,
+            ),
             // by which, DMARC does not say
             ("dmarc=pass header.from=shop.test", signed(GOOD), Proof::Proved, None),
             ("dmarc=pass header.from=shop.test", signed(&weak), Proof::Absent, Some("no-to")),
             ("dmarc=pass header.from=shop.test", String::new(), Proof::Absent, None),
-            ("dmarc=pass header.from=shop.test; dkim=fail header.d=shop.test", signed(GOOD), Proof::Failed(Method::Dkim), None),
-            ("dmarc=pass header.from=shop.test; spf=pass smtp.mailfrom=ann@shop.test", signed(&weak), Proof::Proved, Some("no-to")),
-            ("dmarc=pass header.from=shop.test; spf=pass smtp.mailfrom=ann@mail.shop.test", String::new(), Proof::Proved, None),
+            (
+                "dmarc=pass header.from=shop.test; dkim=fail header.d=shop.test",
+                signed(GOOD),
+                Proof::Failed(Method::Dkim),
+                None,
+            ),
+            (
+                "dmarc=pass header.from=shop.test; spf=pass smtp.mailfrom=ann@shop.test",
+                signed(&weak),
+                Proof::Proved,
+                Some("no-to"),
+            ),
+            (
+                "dmarc=pass header.from=shop.test; spf=pass smtp.mailfrom=ann@mail.shop.test",
+                String::new(),
+                Proof::Proved,
+                None,
+            ),
             ("dmarc=pass header.from=shop.test; spf=pass smtp.mailfrom=x@esp.test", String::new(), Proof::Absent, None),
-            ("dmarc=pass header.from=shop.test; spf=fail smtp.mailfrom=ann@shop.test", signed(&weak), Proof::Failed(Method::Spf), Some("no-to")),
+            (
+                "dmarc=pass header.from=shop.test; spf=fail smtp.mailfrom=ann@shop.test",
+                signed(&weak),
+                Proof::Failed(Method::Spf),
+                Some("no-to"),
+            ),
             ("dmarc=pass header.from=shop.test; spf=pass smtp.helo=shop.test", String::new(), Proof::Proved, None),
             ("spf=pass smtp.helo=other.test", String::new(), Proof::Absent, None),
         ];
@@ -454,7 +520,9 @@ mod tests {
             assert_eq!((found.proof_to(&alias), told), (want, weakness), "{header}");
         }
         // The value of each that may be meant is told, so that a further one does not make a message new.
-        let two = format!("Authentication-Results: mx.front.test; {dkim}\r\n") + &signed(GOOD) + &signed(&GOOD.replace("QUJD", "WFla"));
+        let two = format!("Authentication-Results: mx.front.test; {dkim}\r\n")
+            + &signed(GOOD)
+            + &signed(&GOOD.replace("QUJD", "WFla"));
         assert_eq!(found(&two).signatures.len(), 2);
         let many = signed(GOOD).repeat(SIGNATURES + 1);
         assert_eq!(proof(&format!("Authentication-Results: mx.front.test; {dkim}\r\n{many}")), Proof::Absent);

@@ -11,9 +11,9 @@
 pub mod front;
 pub mod guessing;
 pub mod password;
+mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
-mod signature;
 pub mod verify;
 
 pub use signature::Weakness;
@@ -138,9 +138,10 @@ impl Authentication {
         if self.signed_to(recipient) == Outcome::Pass {
             return None;
         }
-        let told = self.signed.iter().filter(|signed| {
-            signed.outcome == Outcome::Pass || signed.weakness == Some(Weakness::LengthTag)
-        });
+        let told = self
+            .signed
+            .iter()
+            .filter(|signed| signed.outcome == Outcome::Pass || signed.weakness == Some(Weakness::LengthTag));
         told.map(|signed| signed.weakness_to(recipient)).next().flatten()
     }
 

@@ -282,7 +282,11 @@ mod tests {
             ("h=from:to:subject:date".into(), dated("Mon, 30 Nov 2026 10:00:00 +0000"), Some(Old)),
             ("h=from:to:subject:date".into(), dated("yesterday"), None),
             (all.into(), dated("Mon, 2 Nov 2026 10:00:00 +0000"), None),
-            (format!("{}:date", at(0)).replace("subject; ", "subject:date; ").trim_end_matches(":date").into(), dated("Mon, 2 Nov 2020 10:00:00 +0000"), None),
+            (
+                format!("{}:date", at(0)).replace("subject; ", "subject:date; ").trim_end_matches(":date").into(),
+                dated("Mon, 2 Nov 2020 10:00:00 +0000"),
+                None,
+            ),
         ];
         let recipients = [Address::parse("bq7k@m.test").unwrap()];
         for (tags, header, want) in cases {

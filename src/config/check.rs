@@ -223,7 +223,12 @@ impl Config {
             for (n, domain) in domains.iter().enumerate() {
                 let ok = ascii_domain(domain).is_ok_and(|name| name.contains('.'));
                 let place = format!("authentication.{key}[{n}]");
-                problems.unless(ok, &place, "is not a domain", "Write what stands behind the @, for example mail.example");
+                problems.unless(
+                    ok,
+                    &place,
+                    "is not a domain",
+                    "Write what stands behind the @, for example mail.example",
+                );
             }
         }
     }

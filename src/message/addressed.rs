@@ -167,7 +167,9 @@ mod tests {
             assert_eq!(names(&split(raw.as_bytes()).0, &alias), want, "{header}");
         }
         let token = Address::parse("stop+abcdef@m.test").unwrap();
-        for (header, want) in [("To: stop+abcdef@m.test", true), ("To: stop@m.test", false), ("To: stop+abcdeg@m.test", false)] {
+        for (header, want) in
+            [("To: stop+abcdef@m.test", true), ("To: stop@m.test", false), ("To: stop+abcdeg@m.test", false)]
+        {
             let raw = format!("{header}\r\n\r\n");
             assert_eq!(names(&split(raw.as_bytes()).0, &token), want, "{header}");
         }

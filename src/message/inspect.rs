@@ -287,7 +287,9 @@ mod tests {
     #[test]
     fn one_of_each_field_in_every_part() {
         let base64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
-        let mixed = |part: &str| format!("Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b--\r\n");
+        let mixed = |part: &str| {
+            format!("Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b--\r\n")
+        };
         let inner = "Subject: a\r\nSubject: b\r\n\r\nx";
         let twice = "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx";
         // message, field
@@ -306,7 +308,10 @@ mod tests {
                 Some("Subject"),
             ),
             (mixed(inner), Some("Subject")),
-            (format!("Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n{inner}\r\n--b--\r\n"), Some("Subject")),
+            (
+                format!("Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n{inner}\r\n--b--\r\n"),
+                Some("Subject"),
+            ),
             // Two authors are told by the rule about the author.
             ("From: a@b.test\r\nFrom: c@d.test\r\n\r\nx".to_owned(), None),
             // What nobody reads as a header is text.

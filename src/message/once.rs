@@ -10,7 +10,18 @@ use super::headers::Field;
 
 /// The fields, in the order in which the history and the reply name them.
 const ONCE: [&str; 12] = [
-    "Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Message-ID", "In-Reply-To", "References", "Subject", "MIME-Version",
+    "Date",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Subject",
+    "MIME-Version",
 ];
 
 /// What each field of a part's own description begins with (RFC 2045 9). Each says one thing of the part.
@@ -54,7 +65,8 @@ fn position(name: &str) -> Option<usize> {
 
 fn of_a_part(name: &str) -> bool {
     let start = name.as_bytes().get(..OF_A_PART.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(OF_A_PART.as_bytes())) && !name.eq_ignore_ascii_case(ALTERNATIVE)
+    start.is_some_and(|start| start.eq_ignore_ascii_case(OF_A_PART.as_bytes()))
+        && !name.eq_ignore_ascii_case(ALTERNATIVE)
 }
 
 /// Whether two fields say the same: unfolded, trimmed, each run of white space one space.
@@ -101,7 +113,10 @@ mod tests {
             ("Content-Type: a/b\r\nContent-Type: a/b\r\nContent-ID: <a@b>\r\n", None),
             ("Content-Alternative: a\r\nContent-Alternative: b\r\n", None),
             // Trace, resent blocks and everybody's own fields stand as often as they like.
-            ("Received: a\r\nReceived: b\r\nResent-To: a\r\nResent-To: b\r\nX-A: 1\r\nX-A: 2\r\nKeywords: a\r\nKeywords: b\r\n", None),
+            (
+                "Received: a\r\nReceived: b\r\nResent-To: a\r\nResent-To: b\r\nX-A: 1\r\nX-A: 2\r\nKeywords: a\r\nKeywords: b\r\n",
+                None,
+            ),
             ("From: a@b.test\r\nFrom: c@d.test\r\n", Some("From")),
             ("From: a@b.test\r\nFROM:  a@b.test\r\n", None),
             ("", None),

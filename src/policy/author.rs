@@ -141,7 +141,9 @@ impl Senders<'_> {
             By::Spf => Some((Sign::Envelope, true)),
             By::Signature => near.then_some((Sign::Envelope, provider)),
             // Nothing is proved, and yet it may be let through: where nobody checks, or this seller needs no proof.
-            By::Nothing => (near && (provider || sender.domain() == self.author.domain())).then_some((Sign::Envelope, true)),
+            By::Nothing => {
+                (near && (provider || sender.domain() == self.author.domain())).then_some((Sign::Envelope, true))
+            }
             By::Login => None,
         }
     }
@@ -156,9 +158,8 @@ impl Senders<'_> {
         let provider = providers.gives_mailboxes(self.author.domain());
         match self.field? {
             Some(address) if self.is_own(providers, address) => None,
-            Some(address) => {
-                (provider || provider::is_within(address.domain(), self.author.domain())).then_some((Sign::Sender, provider))
-            }
+            Some(address) => (provider || provider::is_within(address.domain(), self.author.domain()))
+                .then_some((Sign::Sender, provider)),
             None => provider.then_some((Sign::Sender, true)),
         }
     }
@@ -172,7 +173,8 @@ impl Senders<'_> {
         let lower = local.to_ascii_lowercase();
         // BATV, draft-levine-smtp-batv: prvs=tag=ann@; early ones: prvs=ann/tag@. Made where the author hands in his mail.
         if let Some(rest) = lower.strip_prefix("prvs=").and_then(|_| local.get("prvs=".len()..)) {
-            return rest.split_once('=').is_some_and(|(_, name)| own(name)) || rest.split_once('/').is_some_and(|(name, _)| own(name));
+            return rest.split_once('=').is_some_and(|(_, name)| own(name))
+                || rest.split_once('/').is_some_and(|(name, _)| own(name));
         }
         // The same by Barracuda: btv1==tag==ann@.
         if let Some(rest) = lower.strip_prefix("btv1==").and_then(|_| local.get("btv1==".len()..)) {
@@ -182,7 +184,10 @@ impl Senders<'_> {
         // says so: the signature has to prove the author then, SPF alone does not.
         if let Some(rest) = lower.strip_prefix("srs0").and_then(|_| local.get("srs0".len() + 1..)) {
             let mut parts = rest.splitn(4, '=').skip(2);
-            let original = parts.next().zip(parts.next()).and_then(|(domain, name)| Address::parse(&format!("{name}@{domain}")).ok());
+            let original = parts
+                .next()
+                .zip(parts.next())
+                .and_then(|(domain, name)| Address::parse(&format!("{name}@{domain}")).ok());
             return self.by == By::Signature && original.is_some_and(|address| self.is_own(providers, &address));
         }
         // VERP: ann+recipient=domain@ and ann-recipient=domain@, of this very recipient.
@@ -229,7 +234,8 @@ mod tests {
 
     fn found(author: &str, by: By, envelope: &str, more: impl Fn(&mut Senders<'_>)) -> String {
         let address = |text: &str| Address::parse(text).unwrap();
-        let registered = [address(author), address("ann.office@mail.test"), address("shop@shop.test"), address("ann2@gmail.com")];
+        let registered =
+            [address(author), address("ann.office@mail.test"), address("shop@shop.test"), address("ann2@gmail.com")];
         let (author, recipient) = (address(author), address("bq7k@m.test"));
         let sender = Some(envelope).filter(|text| !text.is_empty()).map(address);
         let mut senders = Senders {
@@ -244,9 +250,9 @@ mod tests {
         };
         more(&mut senders);
         let providers = Providers::new(["provider.test".to_owned()], ["tags.test".to_owned()]);
-        senders.somebody_else(&providers).map_or(String::new(), |(sign, refused)| {
-            format!("{}{}", if refused { "!" } else { "" }, sign.as_str())
-        })
+        senders
+            .somebody_else(&providers)
+            .map_or(String::new(), |(sign, refused)| format!("{}{}", if refused { "!" } else { "" }, sign.as_str()))
     }
 
     #[test]
@@ -283,7 +289,13 @@ mod tests {
             ("ann@gmail.com", Signature, "bounces@esp.test", "", "a forwarder"),
             ("ann@gmail.com", Signature, "", "!null-sender", "a person's mail has a sender"),
             ("ann@provider.test", Signature, "mallory@provider.test", "!envelope", "the operator's provider"),
-            ("ann@provider.test", Signature, "mallory@sub.provider.test", "!envelope", "a sub-domain may be had by anybody"),
+            (
+                "ann@provider.test",
+                Signature,
+                "mallory@sub.provider.test",
+                "!envelope",
+                "a sub-domain may be had by anybody",
+            ),
             ("ann@sub.provider.test", Signature, "mallory@provider.test", "!envelope", "and from there"),
             ("ann@outlook.com", Signature, "mallory@hotmail.com", "!envelope", "the same house"),
             ("ann@outlook.com", Signature, "mallory@gmail.com", "", "another house: it cannot sign here"),

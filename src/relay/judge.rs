@@ -362,7 +362,8 @@ impl Relay {
             other_mailbox: another.is_some_and(|(_, refused)| refused),
             another: another.map(|(sign, _)| sign),
             signature: arrived.authentication.weakness_to(recipient).map(Weakness::as_str),
-            unnamed_client: self.config.authentication.mode == AuthenticationMode::Verify && self.is_hidden(&arrived.client),
+            unnamed_client: self.config.authentication.mode == AuthenticationMode::Verify
+                && self.is_hidden(&arrived.client),
             unauthenticated_allowed: author.unauthenticated,
             author_suspended: author.suspended,
             gone: author.removed || receiver.removed,

@@ -12,7 +12,13 @@ use std::sync::atomic::Ordering;
 
 impl Relay {
     /// What is known of the author. A stranger is not worth a look-up: nobody can have us ask DNS about the domain of his choice.
-    pub(super) async fn authenticate(&self, client: &Client, envelope: &Envelope, raw: &[u8], now: Time) -> Authentication {
+    pub(super) async fn authenticate(
+        &self,
+        client: &Client,
+        envelope: &Envelope,
+        raw: &[u8],
+        now: Time,
+    ) -> Authentication {
         if let Some(seller) = client.login {
             return self.logged_in(seller, raw);
         }
@@ -34,7 +40,10 @@ impl Relay {
             (AuthenticationMode::Front, Some(id), _) if client.trusted => front::read(&check, id),
             (AuthenticationMode::Verify, _, Some(verifier)) => {
                 if self.is_hidden(client) && !self.hidden_told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("a trusted front hands on no client address: {}", crate::config::check::HIDDEN_CLIENTS);
+                    tracing::warn!(
+                        "a trusted front hands on no client address: {}",
+                        crate::config::check::HIDDEN_CLIENTS
+                    );
                 }
                 verifier.verify(&check).await
             }

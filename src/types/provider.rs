@@ -127,8 +127,9 @@ const HOUSES: &[House] = &[
         "telkomsa.net", "vodamail.co.za"], ..PLAIN },
 ];
 
-static BY_DOMAIN: LazyLock<HashMap<&'static str, &'static House>> =
-    LazyLock::new(|| HOUSES.iter().flat_map(|house| house.domains.iter().map(move |domain| (*domain, house))).collect());
+static BY_DOMAIN: LazyLock<HashMap<&'static str, &'static House>> = LazyLock::new(|| {
+    HOUSES.iter().flat_map(|house| house.domains.iter().map(move |domain| (*domain, house))).collect()
+});
 
 /// The table, with what the operator adds to it.
 #[derive(Clone, Debug, Default)]
@@ -175,7 +176,9 @@ impl Providers {
         let dots = row.is_some_and(|row| row.dots);
         let (one, other) = (mailbox(one.local(), tags), mailbox(other.local(), tags));
         if dots && !one.starts_with('"') && !other.starts_with('"') {
-            let letters = |local: &'_ str| local.bytes().filter(|b| *b != b'.').map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
+            let letters = |local: &'_ str| {
+                local.bytes().filter(|b| *b != b'.').map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>()
+            };
             return letters(one) == letters(other);
         }
         one.eq_ignore_ascii_case(other)

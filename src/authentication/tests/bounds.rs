@@ -161,7 +161,8 @@ async fn questions_are_bounded() {
         let (resolver, asked) = counting(zone).await;
         let sender = Address::parse(case.sender).unwrap();
         let ip = "192.0.2.1".parse().unwrap();
-        let check = Check { raw: case.raw.as_bytes(), ip, helo: "c.test", sender: Some(&sender), author: &author, ..check() };
+        let check =
+            Check { raw: case.raw.as_bytes(), ip, helo: "c.test", sender: Some(&sender), author: &author, ..check() };
         let found = Verifier::new(resolver, "relay.test").verify(&check).await;
         assert_ne!(proof(&found), Proof::Proved, "{}", case.why);
         let asked = asked.lock().unwrap();
@@ -219,7 +220,8 @@ async fn a_good_seal_is_told_and_proves_nothing() {
         let resolver = name_server(zone(&records)).await;
         let (author, sender) = (Address::parse("ann@shop.test").unwrap(), Address::parse("x@evil.test").unwrap());
         let ip = "192.0.2.1".parse().unwrap();
-        let check = Check { raw: raw.as_bytes(), ip, helo: "c.test", sender: Some(&sender), author: &author, ..check() };
+        let check =
+            Check { raw: raw.as_bytes(), ip, helo: "c.test", sender: Some(&sender), author: &author, ..check() };
         let found = Verifier::new(resolver, "relay.test").verify(&check).await;
         assert_eq!((proof(&found), found.arc), (Proof::Absent, *arc), "{n}: {}", found.summary());
         assert_eq!(found.summary().contains(" arc="), *arc != Outcome::None);
