@@ -93,7 +93,7 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     let of = |method: &'static str| said.iter().filter(move |result| result.method == method);
     // It speaks for the domain of the From field that the front MTA saw; ours must be the same.
     let is_ours = |result: &&MethodResult| result.domain(&["header.from"]).is_some_and(|of| of == domain);
-    let dmarc = of("dmarc").filter(is_ours).last().map_or(Outcome::None, MethodResult::outcome);
+    let dmarc = of("dmarc").rfind(is_ours).map_or(Outcome::None, MethodResult::outcome);
     let speaks = |of: &str| of == domain || (dmarc == Outcome::Pass && is_related(of, domain));
     let spf = of("spf").find(|result| result.domain(&["smtp.mailfrom", "smtp.helo"]).is_some());
     let mail_from = spf.and_then(|spf| spf.value("smtp.mailfrom")).and_then(|text| Address::parse(text).ok());

@@ -4,6 +4,9 @@ use super::*;
 use crate::policy::author::By;
 use tokio::time::Instant;
 
+/// Why, message, envelope sender, records, proof, by what.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], Proof, By);
+
 #[tokio::test]
 async fn what_came_decides() {
     let signed = sign(PLAIN, Key::Rsa, "shop.test", SIGNED);
@@ -17,8 +20,7 @@ async fn what_came_decides() {
         ("evil.test", "?"),
     ];
     let spf = &[PASS, ("_dmarc.shop.test", "?"), ("slow._domainkey.shop.test", "?")];
-    // why, message, envelope sender, records, proof, by what
-    let cases: [(&str, &str, &str, &[(&str, &str)], Proof, By); 7] = [
+    let cases: [Case<'_>; 7] = [
         ("a signature, and SPF is silent", &signed, "ann@shop.test", silent, Proof::Proved, By::Signature),
         ("the same with a foreign envelope", &signed, "x@evil.test", silent, Proof::Proved, By::Signature),
         ("one key is silent, the other is there", &both, "x@evil.test", silent, Proof::Proved, By::Signature),
