@@ -119,6 +119,13 @@ fn spf_asks_about_the_client_behind_the_front() {
     sink.next(BUYER);
     sink.next(BUYER);
     assert!(sink.others().is_empty());
+    // The last one was not told who the client is: that is logged once, told in the history, and warned of at the start.
+    let newest = place.cli(&["message", "list", "--limit", "1"]);
+    let told = place.cli(&["message", "show", newest[0]["id"].as_str().unwrap()]);
+    assert_eq!(told["facts"]["unnamed-client"], "yes", "{told}");
+    send(trusted, &[], SELLER, &buyer_alias, message.as_bytes());
+    assert_eq!(relay.log().matches("a trusted front hands on no client address").count(), 1);
+    assert_eq!(relay.log().matches("unless its front sends XCLIENT").count(), 3, "{}", relay.log());
     for leak in ["198.51.100", "2001:db8"] {
         assert!(!relay.log().contains(leak), "{leak}: {}", relay.log());
     }
