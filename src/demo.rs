@@ -60,7 +60,7 @@ pub fn prepare(dir: Option<PathBuf>, listen: SocketAddr) -> Result<Demo, String>
             trusted_networks: Vec::new(),
             proxy_protocol: false,
         }],
-        authentication: crate::config::Authentication { mode: AuthenticationMode::None, authserv_id: None },
+        authentication: crate::config::Authentication { mode: AuthenticationMode::None, ..Default::default() },
         delivery: crate::config::Delivery { route: format!("maildir:{}", mail.display()), ..Default::default() },
         log: Log { level: "warn".to_owned(), format: LogFormat::Text },
         ..Config::default()

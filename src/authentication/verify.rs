@@ -1,14 +1,18 @@
 //! SPF, DKIM and DMARC by the relay itself, through mail-auth over our resolver. What mail-auth leaves to its caller is done
-//! here: that it reads the same header as we do, that `From` is signed, limits, and a step around a fault in its body hash.
+//! here: that it reads the same header as we do, that a signature covers what it has to, limits, and a step around a fault in
+//! its body hash. All look-ups of a message run side by side, and each that does not answer in time is trouble by itself: what
+//! the others found decides.
 
-use super::{Authentication, Found, Outcome, Results, conclude};
-use crate::message::headers;
+use super::signature::{Header, Signed, Tags, Weakness, digest};
+use super::{Authentication, Outcome, Results, conclude};
+use crate::message::headers::{self, Field};
 use crate::policy::author::Proof;
 use crate::policy::reason::Method;
-use crate::types::Address;
+use crate::types::provider::is_within;
+use crate::types::{Address, Time};
 use hickory_resolver::TokioResolver;
 use mail_auth::common::crypto::Algorithm;
-use mail_auth::dkim::Canonicalization;
+use mail_auth::dkim::{Canonicalization, Signature};
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{
@@ -17,20 +21,21 @@ use mail_auth::{
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{Instant, timeout_at};
 
 /// Signatures that are verified, those of the author's own domain first.
 const SIGNATURES: usize = 5;
 /// Longest DKIM-Signature field, in octets: RSA-4096 and a hundred field names fit.
-const LONGEST_SIGNATURE: usize = 8 * 1024;
+pub(super) const LONGEST_SIGNATURE: usize = 8 * 1024;
 /// Most header fields of a message whose signatures are looked at: each name in `h=` is sought among them.
 const MOST_FIELDS: usize = 2000;
 /// Messages above this are hashed aside, in octets.
 const HEAVY: usize = 128 * 1024;
 /// All look-ups of a message together.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// ARC sets of a message that are looked at: one for each forwarder, and each costs a look-up or two.
 const SEALS: usize = 4;
-/// The look-ups of ARC, which decide nothing, beside the others.
+/// The look-ups of ARC, which decide nothing, in what is left of the time.
 const ARC_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Checks authors. Cheap to clone.
@@ -54,6 +59,12 @@ pub struct Check<'a> {
     pub sender: Option<&'a Address>,
     /// The one author.
     pub author: &'a Address,
+    /// To whom it was sent.
+    pub recipients: &'a [Address],
+    /// When.
+    pub now: Time,
+    /// Strangers have mailboxes in the author's domain: a sub-domain does not speak for it.
+    pub provider: bool,
 }
 
 impl Verifier {
@@ -73,23 +84,25 @@ impl Verifier {
 
     /// Whether the author's domain stands behind the message. DNS that does not answer in time is trouble, not failure.
     pub async fn verify(&self, check: &Check<'_>) -> Authentication {
-        let mut message = aside(check.raw.len(), || read(check)).unwrap_or_default();
+        let until = Instant::now() + self.timeout;
+        let (fields, body) = headers::split(check.raw);
+        let body = check.raw.len() - body.len();
+        let mut message = aside(check.raw.len(), || read(check, &fields, body)).unwrap_or_default();
         // Our reader of `From` is the strict one.
         message.from = vec![check.author.expose().to_lowercase()];
-        let found = match tokio::time::timeout(self.timeout, self.look(check, &message)).await {
-            Ok(found) => found,
-            Err(_) => Authentication::only(Proof::Trouble),
-        };
+        let found = self.look(check, &fields, &message, until).await;
         // Where nothing proves the author the history tells whether a forwarder sealed it: that explains what broke. It comes last, so that it changes nothing.
-        let arc = if found.proof == Proof::Proved { Outcome::None } else { self.arc(&message).await };
+        let proved = check.recipients.iter().any(|recipient| found.proof_to(recipient) == Proof::Proved);
+        let until = until.min(Instant::now() + ARC_TIMEOUT);
+        let arc = if proved { Outcome::None } else { self.arc(&message, until).await };
         Authentication { arc, ..found }
     }
 
     /// RFC 8617 5.2. Who sealed a message says what he saw; nobody has to believe it, and we do not.
-    async fn arc(&self, message: &AuthenticatedMessage<'_>) -> Outcome {
+    async fn arc(&self, message: &AuthenticatedMessage<'_>, until: Instant) -> Outcome {
         match message.ams_headers.len() {
             0 => Outcome::None,
-            1..=SEALS => match tokio::time::timeout(ARC_TIMEOUT, self.authenticator.verify_arc(message)).await {
+            1..=SEALS => match timeout_at(until, self.authenticator.verify_arc(message)).await {
                 Ok(output) => of_result(output.result()),
                 Err(_) => Outcome::TempError,
             },
@@ -97,37 +110,110 @@ impl Verifier {
         }
     }
 
-    async fn look(&self, check: &Check<'_>, message: &AuthenticatedMessage<'_>) -> Authentication {
-        let domain = check.author.domain();
+    async fn look(
+        &self,
+        check: &Check<'_>,
+        fields: &[Field<'_>],
+        message: &AuthenticatedMessage<'_>,
+        until: Instant,
+    ) -> Authentication {
+        // DMARC's records are asked for beside the others, so that what is left is enough to read them again from the cache.
+        let early = until - self.timeout / 5;
         let spf_domain = check.sender.map_or(check.helo, Address::domain);
-        let sender = check.sender.map(Address::expose);
-        let (spf, signatures) = tokio::join!(self.spf(check, sender), self.authenticator.verify_dkim(message));
-        let parameters = DmarcParameters::new(message, &signatures, spf_domain, &spf);
-        let dmarc = of_dmarc(&self.authenticator.verify_dmarc(parameters).await);
-        let results = Results {
-            spf: Some(Found { domain: spf_domain.to_owned(), outcome: of_spf(&spf) }),
-            dkim: signatures.iter().filter_map(of_dkim).collect(),
-            dmarc,
+        let nobody = SpfOutput::new(spf_domain.to_owned());
+        let alone = alone(message);
+        let verify = |message| timeout_at(early, self.authenticator.verify_dkim(message));
+        let (spf, mut outputs, _) = tokio::join!(
+            timeout_at(early, self.spf(check, check.sender.map(Address::expose))),
+            all(alone.iter().map(verify).collect()),
+            timeout_at(early, self.dmarc(message, &[], spf_domain, &nobody)),
+        );
+        let spf = spf.unwrap_or_else(|_| SpfOutput::new(spf_domain.to_owned()).with_result(SpfResult::TempError));
+        let outputs: Vec<Option<DkimOutput<'_>>> =
+            outputs.iter_mut().map(|output| output.as_mut().ok().and_then(Vec::pop)).collect();
+        let answered: Vec<DkimOutput<'_>> = outputs.iter().flatten().cloned().collect();
+        let dmarc = timeout_at(until, self.dmarc(message, &answered, spf_domain, &spf)).await.ok();
+
+        let signed = self.signed(check, fields, message, (&outputs, dmarc.as_ref()), until).await;
+        let results = results(check, spf_domain, &spf, dmarc.as_ref(), &signed);
+        let found = Authentication {
+            spf: of_spf(&spf),
+            dkim: outputs.iter().map(of_dkim).filter(|outcome| *outcome != Outcome::None).collect(),
+            dmarc: dmarc.as_ref().map_or(Outcome::TempError, of_dmarc),
+            ..Authentication::only(conclude(results))
         };
-        let mut proof = conclude(&results, domain);
-        if proof == Proof::Absent {
+        let mut found = found.with_signed(signed.into_iter().map(|(signed, _)| signed).collect());
+        let proved = || check.recipients.iter().any(|recipient| found.proof_to(recipient) == Proof::Proved);
+        if found.proof == Proof::Absent && !proved() {
             // A forger takes another envelope sender and signs nothing. Does the author's domain have an SPF record by which
             // its mail could have been known?
-            proof = match of_spf(&self.spf(check, Some(check.author.expose())).await) {
+            let spf = timeout_at(until, self.spf(check, Some(check.author.expose()))).await;
+            found.proof = match spf.as_ref().map_or(Outcome::TempError, of_spf) {
                 Outcome::None => Proof::Absent,
                 Outcome::TempError => Proof::Trouble,
                 _ => Proof::Failed(Method::Spf),
             };
         }
-        Authentication {
-            proof,
-            spf: of_spf(&spf),
-            dkim: results.dkim.iter().map(|found| found.outcome).collect(),
-            dmarc: results.dmarc,
-            arc: Outcome::None,
-            login: false,
-            signatures: Vec::new(),
+        found
+    }
+
+    /// The signatures that speak for the author's domain, and whether each is of that very domain.
+    async fn signed(
+        &self,
+        check: &Check<'_>,
+        fields: &[Field<'_>],
+        message: &AuthenticatedMessage<'_>,
+        (outputs, dmarc): (&[Option<DkimOutput<'_>>], Option<&DmarcOutput>),
+        until: Instant,
+    ) -> Vec<(Signed, bool)> {
+        let header = Header::new(fields, check.recipients, check.now);
+        let domain = check.author.domain();
+        let relaxed = dmarc.is_some_and(|dmarc| *dmarc.dkim_result() == DmarcResult::Pass);
+        let good = outputs.iter().filter(|output| of_dkim(output) == Outcome::Pass).count();
+        let mut signed = Vec::new();
+        for (field, output) in message.dkim_headers.iter().zip(outputs) {
+            let (signature, outcome) = (&field.header, of_dkim(output));
+            let exact = signature.d.eq_ignore_ascii_case(domain);
+            let speaks = exact
+                || match (outcome, output) {
+                    // The only good one is the one that DMARC means; of several each is asked about by itself.
+                    (Outcome::Pass, Some(output)) if relaxed && is_related(&signature.d, domain) => {
+                        good == 1 || self.aligned(message, output, until).await
+                    }
+                    (Outcome::TempError, _) => is_related(&signature.d, domain),
+                    _ => false,
+                };
+            if !speaks {
+                continue;
+            }
+            let tags = Tags::read(field.value);
+            let mut weakness = if same(&tags, signature) { header.weakness(&tags) } else { Some(Weakness::Malformed) };
+            if check.provider && !exact {
+                weakness = weakness.or(Some(Weakness::SubDomain));
+            }
+            let (names, identities) = (header.names(&tags), tags.mailbox().into_iter().collect());
+            let values = vec![digest(&signature.b)];
+            signed.push((Signed { outcome, weakness, names, values, identities }, exact));
         }
+        signed.extend(shortened(fields, domain).map(|signed| (signed, false)));
+        signed
+    }
+
+    /// Whether DMARC takes this one signature's domain for the author's.
+    async fn aligned(&self, message: &AuthenticatedMessage<'_>, output: &DkimOutput<'_>, until: Instant) -> bool {
+        let nobody = SpfOutput::new(String::new());
+        let dmarc = timeout_at(until, self.dmarc(message, std::slice::from_ref(output), "", &nobody)).await;
+        dmarc.is_ok_and(|dmarc| *dmarc.dkim_result() == DmarcResult::Pass)
+    }
+
+    async fn dmarc(
+        &self,
+        message: &AuthenticatedMessage<'_>,
+        signatures: &[DkimOutput<'_>],
+        spf_domain: &str,
+        spf: &SpfOutput,
+    ) -> DmarcOutput {
+        self.authenticator.verify_dmarc(DmarcParameters::new(message, signatures, spf_domain, spf)).await
     }
 
     /// RFC 7208 2.4: the envelope sender, or the EHLO name where that is `<>`.
@@ -138,6 +224,98 @@ impl Verifier {
         };
         self.authenticator.verify_spf(parameters).await
     }
+}
+
+/// The message once for each of its signatures, so that one whose key does not come holds up no other.
+fn alone<'a>(message: &AuthenticatedMessage<'a>) -> Vec<AuthenticatedMessage<'a>> {
+    let one = |header: &mail_auth::common::headers::Header<'a, Signature>| AuthenticatedMessage {
+        headers: message.headers.clone(),
+        from: message.from.clone(),
+        raw_message: message.raw_message,
+        body_offset: message.body_offset,
+        body_hashes: message.body_hashes.clone(),
+        dkim_headers: vec![header.clone()],
+        ..AuthenticatedMessage::default()
+    };
+    message.dkim_headers.iter().map(one).collect()
+}
+
+/// All of them, side by side.
+async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(move |context| {
+        let mut ready = true;
+        for (future, output) in &mut futures {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(found) => *output = Some(found),
+                    std::task::Poll::Pending => ready = false,
+                }
+            }
+        }
+        if ready {
+            std::task::Poll::Ready(futures.iter_mut().filter_map(|(_, output)| output.take()).collect())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await
+}
+
+/// What SPF, DMARC and the bad signatures say of the author's domain.
+fn results(
+    check: &Check<'_>,
+    spf_domain: &str,
+    spf: &SpfOutput,
+    dmarc: Option<&DmarcOutput>,
+    signed: &[(Signed, bool)],
+) -> Results {
+    let domain = check.author.domain();
+    let by_spf = dmarc.map_or(&DmarcResult::TempError(mail_auth::Error::ParseError), DmarcOutput::spf_result).clone();
+    let recorded = dmarc.is_some_and(|dmarc| dmarc.dmarc_record().is_some());
+    let bad = |outcome: &Outcome| !matches!(outcome, Outcome::Pass | Outcome::TempError | Outcome::None);
+    Results {
+        spf: match by_spf {
+            DmarcResult::Pass => Outcome::Pass,
+            _ if spf_domain.eq_ignore_ascii_case(domain) => of_spf(spf),
+            _ => Outcome::None,
+        },
+        dkim: signed.iter().filter(|(_, exact)| *exact).map(|(s, _)| s.outcome).find(bad).unwrap_or_default(),
+        dmarc: match by_spf {
+            DmarcResult::TempError(_) => Outcome::TempError,
+            _ if recorded => Outcome::Fail,
+            _ => Outcome::None,
+        },
+    }
+}
+
+/// Whether two names may be of one organisation: DMARC says whether they are.
+pub(super) fn is_related(one: &str, other: &str) -> bool {
+    let end = |name: &str| {
+        let mut labels = name.rsplit('.').map(str::to_ascii_lowercase);
+        (labels.next(), labels.next())
+    };
+    end(one) == end(other)
+}
+
+/// Whether our reader of a signature and the one that verified it found the same.
+fn same(tags: &Tags, signature: &Signature) -> bool {
+    let covered = signature.h.iter().map(|name| name.to_ascii_lowercase());
+    tags.domain.eq_ignore_ascii_case(&signature.d) && covered.eq(tags.covered.iter().cloned())
+}
+
+/// Signatures of the author's domain that cover a part of the body only: nobody looked whether they are good, and the history
+/// tells why.
+fn shortened<'a>(fields: &'a [Field<'a>], domain: &'a str) -> impl Iterator<Item = Signed> {
+    let fields = fields.iter().filter(|field| field.is("DKIM-Signature") && field.value.len() <= LONGEST_SIGNATURE);
+    let tags = fields.take(SIGNATURES).map(|field| Tags::read(field.value));
+    tags.filter(move |tags| tags.is_shortened() && tags.domain == domain).map(|_| Signed {
+        outcome: Outcome::Neutral,
+        weakness: Some(Weakness::LengthTag),
+        names: Vec::new(),
+        values: Vec::new(),
+        identities: Vec::new(),
+    })
 }
 
 /// Hashing a large message takes as long as many small ones: the async thread's other work is handed on meanwhile, where the runtime can do that.
@@ -154,16 +332,16 @@ fn aside<T>(size: usize, work: impl FnOnce() -> T) -> T {
 ///
 /// The same-header check is what keeps a signed message from hiding behind a forged `From`: `From: ann@d`, a line that is no
 /// field, and then a whole message that the domain `d` signed for somebody else.
-fn read<'a>(check: &Check<'a>) -> Option<AuthenticatedMessage<'a>> {
-    let (fields, body) = headers::split(check.raw);
+fn read<'a>(check: &Check<'a>, fields: &[Field<'_>], body: usize) -> Option<AuthenticatedMessage<'a>> {
     if fields.len() > MOST_FIELDS {
         return None;
     }
     let mut message = AuthenticatedMessage::parse(check.raw)?;
     let same = message.headers.len() == fields.len()
-        && message.headers.iter().zip(&fields).all(|(theirs, ours)| theirs.0 == ours.name.as_bytes())
-        && message.body_offset() == check.raw.len() - body.len()
-        && fields.iter().filter(|field| field.is("From")).count() == 1;
+        && message.headers.iter().zip(fields).all(|(theirs, ours)| theirs.0 == ours.name.as_bytes())
+        && message.body_offset() == body
+        // Where `From` stands twice its values are the same: see `message::author`, which read it.
+        && fields.iter().any(|field| field.is("From"));
     if !same {
         return None;
     }
@@ -190,8 +368,7 @@ fn read<'a>(check: &Check<'a>) -> Option<AuthenticatedMessage<'a>> {
 /// RFC 6376 3.5: the domain of `i=` is that of `d=` or below it.
 fn identity_is_within(identity: &str, domain: &str) -> bool {
     let Some((_, of)) = identity.rsplit_once('@') else { return identity.is_empty() };
-    let (of, domain) = (of.to_ascii_lowercase(), domain.to_ascii_lowercase());
-    of == domain || of.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.'))
+    is_within(&of.to_ascii_lowercase(), &domain.to_ascii_lowercase())
 }
 
 /// mail-auth 0.13 hashes a body wrongly under `relaxed` that ends in lines of nothing but spaces (its issue 62; fixed in
@@ -239,9 +416,9 @@ fn of_spf(output: &SpfOutput) -> Outcome {
     }
 }
 
-fn of_dkim(output: &DkimOutput<'_>) -> Option<Found> {
-    let outcome = of_result(output.result());
-    if outcome == Outcome::None { None } else { Some(Found { domain: output.signature()?.d.clone(), outcome }) }
+/// None: it did not come in time.
+fn of_dkim(output: &Option<DkimOutput<'_>>) -> Outcome {
+    output.as_ref().map_or(Outcome::TempError, |output| of_result(output.result()))
 }
 
 /// Of a signature or a seal.

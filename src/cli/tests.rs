@@ -278,7 +278,7 @@ fn what_the_rules_say_of_a_message() {
     let world = World::new();
     let config = world.dir.path().join("c.toml");
     let text = std::fs::read_to_string(&config).unwrap() + "[authentication]\nmode = 'none'\n";
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, &text).unwrap();
     world.json("seller set s1 --name S --email s@shop.test --marketplace jp");
     world.json("buyer set b1 --name B --email b@home.test --marketplace jp");
     let aliases = world.json("alias get --buyer b1 --seller s1 --marketplace jp");
@@ -293,12 +293,16 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(told["facts"]["quota"], "0/600");
     assert_eq!(told["rules"].as_array().unwrap().len(), 6);
     assert_eq!(told["rules"][5]["decides"], true);
-    // What a mailing service writes into the envelope, and what helps: --sender, tags included.
+    // What a mailing service writes into the envelope, and what helps: --sender, and a word about tags.
     let letter = "From: s@shop.test\nSubject: x\n\nx\n";
     let told = explain("bounces+77@shop.test", buyer, letter);
     assert_eq!(told["reason"], "other-mailbox");
     assert!(told["notes"].to_string().contains("`seller set ID --sender`"), "{told}");
+    assert_eq!(told["facts"]["sent-by-another"], "envelope");
     world.json("seller set s1 --sender bounces@shop.test --marketplace jp");
+    assert_eq!(explain("bounces@shop.test", buyer, letter)["reason"], "relayed");
+    assert_eq!(explain("bounces+77@shop.test", buyer, letter)["reason"], "other-mailbox");
+    std::fs::write(&config, text + "tags = ['shop.test']\n").unwrap();
     assert_eq!(explain("bounces+77@shop.test", buyer, letter)["reason"], "relayed");
     world.json("buyer opt-out b1 --marketplace jp");
     let told = explain("s@shop.test", buyer, "From: s@shop.test\nSubject: x\n\nx\n");

@@ -59,8 +59,9 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
             "From is no registered address of the party: `seller set ID --sender` or `buyer set ID --address` adds one",
         ),
         "other-mailbox" => Some(
-            "the envelope sender is another mailbox of the author's domain, as bounces@… of a mailing service is; SPF proves a domain, not a person. \
-             Register it with `seller set ID --sender` or `buyer set ID --address`, or have the service bounce to a domain of its own",
+            "the envelope sender, `Sender` or the `i=` of a signature (the fact sent-by-another says which) is another mailbox of the author's domain, as \
+             bounces@… of a mailing service is; SPF proves a domain, not a person. Register it with `seller set ID --sender` or `buyer set ID --address`, \
+             or have the service bounce to a domain of its own",
         ),
         "suspended" => Some("the party is suspended: `seller resume ID` ends that"),
         _ => None,

@@ -2,7 +2,7 @@
 //!
 //! Not here: whether a port is free or DNS answers: that shows when the daemon starts.
 
-use super::{AuthenticationMode, Config, ListenerKind, ListenerTls};
+use super::{AuthenticationMode, Config, Listener, ListenerKind, ListenerTls};
 use crate::types::address::ascii_domain;
 use crate::types::network::Network;
 use crate::types::{Address, ExternalId, alias, is_language_tag, is_steering};
@@ -26,6 +26,10 @@ impl std::fmt::Display for Problem {
         write!(f, "{}: {}. {}", self.place, self.what, self.remedy)
     }
 }
+
+/// What is said of a listener whose clients may be hidden: see [`Config::may_hide_clients`].
+pub const HIDDEN_CLIENTS: &str = "unless its front sends XCLIENT (or the PROXY protocol, with proxy_protocol = true), SPF is asked about the front itself, and \
+     authors are locked out whose DKIM signatures do not cover To: Microsoft 365, outlook.com, 163.com, and mail by Bcc";
 
 #[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
@@ -59,12 +63,23 @@ pub struct RouteServer {
 pub type RouteCheck = fn(&str) -> Result<Option<RouteServer>, String>;
 
 impl Config {
+    /// The relay listeners of `mode = "verify"` behind a front that has no way but XCLIENT to say who the client is: it cannot be known
+    /// at the start whether it does. Where it does not, SPF is asked about the front itself, and proves nobody.
+    pub fn may_hide_clients(&self) -> impl Iterator<Item = &Listener> {
+        let verifies = self.authentication.mode == AuthenticationMode::Verify;
+        let hides = |listener: &&Listener| {
+            listener.kind == ListenerKind::Relay && !listener.trusted_networks.is_empty() && !listener.proxy_protocol
+        };
+        self.listener.iter().filter(move |_| verifies).filter(hides)
+    }
+
     /// Every problem; none means that `serve` can try. `route` checks the syntax of a route.
     #[must_use]
     pub fn check(&self, route: RouteCheck) -> Vec<Problem> {
         let mut problems = Problems::default();
         self.check_names(&mut problems);
         self.check_listeners(&mut problems);
+        self.check_authors(&mut problems);
         self.check_files(&mut problems);
         self.check_delivery(&mut problems, route);
         self.check_policy(&mut problems);
@@ -220,6 +235,22 @@ impl Config {
                 "is empty, but mode = \"front\" needs it",
                 "Name the front MTA's network on its listener",
             );
+        }
+    }
+
+    fn check_authors(&self, problems: &mut Problems) {
+        let lists = [("providers", &self.authentication.providers), ("tags", &self.authentication.tags)];
+        for (key, domains) in lists {
+            for (n, domain) in domains.iter().enumerate() {
+                let ok = ascii_domain(domain).is_ok_and(|name| name.contains('.'));
+                let place = format!("authentication.{key}[{n}]");
+                problems.unless(
+                    ok,
+                    &place,
+                    "is not a domain",
+                    "Write what stands behind the @, for example mail.example",
+                );
+            }
         }
     }
 

@@ -178,6 +178,10 @@ pub struct Authentication {
     pub mode: AuthenticationMode,
     /// `front`: whose results are believed.
     pub authserv_id: Option<String>,
+    /// Domains at which strangers have mailboxes, beside those of the built-in table.
+    pub providers: Vec<String>,
+    /// Domains at which `ann+tag@` is the author `ann@`, beside those of the built-in table.
+    pub tags: Vec<String>,
 }
 
 /// Who checks that the author is who he says.

@@ -187,6 +187,11 @@ fn every_problem_at_once_with_its_remedy() {
             "",
         ),
         (|c| c.authentication.mode = AuthenticationMode::Front, "authentication.authserv_id listener.trusted_networks"),
+        (
+            |c| c.authentication.providers = vec!["mail.test".into(), "ann@mail.test".into()],
+            "authentication.providers[1]",
+        ),
+        (|c| c.authentication.tags = vec!["localhost".into()], "authentication.tags[0]"),
         (|c| c.tls.key = Some("/nowhere/key.pem".into()), "tls tls.key"),
         (
             |c| c.dkim = vec![Dkim { marketplace: "x".into(), selector: "a b".into(), key: "/nowhere".into() }],

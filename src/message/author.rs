@@ -2,6 +2,7 @@
 //! that is how authors are forged.
 
 use super::headers::Field;
+use super::once;
 use super::text::{decode_words, harmless};
 use crate::types::Address;
 
@@ -37,7 +38,9 @@ const LONGEST: usize = 4096;
 pub fn read(fields: &[Field<'_>]) -> Result<Author, AuthorFault> {
     let mut from = fields.iter().filter(|field| field.is("From"));
     let field = from.next().ok_or(AuthorFault::Missing)?;
-    if from.next().is_some() {
+    // The same twice is what PHP programs write, and every reader finds the same author in it. Two authors are refused: one of
+    // them is what a signature covers, the other one what is shown.
+    if from.any(|other| !once::same(field, other)) {
         return Err(AuthorFault::SeveralFields);
     }
     // A field that a lenient reader would take for a second From.
@@ -50,6 +53,18 @@ pub fn read(fields: &[Field<'_>]) -> Result<Author, AuthorFault> {
     let text = std::str::from_utf8(field.value).map_err(|_| AuthorFault::Malformed)?;
     let unfolded: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     mailbox(unfolded.trim())
+}
+
+/// Whom the `Sender` field names (RFC 5322 3.6.2): who sent it where that is not the author. `None` where there is none;
+/// `Some(None)` where it names no one mailbox.
+#[must_use]
+pub fn sender(fields: &[Field<'_>]) -> Option<Option<Address>> {
+    let field = fields.iter().find(|field| field.is("Sender"))?;
+    if field.value.len() > LONGEST {
+        return Some(None);
+    }
+    let text = field.text();
+    if text.is_empty() { None } else { Some(mailbox(&text).ok().map(|found| found.address)) }
 }
 
 /// One `name <local@domain>` or `local@domain`.
@@ -181,6 +196,9 @@ mod tests {
             ("From: \"a b\"@b.test", "\"a b\"@b.test", None),
             ("From: Ann\r\n <a@b.test>", "a@b.test", Some("Ann")),
             ("From: J. Ann <a@b.test>", "a@b.test", Some("J. Ann")),
+            // PHP's `mail` writes what its caller gave twice.
+            ("From: a@b.test\r\nFROM: a@b.test", "a@b.test", None),
+            ("From: Ann <a@b.test>\r\nSubject: x\r\nFrom:  Ann\r\n <a@b.test>", "a@b.test", Some("Ann")),
             ("From: =?utf-8?Q?a=0D=0ABcc=3A_x?= <a@b.test>", "a@b.test", Some("a Bcc: x")),
         ];
         for (header, address, name) in cases {
@@ -196,7 +214,8 @@ mod tests {
             ("Fr om: a@b.test", Missing),
             ("From : a@b.test", Missing),
             ("From: a@b.test\r\nFrom: c@d.test", SeveralFields),
-            ("From: a@b.test\r\nFROM: a@b.test", SeveralFields),
+            ("From: a@b.test\r\nFROM: a@b.test.", SeveralFields),
+            ("From: a@b.test\r\nFrom: A@b.test", SeveralFields),
             ("From: a@b.test, c@d.test", SeveralAddresses),
             ("From: Group: a@b.test;", SeveralAddresses),
             ("From: <a@x> <c@d>", Malformed),
@@ -223,6 +242,23 @@ mod tests {
         }
         let long = format!("From: {} <a@b.test>", "x".repeat(5000));
         assert_eq!(of(&long), Err(Malformed));
+    }
+
+    #[test]
+    fn senders() {
+        let cases = [
+            ("Subject: x", None),
+            ("Sender:", None),
+            ("Sender: a@b.test", Some(Some("a@b.test"))),
+            ("sender: Ann <a@b.test>", Some(Some("a@b.test"))),
+            ("Sender: a@b.test, c@d.test", Some(None)),
+            ("Sender: nobody", Some(None)),
+        ];
+        for (header, want) in cases {
+            let raw = format!("{header}\r\n\r\n");
+            let found = sender(&split(raw.as_bytes()).0);
+            assert_eq!(found.as_ref().map(|f| f.as_ref().map(Address::expose)), want, "{header}");
+        }
     }
 
     proptest::proptest! {

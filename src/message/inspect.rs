@@ -6,10 +6,11 @@ use super::footer;
 use super::headers::{Field, message_ids};
 use super::mime::{Encoding, Part};
 use super::text::{decode_charset, decode_words, harmless};
-use super::{tnef, uuencode, work};
+use super::{once, tnef, uuencode, work};
 use crate::config::Limits;
-use crate::policy::LOOP_MARK;
 use crate::policy::automatic::{self, Automatic};
+use crate::policy::{LOOP_MARK, Reason};
+use crate::types::Address;
 use std::borrow::Cow;
 
 /// Ids of a References field that are looked at.
@@ -28,6 +29,20 @@ pub enum Malformed {
     TooManyParts,
     /// It has used up what it may cost: see [`work`].
     TooCostly,
+    /// A field of this name stands twice with different values: see [`once`].
+    Repeated(&'static str),
+}
+
+impl Malformed {
+    /// The word under which it is refused.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Repeated(field) => Reason::RepeatedField(field),
+            Self::TooCostly => Reason::TooCostly,
+            Self::HeaderTooLong | Self::HeaderOctets | Self::TooDeep | Self::TooManyParts => Reason::Malformed,
+        }
+    }
 }
 
 /// A leaf part.
@@ -52,6 +67,8 @@ pub struct Leaf {
 pub struct Inspection {
     /// Who wrote it.
     pub author: Result<Author, AuthorFault>,
+    /// Whom `Sender` names: see [`author::sender`].
+    pub sender: Option<Option<Address>>,
     /// Decoded, harmless, at most 500 characters.
     pub subject: String,
     /// Its own id, without brackets.
@@ -98,6 +115,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
     let automatic = automatic::classify(headers, &subject, null_sender);
     let mut found = Inspection {
         author: author::read(&top.fields),
+        sender: author::sender(&top.fields),
         subject,
         message_id: first("Message-ID").and_then(|text| message_ids(&text, 1).pop()),
         in_reply_to: first("In-Reply-To").map(|text| message_ids(&text, 5)).unwrap_or_default(),
@@ -137,6 +155,12 @@ impl Walk<'_> {
             return Err(Malformed::TooCostly);
         }
         work::skip(part.body.len());
+        match once::repeated(&part.fields) {
+            // Two authors of the message itself are a fault of their own, which the rule about the author tells.
+            Some("From") if self.parts == 1 => {}
+            Some(field) => return Err(Malformed::Repeated(field)),
+            None => {}
+        }
         let name = || path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
         let kind = part.kind.value.as_str();
         let encrypted = match kind {
@@ -264,6 +288,47 @@ mod tests {
         assert_eq!(look(&flat).unwrap_err(), Malformed::TooManyParts);
         assert_eq!(look(&"X: y\r\n".repeat(100_000)).unwrap_err(), Malformed::HeaderTooLong);
         assert_eq!(look("X: \0\r\n\r\n").unwrap_err(), Malformed::HeaderOctets);
+    }
+
+    /// The first counts for us and the last for a signature: in the header of every part that is read there is one.
+    #[test]
+    fn one_of_each_field_in_every_part() {
+        let base64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+        let mixed = |part: &str| {
+            format!("Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b--\r\n")
+        };
+        let inner = "Subject: a\r\nSubject: b\r\n\r\nx";
+        let twice = "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx";
+        // message, field
+        let cases = [
+            ("Subject: a\r\nSubject: b\r\n\r\nx".to_owned(), Some("Subject")),
+            (twice.to_owned(), Some("Content-*")),
+            (mixed(twice), Some("Content-*")),
+            (mixed(&mixed(twice).replace("=b", "=c").replace("--b", "--c")), Some("Content-*")),
+            (mixed(&format!("Content-Type: message/rfc822\r\n\r\n{inner}")), Some("Subject")),
+            (mixed("Content-Type: message/rfc822\r\n\r\nFrom: a@b.test\r\nFrom: c@d.test\r\n\r\nx"), Some("From")),
+            (
+                mixed(&format!(
+                    "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+                    base64(inner)
+                )),
+                Some("Subject"),
+            ),
+            (mixed(inner), Some("Subject")),
+            (
+                format!("Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n{inner}\r\n--b--\r\n"),
+                Some("Subject"),
+            ),
+            // Two authors are told by the rule about the author.
+            ("From: a@b.test\r\nFrom: c@d.test\r\n\r\nx".to_owned(), None),
+            // What nobody reads as a header is text.
+            (mixed("Content-Type: text/rfc822-headers\r\n\r\nSubject: a\r\nSubject: b\r\n"), None),
+            (mixed(&format!("\r\n{inner}")), None),
+            ("To: a@b.test\r\nSubject: x\r\nTo: a@b.test\r\nSubject: x\r\n\r\nx".to_owned(), None),
+        ];
+        for (raw, want) in cases {
+            assert_eq!(look(&raw).err(), want.map(Malformed::Repeated), "{raw}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
 //!
-//! `headers`, `text`, `transfer` and `mime` read what is on the wire; `author` and `inspect` find the facts that policy needs; `scrub` replaces real addresses, `footer` writes footers and takes them out again;
+//! `headers`, `text`, `transfer` and `mime` read what is on the wire; `author`, `once` and `inspect` find the facts that policy needs; `scrub` replaces real addresses, `footer` writes footers and takes them out again;
 //! `rewrite` writes the message that goes out; `guard` looks at it once more, with another reader.
 //!
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
@@ -23,6 +23,7 @@ pub mod html;
 pub mod inspect;
 pub mod metadata;
 pub mod mime;
+pub mod once;
 pub mod pgp;
 pub mod rewrite;
 pub mod scrub;

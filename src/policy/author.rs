@@ -4,7 +4,7 @@
 
 use super::reason::{Method, Reason, Verdict};
 use super::{Decision, Facts};
-use crate::types::Address;
+use crate::types::{Address, Providers, provider};
 
 /// Who the `From` field says wrote the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +36,166 @@ pub enum Proof {
     Trouble,
 }
 
-/// Whether the envelope sender is somebody else's mailbox in the author's domain. SPF and DMARC prove the domain, not the
-/// person: `mallory@provider` could otherwise write `From: ann@provider` with everything passing.
-///
-/// `registered` are the addresses under which the author's party may write. The null sender is nobody's mailbox.
-pub fn other_mailbox<'a>(
-    sender: Option<&Address>,
-    author: &Address,
-    registered: impl IntoIterator<Item = &'a Address>,
-) -> bool {
-    let Some(sender) = sender else { return false };
-    let key = sender.key();
-    sender.domain() == author.domain() && key != author.key() && !registered.into_iter().any(|a| a.key() == key)
+/// By what the author is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By nothing.
+    Nothing,
+    /// By SPF alone: his domain allows the client to send, whoever wrote it.
+    Spf,
+    /// By a DKIM signature that covers who wrote it, to whom, and what.
+    Signature,
+    /// By his password.
+    Login,
+}
+
+/// What shows, beside `From`, that somebody else than the author sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// The envelope sender.
+    Envelope,
+    /// The envelope sender `<>`, which is nobody.
+    NullSender,
+    /// `i=` of a signature (RFC 6376 3.5).
+    Identity,
+    /// The `Sender` field.
+    Sender,
+}
+
+impl Sign {
+    /// The word used in the history.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Envelope => "envelope",
+            Self::NullSender => "null-sender",
+            Self::Identity => "identity",
+            Self::Sender => "sender",
+        }
+    }
+}
+
+/// Who sent a message, as far as it tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Senders<'a> {
+    /// The author.
+    pub author: &'a Address,
+    /// The addresses under which his party may write.
+    pub registered: &'a [Address],
+    /// By what he is proved to this recipient.
+    pub by: By,
+    /// The envelope sender.
+    pub envelope: Option<&'a Address>,
+    /// To whom it was sent.
+    pub recipient: &'a Address,
+    /// It is a machine's answer, which is sent from `<>` (RFC 3834 3.3).
+    pub answer: bool,
+    /// Whom `i=` of each signature names that passed for the author's domain; none where it cannot be read.
+    pub identities: &'a [Option<Address>],
+    /// Whom the `Sender` field names; none where it cannot be read.
+    pub field: Option<Option<&'a Address>>,
+}
+
+impl Senders<'_> {
+    /// What shows that somebody else sent it, and whether it is refused for that. SPF, DKIM and DMARC prove the domain, not the
+    /// person: `mallory@provider` could otherwise write `From: ann@provider` with everything passing. A registered address is
+    /// the author's own.
+    ///
+    /// Refused are neighbours at a provider, and wherever SPF alone proves the author: it says who may send for the domain, not
+    /// for whom. Elsewhere a signature of the domain makes the others there colleagues: told in the history, and let through.
+    ///
+    /// Whom it hits: mailing services that bounce to `bounces@` of the author's own domain and sign nothing; an assistant who
+    /// writes for somebody at a provider. Their operator registers the address. What it tells a liar: no more than the reply
+    /// that every unproved author gets.
+    #[must_use]
+    pub fn somebody_else(&self, providers: &Providers) -> Option<(Sign, bool)> {
+        if self.by == By::Login {
+            return None;
+        }
+        let signs = [self.of_envelope(providers), self.of_identities(providers), self.of_field(providers)];
+        let refused = signs.iter().flatten().find(|(_, refused)| *refused);
+        refused.or_else(|| signs.iter().flatten().next()).copied()
+    }
+
+    fn is_own(&self, providers: &Providers, address: &Address) -> bool {
+        let same = |known: &Address| providers.same_author(known, address);
+        same(self.author) || self.registered.iter().any(same)
+    }
+
+    fn of_envelope(&self, providers: &Providers) -> Option<(Sign, bool)> {
+        let provider = providers.gives_mailboxes(self.author.domain());
+        let Some(sender) = self.envelope else {
+            // SPF of `<>` is that of the EHLO name: a machine, not a person. A machine's answer comes from there.
+            let refused = !self.answer && (self.by == By::Spf || (self.by == By::Signature && provider));
+            return refused.then_some((Sign::NullSender, true));
+        };
+        if self.is_own(providers, sender) || self.is_wrapped(providers, sender) {
+            return None;
+        }
+        let near = if provider {
+            providers.neighbours(sender.domain(), self.author.domain())
+        } else {
+            provider::is_within(sender.domain(), self.author.domain())
+        };
+        match self.by {
+            By::Spf => Some((Sign::Envelope, true)),
+            By::Signature => near.then_some((Sign::Envelope, provider)),
+            // Nothing is proved, and yet it may be let through: where nobody checks, or this seller needs no proof.
+            By::Nothing => {
+                (near && (provider || sender.domain() == self.author.domain())).then_some((Sign::Envelope, true))
+            }
+            By::Login => None,
+        }
+    }
+
+    fn of_identities(&self, providers: &Providers) -> Option<(Sign, bool)> {
+        let other = |found: &Option<Address>| !found.as_ref().is_some_and(|address| self.is_own(providers, address));
+        let provider = providers.gives_mailboxes(self.author.domain());
+        self.identities.iter().any(other).then_some((Sign::Identity, provider))
+    }
+
+    fn of_field(&self, providers: &Providers) -> Option<(Sign, bool)> {
+        let provider = providers.gives_mailboxes(self.author.domain());
+        match self.field? {
+            Some(address) if self.is_own(providers, address) => None,
+            Some(address) => (provider || provider::is_within(address.domain(), self.author.domain()))
+                .then_some((Sign::Sender, provider)),
+            None => provider.then_some((Sign::Sender, true)),
+        }
+    }
+
+    /// Whether the envelope sender is an own address in the wrapping that a server puts around it. Each form holds the address
+    /// itself, and an `=` that no provider gives out in a mailbox.
+    fn is_wrapped(&self, providers: &Providers, sender: &Address) -> bool {
+        let inner = |local: &str| Address::parse(&format!("{local}@{}", sender.domain())).ok();
+        let own = |local: &str| inner(local).is_some_and(|address| self.is_own(providers, &address));
+        let local = sender.local();
+        let lower = local.to_ascii_lowercase();
+        // BATV, draft-levine-smtp-batv: prvs=tag=ann@; early ones: prvs=ann/tag@. Made where the author hands in his mail.
+        if let Some(rest) = lower.strip_prefix("prvs=").and_then(|_| local.get("prvs=".len()..)) {
+            return rest.split_once('=').is_some_and(|(_, name)| own(name))
+                || rest.split_once('/').is_some_and(|(name, _)| own(name));
+        }
+        // The same by Barracuda: btv1==tag==ann@.
+        if let Some(rest) = lower.strip_prefix("btv1==").and_then(|_| local.get("btv1==".len()..)) {
+            return rest.split_once("==").is_some_and(|(_, name)| own(name));
+        }
+        // SRS: SRS0=hash=day=domain=ann@, by whoever forwards. A neighbour at the same provider can have a message forwarded that
+        // says so: the signature has to prove the author then, SPF alone does not.
+        if let Some(rest) = lower.strip_prefix("srs0").and_then(|_| local.get("srs0".len() + 1..)) {
+            let mut parts = rest.splitn(4, '=').skip(2);
+            let original = parts
+                .next()
+                .zip(parts.next())
+                .and_then(|(domain, name)| Address::parse(&format!("{name}@{domain}")).ok());
+            return self.by == By::Signature && original.is_some_and(|address| self.is_own(providers, &address));
+        }
+        // VERP: ann+recipient=domain@ and ann-recipient=domain@, of this very recipient.
+        let (name, domain) = (self.recipient.local(), self.recipient.domain());
+        let verp = format!("{name}={domain}").to_ascii_lowercase();
+        let rest = lower.strip_suffix(&verp).and_then(|rest| rest.strip_suffix(['+', '-']));
+        rest.is_some_and(|rest| local.get(..rest.len()).is_some_and(own))
+    }
 }
 
 pub(super) fn rule(facts: &Facts<'_>) -> Option<Decision> {
@@ -79,23 +227,153 @@ pub(super) fn rule(facts: &Facts<'_>) -> Option<Decision> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn another_mailbox_of_the_same_domain() {
+    const ANN: &str = "ann@mail.test";
+
+    /// Author, proof, envelope sender, what is found: the sign, `!` in front where it is refused, and why.
+    type Case<'a> = (&'a str, By, &'a str, &'a str, &'a str);
+
+    fn found(author: &str, by: By, envelope: &str, more: impl Fn(&mut Senders<'_>)) -> String {
         let address = |text: &str| Address::parse(text).unwrap();
-        let author = address("ann@mail.test");
-        let registered = [address("ann@mail.test"), address("ann.office@mail.test"), address("shop@shop.test")];
-        let cases = [
-            (None, false, "null sender"),
-            (Some("ann@mail.test"), false, "the author"),
-            (Some("Ann+tag@MAIL.test"), false, "case and tag do not matter"),
-            (Some("ann.office@mail.test"), false, "registered"),
-            (Some("mallory@mail.test"), true, "somebody else there"),
-            (Some("ann@sub.mail.test"), false, "another domain: alignment decides"),
-            (Some("bounces@esp.test"), false, "another domain: alignment decides"),
+        let registered =
+            [address(author), address("ann.office@mail.test"), address("shop@shop.test"), address("ann2@gmail.com")];
+        let (author, recipient) = (address(author), address("bq7k@m.test"));
+        let sender = Some(envelope).filter(|text| !text.is_empty()).map(address);
+        let mut senders = Senders {
+            author: &author,
+            registered: &registered,
+            by,
+            envelope: sender.as_ref(),
+            recipient: &recipient,
+            answer: false,
+            identities: &[],
+            field: None,
+        };
+        more(&mut senders);
+        let providers = Providers::new(["provider.test".to_owned()], ["tags.test".to_owned()]);
+        senders
+            .somebody_else(&providers)
+            .map_or(String::new(), |(sign, refused)| format!("{}{}", if refused { "!" } else { "" }, sign.as_str()))
+    }
+
+    #[test]
+    fn envelope_senders() {
+        use By::{Login, Nothing, Signature, Spf};
+        let cases: &[Case<'_>] = &[
+            (ANN, Spf, ANN, "", "the author"),
+            (ANN, Spf, "ANN@MAIL.test", "", "letter case does not matter"),
+            (ANN, Spf, "ann.office@mail.test", "", "registered"),
+            (ANN, Spf, "shop@shop.test", "", "registered"),
+            (ANN, Spf, "mallory@mail.test", "!envelope", "SPF says who may send, not for whom"),
+            (ANN, Spf, "mallory@sub.mail.test", "!envelope", "DMARC's relaxed alignment: whose is the sub-domain?"),
+            ("ann@sub.mail.test", Spf, "mallory@mail.test", "!envelope", "the same from above"),
+            (ANN, Spf, "bounces@mail.test", "!envelope", "a service: registered, or it signs"),
+            (ANN, Spf, "ann+x@mail.test", "!envelope", "a tag is another mailbox where nobody says otherwise"),
+            ("ann@tags.test", Spf, "ann+x@tags.test", "", "the operator says so"),
+            ("ann@gmail.com", Spf, "an.n+x@googlemail.com", "", "the table says so"),
+            (ANN, Spf, "", "!null-sender", "an EHLO name is no person"),
+            (ANN, Nothing, "mallory@mail.test", "!envelope", "the same provider, as ever"),
+            (ANN, Nothing, "bounces@esp.test", "", "nobody knows"),
+            (ANN, Nothing, "", "", "nobody knows"),
+            (ANN, Login, "mallory@mail.test", "", "the password knows"),
+            (ANN, Login, "", "", "the password knows"),
+            // a signature of a company's domain: colleagues
+            (ANN, Signature, ANN, "", "the author"),
+            (ANN, Signature, "bounces@esp.test", "", "a mailing service"),
+            (ANN, Signature, "bounces@mail.test", "envelope", "a colleague, or a service in the domain"),
+            (ANN, Signature, "bounces@em.mail.test", "envelope", "the usual envelope of a mailing service"),
+            (ANN, Signature, "", "", "signed is signed"),
+            // of a provider's: neighbours
+            ("ann@gmail.com", Signature, "mallory@gmail.com", "!envelope", "a neighbour"),
+            ("ann@gmail.com", Signature, "mallory@googlemail.com", "!envelope", "a neighbour at the twin"),
+            ("ann@gmail.com", Signature, "ann2@gmail.com", "", "registered"),
+            ("ann@gmail.com", Signature, "bounces@esp.test", "", "a forwarder"),
+            ("ann@gmail.com", Signature, "", "!null-sender", "a person's mail has a sender"),
+            ("ann@provider.test", Signature, "mallory@provider.test", "!envelope", "the operator's provider"),
+            (
+                "ann@provider.test",
+                Signature,
+                "mallory@sub.provider.test",
+                "!envelope",
+                "a sub-domain may be had by anybody",
+            ),
+            ("ann@sub.provider.test", Signature, "mallory@provider.test", "!envelope", "and from there"),
+            ("ann@outlook.com", Signature, "mallory@hotmail.com", "!envelope", "the same house"),
+            ("ann@outlook.com", Signature, "mallory@gmail.com", "", "another house: it cannot sign here"),
+            // what servers wrap around the author's own address
+            (ANN, Spf, "prvs=1234abcdef=ann@mail.test", "", "BATV"),
+            (ANN, Spf, "PRVS=1234abcdef=Ann@mail.test", "", "BATV"),
+            (ANN, Spf, "prvs=ann/1234abcdef@mail.test", "", "BATV, early"),
+            (ANN, Spf, "btv1==1234==ann@mail.test", "", "Barracuda"),
+            (ANN, Spf, "ann+bq7k=m.test@mail.test", "", "VERP"),
+            (ANN, Spf, "ann-bq7k=m.test@mail.test", "", "VERP"),
+            ("ann@gmail.com", Signature, "prvs=1=ann@gmail.com", "", "the same table for both"),
+            ("ann@gmail.com", Signature, "srs0=ab=cd=gmail.com=ann@gmail.com", "", "forwarded, and signed"),
+            (ANN, Spf, "srs0=ab=cd=mail.test=ann@mail.test", "!envelope", "a neighbour had it forwarded"),
+            (ANN, Spf, "prvs=1234abcdef=mallory@mail.test", "!envelope", "not his"),
+            (ANN, Spf, "prvs=1234abcdef=ann=mallory@mail.test", "!envelope", "not his"),
+            (ANN, Spf, "prvs=ann@mail.test", "!envelope", "no tag"),
+            (ANN, Spf, "btv1==ann==mallory@mail.test", "!envelope", "not his"),
+            (ANN, Spf, "mallory+bq7k=m.test@mail.test", "!envelope", "not his"),
+            (ANN, Spf, "ann-other=m.test@mail.test", "!envelope", "of another recipient"),
+            (ANN, Spf, "annbq7k=m.test@mail.test", "!envelope", "nothing between"),
+            (ANN, Spf, "srs0@mail.test", "!envelope", "cut off"),
+            (ANN, Spf, "prvs=\u{20ac}@mail.test", "!envelope", "no ASCII"),
         ];
-        for (sender, want, why) in cases {
-            let sender = sender.map(address);
-            assert_eq!(other_mailbox(sender.as_ref(), &author, &registered), want, "{why}");
+        for (author, by, envelope, want, why) in cases {
+            assert_eq!(found(author, *by, envelope, |_| {}), *want, "{why}: {author} {envelope}");
+        }
+        // A vacation program answers from nobody.
+        for (author, by) in [(ANN, Spf), (ANN, Signature), ("ann@gmail.com", Spf), ("ann@gmail.com", Signature)] {
+            assert_eq!(found(author, by, "", |senders| senders.answer = true), "");
+        }
+    }
+
+    #[test]
+    fn identities_and_sender_fields() {
+        use By::{Login, Nothing, Signature, Spf};
+        let address = |text: &str| Address::parse(text).unwrap();
+        // author, proof, whom it names, what is found of `i=` and of `Sender`
+        let cases = [
+            (ANN, Signature, "ann@mail.test", "", ""),
+            (ANN, Signature, "shop@shop.test", "", ""),
+            (ANN, Signature, "mallory@mail.test", "identity", "sender"),
+            (ANN, Signature, "mallory@sub.mail.test", "identity", "sender"),
+            (ANN, Signature, "?", "identity", ""),
+            (ANN, Spf, "mallory@mail.test", "identity", "sender"),
+            (ANN, Nothing, "mallory@mail.test", "identity", "sender"),
+            (ANN, Signature, "bounces@esp.test", "identity", ""),
+            (ANN, Login, "mallory@mail.test", "", ""),
+            ("ann@gmail.com", Signature, "Ann@gmail.com", "", ""),
+            ("ann@gmail.com", Signature, "ann2@gmail.com", "", ""),
+            ("ann@gmail.com", Signature, "mallory@gmail.com", "!identity", "!sender"),
+            ("ann@gmail.com", Spf, "mallory@gmail.com", "!identity", "!sender"),
+            ("ann@gmail.com", Signature, "mallory@elsewhere.test", "!identity", "!sender"),
+            ("ann@gmail.com", Signature, "?", "!identity", "!sender"),
+            ("ann@provider.test", Signature, "mallory@provider.test", "!identity", "!sender"),
+        ];
+        for (author, by, named, identity, field) in cases {
+            let one = Some(named).filter(|named| *named != "?").map(address);
+            let all = [one.clone()];
+            let told = |identities: &[Option<Address>], field: Option<Option<&Address>>| {
+                let own = address(author);
+                let registered = [own.clone(), address("shop@shop.test"), address("ann2@gmail.com")];
+                let senders = Senders {
+                    author: &own,
+                    registered: &registered,
+                    by,
+                    envelope: Some(&own),
+                    recipient: &own,
+                    answer: false,
+                    identities,
+                    field,
+                };
+                let providers = Providers::new(["provider.test".to_owned()], []);
+                senders.somebody_else(&providers).map_or(String::new(), |(sign, refused)| {
+                    format!("{}{}", if refused { "!" } else { "" }, sign.as_str())
+                })
+            };
+            assert_eq!(told(&all, None), identity, "i={named} for {author} by {by:?}");
+            assert_eq!(told(&[], Some(one.as_ref())), field, "Sender: {named} for {author} by {by:?}");
         }
     }
 }

@@ -59,6 +59,7 @@ impl Facts<'_> {
         let flags = [
             ("loop-mark", self.hops.own_mark),
             ("other-mailbox", self.other_mailbox),
+            ("unnamed-client", self.unnamed_client),
             ("unauthenticated-allowed", self.unauthenticated_allowed),
             ("suspended", self.author_suspended),
             ("gone", self.gone),
@@ -67,6 +68,12 @@ impl Facts<'_> {
             ("critical-tag", self.critical),
         ];
         flags.iter().filter(|(_, is)| *is).for_each(|(name, _)| say(name, "yes"));
+        if let Some(sign) = self.another {
+            say("sent-by-another", sign.as_str());
+        }
+        if let Some(why) = self.signature {
+            say("signature", why);
+        }
         if let Some(part) = self.content.encrypted {
             say("encrypted-part", part);
         }

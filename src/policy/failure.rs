@@ -111,7 +111,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
         Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) | Reason::TooCostly => ("over-size", "5.3.4"),
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
-        Reason::Unclean | Reason::Malformed => ("unclean", "5.6.0"),
+        Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
         Reason::OptedOut => ("opted-out", "5.7.1"),
         Reason::Unauthenticated | Reason::AuthenticationFailed(_) | Reason::DnsTrouble => ("unauthenticated", "5.7.26"),

@@ -38,9 +38,15 @@ pub struct Facts<'a> {
     pub author: author::Author,
     /// Whether that is proved.
     pub proof: author::Proof,
-    /// Whether the envelope sender is another mailbox of the author's own domain, and not one of the party's registered
-    /// addresses either: see [`author::other_mailbox`].
+    /// Whether somebody else sent it, and is none of the party's registered addresses either: see
+    /// [`author::Senders::somebody_else`].
     pub other_mailbox: bool,
+    /// By what that shows; also where it is a colleague of the author, who passes.
+    pub another: Option<author::Sign>,
+    /// Why a DKIM signature of the author's domain that passed proves nothing to this recipient, if one does not.
+    pub signature: Option<&'static str>,
+    /// A trusted front hands on no client address: SPF was asked about the front itself.
+    pub unnamed_client: bool,
     /// The author's party may write although nothing proves it (`seller set --unauthenticated allow`).
     pub unauthenticated_allowed: bool,
     /// The author's party is suspended.

@@ -63,6 +63,8 @@ pub enum Reason {
     Loop,
     /// No message by RFC 5322 that could be read safely.
     Malformed,
+    /// A field of this name, which may stand once, stands twice with different values.
+    RepeatedField(&'static str),
     /// No `From`.
     NoAuthor,
     /// Several `From` fields, or several addresses in it.
@@ -127,6 +129,7 @@ impl Reason {
             Self::AutomaticRepeated => "automatic-repeated",
             Self::Loop => "loop",
             Self::Malformed => "malformed",
+            Self::RepeatedField(_) => "repeated-field",
             Self::NoAuthor => "no-author",
             Self::SeveralAuthors => "several-authors",
             Self::MalformedAuthor => "malformed-author",
@@ -160,6 +163,13 @@ impl Reason {
             (_, Verdict::Relay | Verdict::Block) => Reply::new(250, 6, 0, format!("Accepted as {id}")),
             (Self::Loop, _) => reply(554, 4, 6, "This message is going round in circles"),
             (Self::Malformed, _) => reply(550, 6, 0, "This is not a message by RFC 5322"),
+            // The same for every author and recipient. The name is one of a closed list, not what the message holds.
+            (Self::RepeatedField(field), _) => Reply::new(
+                550,
+                6,
+                0,
+                format!("{field} stands twice with different values: send each field of RFC 5322 and RFC 2045 once"),
+            ),
             (Self::NoAuthor, _) => reply(550, 6, 0, "The message needs a From field"),
             (Self::SeveralAuthors, _) => reply(550, 6, 0, "The message must have one From field with one address"),
             (Self::MalformedAuthor, _) => reply(550, 6, 0, "The From field must hold one plain mail address"),

@@ -20,6 +20,9 @@ fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Fac
         author: Author::Party,
         proof: Proof::Proved,
         other_mailbox: false,
+        another: None,
+        signature: None,
+        unnamed_client: false,
         unauthenticated_allowed: false,
         author_suspended: false,
         gone: false,
@@ -141,6 +144,7 @@ fn every_case_of_the_table() {
         let decision = match words[..] {
             // Found before or after the rules.
             ["outside", "malformed"] => Decision::reject(Reason::Malformed),
+            ["outside", "repeated-field"] => Decision::reject(Reason::RepeatedField("Message-ID")),
             ["outside", "unclean"] => Decision::reject(Reason::Unclean),
             ["outside", "costly"] => Decision::reject(Reason::TooCostly),
             _ => decided(&words),

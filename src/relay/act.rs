@@ -1,7 +1,7 @@
 //! Mail to an address that acts: `report+TOKEN`, `done+TOKEN`, `stop+TOKEN`. Only the receiver of the message that the address was made for can use it, proved like any other
 //! author. It reaches nobody, counts against nothing, and is answered by one short notice a day; never if a machine wrote it (RFC 3834 2).
 
-use super::judge::{Gathered, Letter, writes_as};
+use super::judge::{Gathered, Letter};
 use super::notices::About;
 use super::{Arrived, Relay, Shop};
 use crate::message::{Inspection, Malformed, addressed, headers, words};
@@ -42,8 +42,9 @@ impl Relay {
         (purpose, message): (Purpose, MessageId),
         recipient: &Address,
     ) -> Result<Gathered> {
-        let Ok(inspection) = inspection else {
-            return Ok(Gathered::Refused(Decision::reject(Reason::Malformed).reply(message)));
+        let inspection = match inspection {
+            Ok(inspection) => inspection,
+            Err(fault) => return Ok(Gathered::Refused(Decision::reject(fault.reason()).reply(message))),
         };
         let received = view.thread_entry(message)?.map(|entry| entry.received);
         let (Some((shop, pair, actor)), Some(received)) = (self.way_back(view, message)?, received) else {
@@ -68,7 +69,7 @@ impl Relay {
         let reason =
             if purpose == Purpose::Report { words::written(&arrived.raw, &self.config.limits) } else { String::new() };
         let answer = inspection.automatic.is_none() && !inspection.report && arrived.envelope.sender.is_some();
-        let writer = author.filter(|author| writes_as(letter.pair.party(actor), author));
+        let writer = author.filter(|author| self.writes_as(letter.pair.party(actor), author));
         let original = inspection.message_id.clone();
         let pair = letter.pair;
         let act = Act { purpose, message, received, actor, shop, pair, writer, original, reason, answer };

@@ -38,7 +38,7 @@ impl Relay {
         for recipient in &envelope.recipients {
             self.target(recipient)?;
         }
-        let authentication = self.authenticate(&client, &envelope, &raw).await;
+        let authentication = self.authenticate(&client, &envelope, &raw, at).await;
         let arrived = Arrived { client, envelope, raw, at, authentication, explain: true };
         let judged = self.judge(&arrived, &self.allowance(Arc::default()));
         let letter = judged.letters.into_iter().next();

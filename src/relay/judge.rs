@@ -6,10 +6,13 @@ use super::compose::Ids;
 use super::operator::Forward;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
+use crate::authentication::Weakness;
+use crate::config::AuthenticationMode;
 use crate::message::author::AuthorFault;
 use crate::message::work::{self, Allowance, End};
 use crate::message::{Inspection, Malformed, Shared, inspect};
-use crate::policy::author::{Author, other_mailbox};
+use crate::policy::author::{Author, Senders, Sign};
+use crate::policy::automatic::Automatic;
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{MayAnswer, Thread, is_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
@@ -73,7 +76,7 @@ impl Judged {
         }
         self.reports.clear();
         self.acts.clear();
-        self.forward = false;
+        self.forward = None;
         self.otherwise = decision.reply(MessageId(0));
         self
     }
@@ -176,13 +179,12 @@ pub(super) const ANONYMITY: &str = "anonymity";
 /// Where a message goes: marketplace, pair, and the side that wrote it.
 pub(super) type Way = (Arc<Shop>, Pair, Role);
 
-/// Whether this is one of the addresses under which a party may write.
-pub(super) fn writes_as(party: &Party, address: &Address) -> bool {
-    let key = address.key();
-    party.addresses.iter().any(|known| known.key() == key)
-}
-
 impl Relay {
+    /// Whether this is one of the addresses under which a party may write.
+    pub(super) fn writes_as(&self, party: &Party, address: &Address) -> bool {
+        party.addresses.iter().any(|known| self.providers.same_author(known, address))
+    }
+
     /// What one message may cost at most, for all of its recipients. `stop` ends it before.
     pub(super) fn allowance(&self, stop: Arc<AtomicBool>) -> Allowance {
         let reading = self.config.limits.message_work.saturating_mul(MILLION);
@@ -319,7 +321,7 @@ impl Relay {
             return Ok(None);
         };
         let way = self.way_back(view, message)?;
-        Ok(way.filter(|(_, pair, role)| writes_as(pair.party(*role), &author.address)))
+        Ok(way.filter(|(_, pair, role)| self.writes_as(pair.party(*role), &author.address)))
     }
 
     /// Marketplace and pair of a message, and who received it.
@@ -339,11 +341,17 @@ impl Relay {
         letter: &mut Letter,
         (recipient, answers): (&Address, Option<MessageId>),
     ) -> Result<(), StoreError> {
-        let Ok(inspection) = inspection else { return Ok(()) };
+        let inspection = match inspection {
+            Ok(inspection) => inspection,
+            Err(fault) => {
+                letter.decision = Decision::reject(fault.reason());
+                return Ok(());
+            }
+        };
         letter.subject.clone_from(&inspection.subject);
         letter.original.clone_from(&inspection.message_id);
         let writer = inspection.author.as_ref().ok().map(|found| found.address.clone());
-        letter.writer = writer.filter(|writer| writes_as(letter.pair.party(letter.author), writer));
+        letter.writer = writer.filter(|writer| self.writes_as(letter.pair.party(letter.author), writer));
         letter.automatic = inspection.automatic.is_some();
         if inspection.incomplete {
             return Ok(());
@@ -390,18 +398,17 @@ impl Relay {
     ) -> Result<Facts<'a>, StoreError> {
         let (author, receiver) = (letter.pair.party(letter.author), letter.pair.party(letter.author.other()));
         let rules = &self.config.policy;
-        let (who, other) = match &inspection.author {
+        let (who, another) = match &inspection.author {
             Ok(found) => {
-                let sender = arrived.envelope.sender.as_ref();
                 // Who logged in writes as himself, though another party may have the same address.
                 let own = arrived.client.login.is_none_or(|login| login == author.id);
-                let party = own && writes_as(author, &found.address);
+                let party = own && self.writes_as(author, &found.address);
                 let who = if party { Author::Party } else { Author::Stranger };
-                (who, other_mailbox(sender, &found.address, &author.addresses))
+                (who, self.somebody_else(arrived, inspection, &found.address, author, recipient))
             }
-            Err(AuthorFault::Missing) => (Author::Missing, false),
-            Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, false),
-            Err(AuthorFault::Malformed) => (Author::Malformed, false),
+            Err(AuthorFault::Missing) => (Author::Missing, None),
+            Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, None),
+            Err(AuthorFault::Malformed) => (Author::Malformed, None),
         };
         let quota = match letter.author {
             Role::Seller => Some(self.quota(view, letter, arrived.at)?),
@@ -417,7 +424,11 @@ impl Relay {
             hops: Hops { own_mark: inspection.own_mark, received: inspection.received, limit: self.config.limits.hops },
             author: who,
             proof: arrived.authentication.proof_to(recipient),
-            other_mailbox: other,
+            other_mailbox: another.is_some_and(|(_, refused)| refused),
+            another: another.map(|(sign, _)| sign),
+            signature: arrived.authentication.weakness_to(recipient).map(Weakness::as_str),
+            unnamed_client: self.config.authentication.mode == AuthenticationMode::Verify
+                && self.is_hidden(&arrived.client),
             unauthenticated_allowed: author.unauthenticated,
             author_suspended: author.suspended,
             gone: author.removed || receiver.removed,
@@ -437,6 +448,30 @@ impl Relay {
                 },
             },
         })
+    }
+
+    /// What shows that somebody else than the author sent this.
+    fn somebody_else(
+        &self,
+        arrived: &Arrived,
+        inspection: &Inspection,
+        author: &Address,
+        party: &Party,
+        recipient: &Address,
+    ) -> Option<(Sign, bool)> {
+        let found = &arrived.authentication;
+        let senders = Senders {
+            author,
+            registered: &party.addresses,
+            by: found.by(recipient),
+            envelope: found.mail_from.as_ref().or(arrived.envelope.sender.as_ref()),
+            recipient,
+            // By a mark of its own, not by its envelope sender: that is what is asked about.
+            answer: inspection.automatic == Some(Automatic::Header),
+            identities: &found.identities(),
+            field: inspection.sender.as_ref().map(Option::as_ref),
+        };
+        senders.somebody_else(&self.providers)
     }
 
     fn quota(&self, view: &View<'_>, letter: &Letter, now: Time) -> Result<Use, StoreError> {

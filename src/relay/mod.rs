@@ -35,7 +35,7 @@ use crate::store::{Store, StoreError};
 use crate::types::network::{Network, site_key};
 use crate::types::quiet::Quiet;
 use crate::types::shares::{Amount, Bounds, Shares};
-use crate::types::{Address, Client, Envelope, MessageId, Random as _, Reply, SystemRandom, Time, locked};
+use crate::types::{Address, Client, Envelope, MessageId, Providers, Random as _, Reply, SystemRandom, Time, locked};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
@@ -65,8 +65,12 @@ pub struct Relay {
     signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
     logins: login::Logins,
-    /// Networks of front MTAs: an address in them is nobody's but the front's.
+    /// Where strangers have mailboxes, and which spellings are one author.
+    providers: Providers,
+    /// The trusted networks of all listeners: an address in them is nobody's but the front's.
     fronts: Vec<Network>,
+    /// It was logged that a front hands on no client address.
+    hidden_told: AtomicBool,
     /// Mail to the operator of the last hour.
     forwards: Mutex<Shares>,
     /// How often a pair's authors were told lately of reports that nothing proves.
@@ -118,6 +122,11 @@ impl Relay {
         let fronts = trusted.filter_map(|text| text.parse().ok()).collect();
         let forwards = Mutex::new(Shares::new(operator::bounds(&config.limits), HOUR));
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
+        let domains = |list: &[String]| {
+            list.iter().filter_map(|name| crate::types::address::ascii_domain(name).ok()).collect::<Vec<_>>()
+        };
+        let (added, tags) = (domains(&config.authentication.providers), domains(&config.authentication.tags));
+        let providers = Providers::new(added, tags);
         Ok(Arc::new(Self {
             config,
             store,
@@ -130,7 +139,9 @@ impl Relay {
             signers: OnceLock::new(),
             last,
             logins: login::Logins::default(),
+            providers,
             fronts,
+            hidden_told: AtomicBool::new(false),
             forwards,
             doubts: Mutex::new(Shares::new(DOUBTS, DAY)),
             quiet: Mutex::default(),
@@ -217,7 +228,7 @@ impl Handler for Relay {
         if operator && let Err(reply) = self.operator_fits(raw.len() as u64) {
             return reply;
         }
-        let authentication = self.authenticate(&client, &envelope, &raw).await;
+        let authentication = self.authenticate(&client, &envelope, &raw, Time::now()).await;
         let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
         // Set when nobody waits any more: the session has ended, or its client was told to come again.
         let stop = StopOnDrop(Arc::default());

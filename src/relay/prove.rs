@@ -1,6 +1,5 @@
 //! Who stands behind a message's author, asked before it is judged: the only part of the walk that waits for the network.
 
-use super::judge::writes_as;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay};
 use crate::authentication::{Authentication, Check, front};
@@ -8,11 +7,18 @@ use crate::config::AuthenticationMode;
 use crate::message::{author, headers};
 use crate::policy::author::Proof;
 use crate::store::StoreError;
-use crate::types::{Address, Client, Envelope, PartyId, Reply};
+use crate::types::{Address, Client, Envelope, PartyId, Reply, Time};
+use std::sync::atomic::Ordering;
 
 impl Relay {
     /// What is known of the author. A stranger is not worth a look-up: nobody can have us ask DNS about the domain of his choice.
-    pub(super) async fn authenticate(&self, client: &Client, envelope: &Envelope, raw: &[u8]) -> Authentication {
+    pub(super) async fn authenticate(
+        &self,
+        client: &Client,
+        envelope: &Envelope,
+        raw: &[u8],
+        now: Time,
+    ) -> Authentication {
         if let Some(seller) = client.login {
             return self.logged_in(seller, raw);
         }
@@ -27,11 +33,19 @@ impl Relay {
         if !self.may_write(envelope, &author) {
             return Authentication::only(Proof::Absent);
         }
+        let (ip, helo, sender) = (client.ip, client.helo.as_str(), envelope.sender.as_ref());
+        let provider = self.providers.gives_mailboxes(author.domain());
+        let check = Check { raw, ip, helo, sender, author: &author, recipients: &envelope.recipients, now, provider };
         match (settings.mode, &settings.authserv_id, self.verifier.get()) {
-            (AuthenticationMode::Front, Some(id), _) if client.trusted => front::read(raw, id, &author),
+            (AuthenticationMode::Front, Some(id), _) if client.trusted => front::read(&check, id),
             (AuthenticationMode::Verify, _, Some(verifier)) => {
-                let (ip, helo, sender) = (client.ip, client.helo.as_str(), envelope.sender.as_ref());
-                verifier.verify(&Check { raw, ip, helo, sender, author: &author }).await
+                if self.is_hidden(client) && !self.hidden_told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "a trusted front hands on no client address: {}",
+                        crate::config::check::HIDDEN_CLIENTS
+                    );
+                }
+                verifier.verify(&check).await
             }
             // Mail that came past the front has no proof; and without a verifier nothing can be checked for now.
             (AuthenticationMode::Verify, ..) => Authentication::only(Proof::Trouble),
@@ -39,12 +53,17 @@ impl Relay {
         }
     }
 
+    /// Whether a front says nothing of the client: what it forwards seems to come from its own network.
+    pub(super) fn is_hidden(&self, client: &Client) -> bool {
+        client.trusted && client.login.is_none() && self.fronts.iter().any(|network| network.contains(client.ip))
+    }
+
     /// A login proves the addresses of the seller whose it is, and no others. DNS has nothing to add.
     fn logged_in(&self, seller: PartyId, raw: &[u8]) -> Authentication {
         let (fields, _) = headers::split(raw);
         let author = author::read(&fields).map(|author| author.address);
         match (self.store.read(|view| view.party(seller)), author) {
-            (Ok(seller), Ok(author)) if writes_as(&seller, &author) => Authentication::login(),
+            (Ok(seller), Ok(author)) if self.writes_as(&seller, &author) => Authentication::login(),
             (Err(error), _) if !matches!(error, StoreError::NotFound(_)) => Authentication::only(Proof::Trouble),
             _ => Authentication::only(Proof::Absent),
         }
@@ -54,7 +73,7 @@ impl Relay {
     pub(super) fn may_send(&self, client: &Client, sender: Option<&Address>) -> Result<(), Reply> {
         let (Some(seller), Some(sender)) = (client.login, sender) else { return Ok(()) };
         match self.store.read(|view| view.party(seller)) {
-            Ok(seller) if writes_as(&seller, sender) => Ok(()),
+            Ok(seller) if self.writes_as(&seller, sender) => Ok(()),
             Ok(_) | Err(StoreError::NotFound(_)) => {
                 Err(Reply::new(550, 7, 1, "You may send only as an address that the marketplace knows you by"))
             }
@@ -73,7 +92,7 @@ impl Relay {
                 Ok(Target::Operator) | Err(NoTarget::Refused(_)) => Ok(None),
             });
             match way {
-                Ok(Some((_, pair, role))) => writes_as(pair.party(role), author),
+                Ok(Some((_, pair, role))) => self.writes_as(pair.party(role), author),
                 Ok(None) => false,
                 Err(_) => true,
             }

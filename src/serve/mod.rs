@@ -141,6 +141,9 @@ pub async fn run(
     if let Some(address) = ready.metrics {
         tracing::info!(metrics = %address, "started");
     }
+    for listener in config.may_hide_clients() {
+        tracing::warn!(listener = %listener.address, "{}", crate::config::check::HIDDEN_CLIENTS);
+    }
     started(&ready, &store);
     notify(&[NotifyState::Ready]);
     look_at_parties(&store, &config);

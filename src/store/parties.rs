@@ -225,7 +225,10 @@ impl View<'_> {
             let Ok(address) = Address::parse(&text) else {
                 return Err(StoreError::Corrupt("an address in the store is not one".to_owned()));
             };
-            party.known.push(address.key());
+            let key = address.key();
+            if !party.known.contains(&key) {
+                party.known.push(key);
+            }
             match kind {
                 MAIN => {
                     party.main = Some(address.clone());
@@ -317,7 +320,8 @@ impl Change<'_> {
                    ON CONFLICT (party, key) DO UPDATE SET address = excluded.address, kind = min(kind, excluded.kind)";
         let mut statement = self.0.0.prepare_cached(sql)?;
         for address in addresses {
-            statement.execute(params![party.0, address.key().expose(), address.expose(), kind])?;
+            // Narrow: an address and a tag of it are two who may write. Rows of before have the wide key; they become former.
+            statement.execute(params![party.0, address.author_key(), address.expose(), kind])?;
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ CREATE TABLE party (
 -- Former addresses stay: the rewriter still has to know them.
 CREATE TABLE party_address (
     party INTEGER NOT NULL REFERENCES party,
-    key TEXT NOT NULL,                         -- lower case, +tag cut, A-labels
+    key TEXT NOT NULL,                         -- Address::author_key; before it was lower case, +tag cut, A-labels
     address TEXT NOT NULL,
     kind INTEGER NOT NULL,                     -- 0 main, 1 further, 2 former
     PRIMARY KEY (party, key)

@@ -20,7 +20,8 @@ pub struct Address {
     at: usize,
 }
 
-/// The form of an address under which two spellings are the same mailbox: lower case, `+tag` cut off, A-label domain.
+/// The form of an address under which two spellings may be the same mailbox: lower case, `+tag` cut off, A-label domain. Wide, for what is
+/// hidden; who writes is decided by [`Address::author_key`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AddressKey(String);
 
@@ -85,7 +86,14 @@ impl Address {
         self.text.is_ascii()
     }
 
-    /// The form to compare and look up by.
+    /// The narrow key: under it two addresses are one spelling of who writes. ASCII letters are folded and nothing else, so that a
+    /// Kelvin sign is no `k`, and a tag stays. What is the same author beyond that says [`Providers`](super::Providers).
+    #[must_use]
+    pub fn author_key(&self) -> String {
+        self.text.to_ascii_lowercase()
+    }
+
+    /// The wide key: under it an address is hidden, and looked for.
     #[must_use]
     pub fn key(&self) -> AddressKey {
         let local = self.local().to_lowercase();
@@ -212,6 +220,7 @@ mod tests {
         for (text, want, key) in good {
             let address = Address::parse(text).unwrap();
             assert_eq!((address.expose(), address.key().expose()), (want, key), "{text}");
+            assert_eq!(address.author_key(), want.to_ascii_lowercase());
         }
         let bad = [
             ("", AddressError::Shape),

@@ -28,12 +28,45 @@ fn a_front_is_believed_where_it_is_trusted() {
     let place = place(sink.port, "mode = \"front\"\nauthserv_id = \"mx.front.test\"", "");
     let (relay, [trusted, stranger], buyer_alias) = start(&place);
     let results = |text: &str| format!("Authentication-Results: {text}\r\n");
-    let pass = results("mx.front.test; dmarc=pass header.from=sellerco.example");
+    let spf = format!("spf=pass smtp.mailfrom={SELLER}");
+    let pass = results(&format!("mx.front.test; dmarc=pass header.from=sellerco.example; {spf}"));
+    let dkim = results("mx.front.test; dkim=pass header.d=sellerco.example header.s=a");
+    // The front says that it is good; what it covers stands in it.
+    let signature = |covered: &str| {
+        format!("DKIM-Signature: v=1; a=rsa-sha256; d=sellerco.example; s=a; h={covered}; bh=AAAA; b=QUJDREVGR0g=\r\n")
+    };
+    let good = signature("from:to:subject");
     // why, trusted, header fields before From, reply
     let cases = [
         ("passed", true, pass.clone(), "250 2.6.0"),
-        ("by DKIM alone", true, results("mx.front.test; dkim=pass header.d=sellerco.example"), "250 2.6.0"),
-        ("by SPF alone", true, results("mx.front.test 1; spf=pass smtp.mailfrom=s@sellerco.example"), "250 2.6.0"),
+        ("by DKIM alone", true, dkim.clone() + &good, "250 2.6.0"),
+        ("by DKIM, which does not cover To", true, dkim.clone() + &signature("from:subject"), "550 5.7.26"),
+        (
+            "by DKIM, and a forger adds one that does",
+            true,
+            dkim.clone() + &good + &signature("from:subject"),
+            "550 5.7.26",
+        ),
+        ("by DKIM, and no signature is there", true, dkim.clone(), "550 5.7.26"),
+        (
+            "DMARC does not say by which, and the signature covers it",
+            true,
+            results("mx.front.test; dmarc=pass header.from=sellerco.example") + &good,
+            "250 2.6.0",
+        ),
+        (
+            "DMARC does not say by which",
+            true,
+            results("mx.front.test; dmarc=pass header.from=sellerco.example"),
+            "550 5.7.26",
+        ),
+        ("by SPF alone", true, results(&format!("mx.front.test 1; {spf}")), "250 2.6.0"),
+        (
+            "by SPF of a neighbour",
+            true,
+            results("mx.front.test; spf=pass smtp.mailfrom=s@sellerco.example"),
+            "550 5.7.1",
+        ),
         ("who is not trusted", false, pass.clone(), "550 5.7.26"),
         ("another server's", true, results("mx.other.test; dmarc=pass header.from=sellerco.example"), "550 5.7.26"),
         ("another domain's", true, results("mx.front.test; dmarc=pass header.from=evil.example"), "550 5.7.26"),
@@ -50,7 +83,7 @@ fn a_front_is_believed_where_it_is_trusted() {
     let mut relayed = 0;
     for (why, is_trusted, fields, want) in cases {
         let port = if is_trusted { trusted } else { stranger };
-        let message = format!("{fields}From: {SELLER}\r\nSubject: x\r\n\r\nhello\r\n");
+        let message = format!("{fields}From: {SELLER}\r\nTo: {buyer_alias}\r\nSubject: x\r\n\r\nhello\r\n");
         let reply = send(port, &[], "bounce@esp.example", &buyer_alias, message.as_bytes());
         assert!(reply.starts_with(want), "{why}: {reply}");
         relayed += usize::from(want.starts_with('2'));
@@ -86,6 +119,13 @@ fn spf_asks_about_the_client_behind_the_front() {
     sink.next(BUYER);
     sink.next(BUYER);
     assert!(sink.others().is_empty());
+    // The last one was not told who the client is: that is logged once, told in the history, and warned of at the start.
+    let newest = place.cli(&["message", "list", "--limit", "1"]);
+    let told = place.cli(&["message", "show", newest[0]["id"].as_str().unwrap()]);
+    assert_eq!(told["facts"]["unnamed-client"], "yes", "{told}");
+    send(trusted, &[], SELLER, &buyer_alias, message.as_bytes());
+    assert_eq!(relay.log().matches("a trusted front hands on no client address").count(), 1);
+    assert_eq!(relay.log().matches("unless its front sends XCLIENT").count(), 3, "{}", relay.log());
     for leak in ["198.51.100", "2001:db8"] {
         assert!(!relay.log().contains(leak), "{leak}: {}", relay.log());
     }

@@ -186,7 +186,7 @@ async fn what_speaks_for_a_report() {
             let (client, envelope, raw) = (client.clone(), envelope.clone(), raw.clone());
             let authentication = authentication.clone();
             let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
-            let judged = world.relay.judge(arrived);
+            let judged = world.relay.judge(&arrived, &world.relay.allowance(Arc::default()));
             assert_eq!(world.relay.commit(judged).await.code(), 250, "{name}");
         }
         let events = world.store.read(|v| v.events(id)).unwrap();

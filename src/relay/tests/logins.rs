@@ -151,7 +151,9 @@ async fn a_login_proves_one_seller() {
     let cases = [
         (one, SELLER, buyer_alias, mail(SELLER), "250 2.6.0"),
         (one, "", buyer_alias, mail(SELLER), "250 2.6.0"),
-        (one, "S-real-7f3+tag@SELLERCO.example", buyer_alias, mail(&format!("Sato <{SELLER}>")), "250 2.6.0"),
+        (one, "S-real-7f3@SELLERCO.example", buyer_alias, mail(&format!("Sato <{SELLER}>")), "250 2.6.0"),
+        // A tag is another mailbox where nobody says otherwise.
+        (one, "s-real-7f3+tag@sellerco.example", buyer_alias, mail(SELLER), "550 5.7.1"),
         (None, SELLER, buyer_alias, mail(SELLER), "451 4.7.24"),
         (one, "mallory@sellerco.example", buyer_alias, mail(SELLER), "550 5.7.1"),
         (one, BUYER, seller_alias, mail(BUYER), "550 5.7.1"),

@@ -2,6 +2,7 @@
 //! stays.
 
 use super::*;
+use crate::authentication::Outcome;
 use crate::outbound::{DRAIN, House as _};
 use crate::policy::author::Proof;
 use crate::store::queue::Which;
@@ -72,27 +73,29 @@ async fn the_operator_hears_what_was_found_and_nothing_forged() {
                   Authentication-Results:\n MX.M.TEST 1; spf=pass smtp.mailfrom=bank.example\n\
                   Authentication-Results: mx.other.example; spf=none\n";
     let mail = format!("{forged}From: x@evil.example\n\nHelp\n");
+    let found = |proof, spf, dkim| {
+        let mut found = Authentication::only(proof);
+        (found.spf, found.dkim) = (spf, dkim);
+        found
+    };
     let cases = [
         (Authentication::only(Proof::NotChecked), None, " none"),
         (Authentication::only(Proof::Trouble), None, " spf=temperror; dmarc=temperror"),
         (
-            Authentication {
-                spf: crate::authentication::Outcome::Pass,
-                dkim: vec![crate::authentication::Outcome::Fail],
-                ..Authentication::only(Proof::Proved)
-            },
+            found(Proof::Proved, Outcome::Pass, vec![Outcome::Fail]),
             Some("y@evil.example"),
             " spf=pass smtp.mailfrom=evil.example; dkim=fail; dmarc=none header.from=evil.example (the author's domain is proved)",
         ),
         (
-            Authentication { spf: crate::authentication::Outcome::Fail, ..Authentication::only(Proof::Absent) },
+            found(Proof::Absent, Outcome::Fail, Vec::new()),
             None,
             " spf=fail smtp.helo=x; dmarc=none header.from=evil.example (the author's domain is not proved)",
         ),
     ];
     for (authentication, sender, want) in cases {
         let (client, envelope, raw) = world.session(false, sender.unwrap_or(""), &["postmaster@m.test"], &mail);
-        let judged = world.relay.judge(Arrived { client, envelope, raw, at: Time(0), authentication, explain: false });
+        let arrived = Arrived { client, envelope, raw, at: Time(0), authentication, explain: false };
+        let judged = world.relay.judge(&arrived, &world.relay.allowance(std::sync::Arc::default()));
         assert_eq!(world.relay.commit(judged).await.code(), 250);
         let [got] = world.arrived("op@ops.example").await.try_into().unwrap();
         let lines = got.replace("\n ", " ");

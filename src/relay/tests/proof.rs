@@ -13,7 +13,8 @@ async fn who_may_not_write() {
         (BUYER, buyer_alias, mail(BUYER, ""), "550 5.7.1", "stranger"),
         (SELLER, seller_alias, mail(SELLER, ""), "550 5.7.1", "stranger"),
         ("mallory@sellerco.example", buyer_alias, mail(SELLER, ""), "550 5.7.1", "other-mailbox"),
-        (SELLER, buyer_alias, mail(SELLER, &format!("From: {SELLER}\n")), "550 5.6.0", "several-authors"),
+        (SELLER, buyer_alias, mail(SELLER, "From: x@y.example\n"), "550 5.6.0", "several-authors"),
+        (SELLER, buyer_alias, mail(SELLER, "Subject: y\n"), "550 5.6.0", "repeated-field"),
         (SELLER, buyer_alias, mail(&format!("{SELLER}, x@y.example"), ""), "550 5.6.0", "several-authors"),
         (SELLER, buyer_alias, "Subject: x\n\nx\n".to_owned(), "550 5.6.0", "no-author"),
         (SELLER, buyer_alias, mail(SELLER, "X-Marketrelay-Loop: m.test\n"), "554 5.4.6", "loop"),
@@ -67,7 +68,7 @@ async fn a_front_is_believed_from_trusted_networks_only() {
     let (buyer_alias, _) = world.aliases();
     let mail = |id: &str, result: &str| {
         format!(
-            "Authentication-Results: {id}; dmarc={result} header.from=sellerco.example\nFrom: {SELLER}\nSubject: x\n\nx\n"
+            "Authentication-Results: {id}; dmarc={result} header.from=sellerco.example; spf={result} smtp.mailfrom={SELLER}\nFrom: {SELLER}\nSubject: x\n\nx\n"
         )
     };
     // trusted, message, reply, reason
