@@ -298,11 +298,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn serve(context: Context<'_>, warnings: &[Problem]) -> Outcome {
     log::start(&context.config.log).map_err(Failure::Failed)?;
-    for Problem { place, what, remedy } in warnings {
-        tracing::warn!("{place}: {what}. {remedy}");
-    }
     raise_file_limit();
-    let served = crate::serve::run(context.config, |_, _| {}, std::future::pending());
+    let warn = |_: &crate::serve::Started, _: &Store| {
+        for Problem { place, what, remedy } in warnings {
+            tracing::warn!("{place}: {what}. {remedy}");
+        }
+    };
+    let served = crate::serve::run(context.config, warn, std::future::pending());
     runtime()?.block_on(served).map_err(|error| Failure::Failed(error.to_string()))
 }
 

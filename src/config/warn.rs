@@ -32,7 +32,7 @@ impl Config {
             warnings.add(
                 "operator",
                 "is missing: mail to postmaster and abuse is refused, which RFC 5321 forbids",
-                "Write the address of the people who run this",
+                "For such mail, set operator to the address of the people who run this",
             );
         }
         for (n, listener) in self.listener.iter().enumerate() {

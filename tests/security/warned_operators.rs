@@ -63,6 +63,9 @@ fn each_open_door_is_told() {
         let relay = made.serve();
         let warnings =
             |log: &str| log.lines().filter(|line| line.contains("\"WARN\"")).map(str::to_owned).collect::<Vec<_>>();
+        // All that it says in its life.
+        relay.signal("-TERM");
+        relay.logged("\"stopped\"");
         let said = warnings(&relay.log());
         assert_eq!(said.len(), wanted.len(), "{more} {rights:?}: {said:?}");
         for (line, place) in said.iter().zip(&wanted) {
