@@ -24,6 +24,7 @@ pub mod metadata;
 pub mod mime;
 pub mod pgp;
 pub mod rewrite;
+pub mod same;
 pub mod scrub;
 pub mod search;
 pub mod sign;

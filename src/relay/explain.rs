@@ -42,7 +42,8 @@ impl Relay {
             }
         }
         let authentication = self.authenticate(&client, &envelope, &raw).await;
-        let judged = self.judge(Arrived { client, envelope, raw, at, authentication, explain: true });
+        let parts = std::sync::OnceLock::new();
+        let judged = self.judge(&Arrived { client, envelope, raw, at, authentication, explain: true, parts });
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))
     }

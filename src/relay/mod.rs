@@ -1,7 +1,7 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
-//! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
+//! `thread` finds what it answers, `repeats` whether it has been here before; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
 //! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
@@ -15,6 +15,7 @@ mod judge;
 mod login;
 mod notices;
 mod prove;
+mod repeats;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -74,7 +75,13 @@ struct Arrived {
     authentication: Authentication,
     /// Nothing will come of it: somebody asks what would.
     explain: bool,
+    /// What its parts say, once it has to be compared with another message.
+    parts: OnceLock<Option<Vec<[u8; 32]>>>,
 }
+
+/// So often a message is judged anew because another session brought one with the same id. Each time the
+/// other one is through, so that a second round is enough, but for whoever sends without end.
+const ROUNDS: usize = 4;
 
 impl Relay {
     /// `config` has been checked.
@@ -151,15 +158,21 @@ impl Handler for Relay {
 
     async fn message(self: Arc<Self>, client: Client, envelope: Envelope, raw: Bytes) -> Reply {
         let authentication = self.authenticate(&client, &envelope, &raw).await;
-        let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
-        if arrived.raw.len() <= HEAVY {
-            let judged = self.judge(arrived);
-            return self.commit(judged).await;
+        let parts = OnceLock::new();
+        let arrived =
+            Arc::new(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts });
+        for _ in 0..ROUNDS {
+            let judged = if arrived.raw.len() <= HEAVY {
+                Ok(self.judge(&arrived))
+            } else {
+                let (relay, arrived) = (Arc::clone(&self), Arc::clone(&arrived));
+                tokio::task::spawn_blocking(move || relay.judge(&arrived)).await
+            };
+            let Ok(judged) = judged else { break };
+            if let Some(reply) = self.commit(judged).await {
+                return reply;
+            }
         }
-        let relay = Arc::clone(&self);
-        match tokio::task::spawn_blocking(move || relay.judge(arrived)).await {
-            Ok(judged) => self.commit(judged).await,
-            Err(_) => Reply::new(451, 3, 0, "Temporary trouble here, try again later"),
-        }
+        Reply::new(451, 3, 0, "Temporary trouble here, try again later")
     }
 }

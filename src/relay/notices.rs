@@ -6,6 +6,7 @@ use crate::metrics::count;
 use crate::notice::{self, Failed, Frame, Name};
 use crate::outbound::{House, Loaded};
 use crate::policy::failure::{FailureClass, of_decision};
+use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Pair, Result, StoreError, View};
@@ -67,9 +68,15 @@ impl Relay {
     }
 
     /// The seller learns why a message was blocked, and how it can pass.
-    pub(super) fn opt_out_reply(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<()> {
+    pub(super) fn opt_out_reply(&self, change: &Change<'_>, letter: &Letter, reason: &Reason, now: Time) -> Result<()> {
         let about = letter.about(now);
         change.record(letter.thread, now, "opt-out-reply", "")?;
+        if let Reason::OverCritical { limit, .. } = reason {
+            let opens = Day::at(now, &letter.shop.zone).ends;
+            return self.tell(change, &about, Name::OptOutLimit, now, |frame| {
+                notice::opt_out_limit(frame, letter.pair.alias(letter.author.other()), &letter.subject, *limit, opens)
+            });
+        }
         self.tell(change, &about, Name::OptOut, now, |frame| {
             let receiver = letter.pair.alias(letter.author.other());
             notice::opt_out_reply(frame, receiver, &letter.subject, &self.config.policy.opt_out.critical_tags)

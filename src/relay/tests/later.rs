@@ -63,10 +63,18 @@ async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
     let mail = format!("From: {SELLER}\nSubject: x\n\n{}", "A line of the catalogue.\n".repeat(1200));
     let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
     let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
-    let judged = world.relay.judge(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false });
+    let judged = world.relay.judge(&Arrived {
+        client,
+        envelope,
+        raw,
+        at: Time::now(),
+        authentication,
+        explain: false,
+        parts: OnceLock::new(),
+    });
     let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
     assert_eq!(held, [true, true, false, false, false]);
-    assert_eq!(world.relay.commit(judged).await.code(), 250);
+    assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250);
     for buyer in ["b2@home.example", "b3@home.example", "b4@home.example", "b5@home.example", BUYER] {
         let arrived = world.arrived(buyer).await;
         assert!(arrived.len() == 1 && arrived[0].matches("catalogue").count() == 1200, "{buyer}: {}", arrived.len());
