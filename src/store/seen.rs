@@ -104,7 +104,7 @@ impl View<'_> {
             return Ok(Vec::new());
         }
         let sql = "SELECT id FROM message WHERE pair = ?1 AND id >= ?2 AND author = ?3 AND original = ?4 AND subject = ?5 \
-                   AND received >= ?6 AND size <= ?7 AND verdict = 'relay' ORDER BY id DESC LIMIT ?8";
+                   AND received >= ?6 AND size <= ?7 AND verdict = 'relay' AND fate <> 'failed' ORDER BY id DESC LIMIT ?8";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(sql)?;
         let values = params![pair.0, first.0, role_number(author), original, subject, since.0, most, NAMESAKES as i64];
@@ -235,4 +235,111 @@ fn short(signature: &Signature) -> i64 {
 
 fn number(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::tests::{NOW, message, open, pair};
+    use crate::store::{Change, NewMessage, Old, Open};
+    use crate::types::{MessageId, Role, Time};
+    use std::time::Duration;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_message_is_found_by_what_it_is_known_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, _, pair) = pair(&store);
+        let of = pair.clone();
+        let id = |n: u64| MessageId::after(MessageId(0), NOW.plus(DAY * u32::try_from(n).unwrap()), 0);
+        let write = move |c: &Change<'_>| {
+            for n in 0..8_u64 {
+                let raw = format!("Subject: s\r\n\r\n{n}\r\n");
+                let body = Some(c.insert_body(&crate::store::Body::pack(raw.as_bytes()))?);
+                let new = message(id(n).0, &of, Role::Seller, "same@x", body);
+                let received = NOW.plus(DAY * u32::try_from(n).unwrap());
+                let verdict = if n == 6 { "block" } else { "relay" };
+                let fate = if n == 5 { "failed" } else { "delivered" };
+                c.insert_message(&NewMessage { received, verdict, fate, ..new })?;
+                if verdict == "relay" {
+                    c.keep_signatures(id(n), (of.id, Role::Seller), &[[u8::try_from(n).unwrap(); 32], [9; 32]])?;
+                }
+            }
+            c.record(id(7), NOW, "bounced-later", "not proved, 5.1.1")?;
+            c.record(id(4), NOW, "bounced-later", "proved by its server, 5.1.1")
+        };
+        store.write_blocking(write).unwrap();
+        let seller = (pair.id, Role::Seller);
+        let before = |side, original: &str, signatures: &[u8]| {
+            let signatures: Vec<[u8; 32]> = signatures.iter().map(|n| [*n; 32]).collect();
+            let found =
+                store.read(|v| v.before(side, Some(original).filter(|o| !o.is_empty()), &signatures, NOW.plus(DAY)));
+            let found = found.unwrap();
+            (found.named, found.signed)
+        };
+        assert_eq!(before(seller, "same@x", &[1, 2]), (Some(id(7)), Some(id(2))), "the newest");
+        assert_eq!(before(seller, "", &[0]), (None, None), "too long ago");
+        assert_eq!(before(seller, "", &[5, 4, 3]), (None, Some(id(3))), "what did not arrive does not count");
+        assert_eq!(before(seller, "other@x", &[9, 8]), (None, Some(id(7))), "nobody proved that it did not arrive");
+        assert_eq!(before((pair.id, Role::Buyer), "same@x", &[1]), (None, None), "the other side's");
+
+        let named = |original: &str, subject: &str, most: usize, since: Time| {
+            let found = store.read(|v| v.namesakes(seller, id(7), (original, subject), most, since));
+            found.unwrap()
+        };
+        assert_eq!(
+            named("same@x", "s", 100, NOW),
+            [7, 3, 2].map(id),
+            "the newest four that went out, but for those undelivered"
+        );
+        assert!(named("same@x", "t", 100, NOW).is_empty() && named("same@x", "s", 9, NOW).is_empty());
+        assert!(named("same@x", "s", 100, NOW.plus(DAY * 8)).is_empty());
+
+        // Retention takes the signatures with their messages.
+        let rows =
+            || store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM mid", [], |row| row.get::<_, i64>(0))?)).unwrap();
+        assert_eq!(rows(), 9, "one id, a signature each, and one of all");
+        while let Some(block) = store.read(|v| v.next_block(v.last_message()?)).unwrap() {
+            assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
+        }
+        let old = Old { to: MessageId(i64::MAX), before: NOW.plus(DAY * 7), now: Time(i64::MAX), days: NOW };
+        store.write_blocking(move |c| c.purge(old, 100)).unwrap();
+        assert_eq!(rows(), 3, "those of the newest message");
+        assert_eq!(before(seller, "same@x", &[7]), (Some(id(7)), Some(id(7))));
+    }
+
+    #[test]
+    fn critical_messages_are_counted_by_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, seller, _) = pair(&store);
+        let count = |day: Time, over: bool| {
+            let counted = store.write_blocking(move |c| {
+                c.count_quota(seller, day)?;
+                c.count_critical(seller, day, over)
+            });
+            let counted = counted.unwrap();
+            (counted.used, counted.over, counted.told)
+        };
+        assert_eq!(
+            [count(NOW, false), count(NOW, false), count(NOW, true)],
+            [(1, 0, false), (2, 0, false), (2, 1, false)]
+        );
+        assert_eq!(count(NOW.plus(DAY), true), (0, 1, false));
+        store
+            .write_blocking(move |c| c.told_of_critical(seller, NOW).and_then(|()| c.count_quota(seller, NOW)))
+            .unwrap();
+        assert_eq!(count(NOW, false), (3, 1, true));
+        let listed = |since: Time| {
+            let rows = store.read(|v| v.critical_senders("jp", since)).unwrap();
+            rows.iter().map(|row| (row.seller.clone(), row.critical, row.over_limit, row.messages)).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(NOW), [("s1".to_owned(), 3, 2, 6)]);
+        assert_eq!(listed(NOW.plus(DAY)), [("s1".to_owned(), 0, 1, 1)]);
+        assert!(listed(NOW.plus(DAY * 2)).is_empty());
+        let old = Old { to: MessageId(0), before: NOW, now: NOW, days: NOW.plus(DAY) };
+        let gone = store.write_blocking(move |c| c.purge(old, 100)).unwrap();
+        assert_eq!((gone.quota, listed(NOW)), (2, vec![("s1".to_owned(), 0, 1, 1)]));
+    }
 }

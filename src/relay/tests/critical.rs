@@ -2,14 +2,8 @@
 
 use super::*;
 use crate::policy::quota::Day;
-use crate::store::Switch;
 
 impl World {
-    async fn opted_out(&self) {
-        let buyer = self.pair.buyer.id;
-        self.store.write(move |c| c.set_switch(buyer, Switch::OptedOut, true)).await.unwrap();
-    }
-
     /// What became of a message of the seller's: verdict and reason.
     async fn outcome(&self, message: &str) -> (String, String) {
         assert_eq!(self.send(SELLER, &[self.aliases().0], message).await.code(), 250, "{message}");
@@ -27,7 +21,7 @@ async fn a_limit_that_parallel_sessions_hold() {
     let world = Arc::new(world_with(|config| config.policy.opt_out.critical_per_day = 7).await);
     // Not to who has not opted out.
     assert_eq!(world.outcome(&urgent(0)).await.1, "relayed");
-    world.opted_out().await;
+    world.opt_out().await;
     let mut sends = tokio::task::JoinSet::new();
     for n in 0..20 {
         let world = Arc::clone(&world);
@@ -63,7 +57,7 @@ async fn a_limit_that_parallel_sessions_hold() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_earn_critical_messages() {
     let world = world_with(|config| config.policy.opt_out.critical_per_day = 0).await;
-    world.opted_out().await;
+    world.opt_out().await;
     assert_eq!(world.outcome(&urgent(0)).await.1, "over-critical");
     let (seller, pair) = (world.pair.seller.id, world.pair.id);
     let orders = move |c: &crate::store::Change<'_>| {
@@ -93,7 +87,7 @@ async fn a_machine_opens_no_thread() {
     ];
     for (what, fields) in machines {
         let world = world().await;
-        world.opted_out().await;
+        world.opt_out().await;
         let (_, seller_alias) = world.aliases();
         let machine = format!("From: {BUYER}\nSubject: Away\nMessage-ID: <m@home.example>\n{fields}\nI am away.\n");
         let machine = match what {
@@ -143,7 +137,7 @@ async fn a_machine_keeps_no_thread_open() {
     use crate::authentication::Authentication;
     use crate::policy::author::Proof;
     let world = world().await;
-    world.opted_out().await;
+    world.opt_out().await;
     let (buyer_alias, seller_alias) = world.aliases();
     let start = Time::now();
     let at = |day: u64, from: &str, message: String| {

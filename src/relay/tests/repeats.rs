@@ -187,6 +187,7 @@ async fn what_did_not_arrive_is_judged_anew() {
 
     // Given up.
     let id = world.id();
+    world.arrived(BUYER).await;
     world.store.write(move |c| c.set_fate(id, "failed")).await.unwrap();
     let second = accepted(&world.signed(now, &[to], &message, &[1]).await);
     assert_ne!(second, first);
