@@ -93,11 +93,11 @@ impl Relay {
         let mut written = Written::default();
         let mut body = None;
         for letter in &judged.letters {
-            if let Some(first) = Self::repeated(letter, &judged.letters, &written.decisions) {
+            if let Some((first, decision)) = Self::repeated(letter, &judged.letters, &written.decisions) {
                 if letter.past.first.is_some() {
                     change.came_again(first, judged.at)?;
                 }
-                written.decisions.push(Decision::repeated());
+                written.decisions.push(decision);
                 written.ids.push(first);
                 continue;
             }
@@ -113,8 +113,10 @@ impl Relay {
                 }
             };
             change.insert_message(&row(letter, &decision, judged, kept))?;
-            if decision.verdict == Verdict::Relay {
+            if letter.past.known.is_some() {
                 change.keep_signatures(letter.id, (letter.pair.id, letter.author), &judged.signatures)?;
+            }
+            if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
             }
             if decision.answer {
@@ -124,7 +126,7 @@ impl Relay {
             written.decisions.push(decision);
             written.ids.push(letter.id);
         }
-        written.waits |= self.partial_notice(change, judged, &written.decisions)?;
+        written.waits |= self.partial_notice(change, judged, &written.decisions, &written.ids)?;
         for report in &judged.reports {
             written.waits |= self.take_report(change, report, judged.at)?;
         }

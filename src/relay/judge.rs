@@ -247,12 +247,17 @@ impl Relay {
         mut letter: Letter,
     ) -> Result<Letter, StoreError> {
         let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return Ok(letter) };
-        if self.recognized(arrived, &mut letter)? {
-            rule = REPEATED;
-        } else if letter.decision.verdict == Verdict::Relay {
+        let earlier = self.recognized(arrived, &mut letter)?;
+        if letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed()) {
             self.compose(arrived, inspection, &mut letter);
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
+            }
+        }
+        if let Some(earlier) = earlier {
+            letter.came_before(earlier);
+            if letter.decision.reason == Reason::Repeated {
+                rule = REPEATED;
             }
         }
         letter.conclude(rule, arrived);

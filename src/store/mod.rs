@@ -41,7 +41,7 @@ pub use policies::{StsMode, StsPolicy};
 pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
 pub use retention::{Old, Purged};
-pub use seen::{Before, Critical, CriticalOf};
+pub use seen::{Before, Critical, CriticalOf, Earlier};
 pub use verify::{Fault, Verified};
 
 use crate::metrics::Metrics;

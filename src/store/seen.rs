@@ -14,13 +14,33 @@ type Signature = [u8; 32];
 /// Messages with one Message-ID that are looked at, the newest ones: their bodies are read.
 const NAMESAKES: usize = 4;
 
-/// Earlier messages of the same author in the same pair that may be the same one.
+/// Which earlier messages of the same author in the same pair may be the same one. Two looks that find
+/// the same find equal values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     /// The newest that had its Message-ID.
     pub named: Option<MessageId>,
-    /// The newest that went out with one of its signatures.
+    /// The newest that had one of its signatures.
     pub signed: Option<MessageId>,
+}
+
+/// An earlier message, and what was decided about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its id.
+    pub id: MessageId,
+    /// `relay`, `block`, `reject`, `defer`.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Earlier {
+    /// Whether it went to the other party.
+    #[must_use]
+    pub fn relayed(&self) -> bool {
+        self.verdict == "relay"
+    }
 }
 
 /// What a seller sent to opted-out buyers in a day by declaring it critical.
@@ -66,7 +86,7 @@ impl View<'_> {
             let key = [pair.0, signer_number(author), short(signature)];
             let found = self.0.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?.map(MessageId);
             if let Some(found) = found
-                && self.went_out(found, since)?
+                && self.earlier(found, since)?.is_some()
             {
                 signed = signed.max(Some(found));
             }
@@ -74,19 +94,23 @@ impl View<'_> {
         Ok(Before { named, signed })
     }
 
-    /// Whether a message received at `since` or later was relayed, and nobody has learnt that it did not
-    /// arrive. A report of that counts if it is proved: everybody who got the message can write one.
+    /// A message received at `since` or later, unless it was relayed and somebody has learnt that it did
+    /// not arrive. A report of that counts if it is proved: everybody who got the message can write one.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn went_out(&self, id: MessageId, since: Time) -> Result<bool> {
-        let sql = "SELECT 1 FROM message x WHERE id = ?1 AND received >= ?2 AND verdict = 'relay' AND fate <> 'failed' \
+    pub fn earlier(&self, id: MessageId, since: Time) -> Result<Option<Earlier>> {
+        let sql = "SELECT verdict, reason FROM message x WHERE id = ?1 AND received >= ?2 AND fate <> 'failed' \
                    AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message = x.id AND e.what IN ('bounced', 'bounced-later') \
                    AND e.detail LIKE 'proved by %')";
-        Ok(self.0.prepare_cached(sql)?.exists([id.0, since.0])?)
+        let found = self
+            .0
+            .prepare_cached(sql)?
+            .query_row([id.0, since.0], |row| Ok(Earlier { id, verdict: row.get(0)?, reason: row.get(1)? }));
+        Ok(found.optional()?)
     }
 
-    /// Messages that went out since `since` with this Message-ID and subject and no more octets than `most`, newest first, the newest of all with this id being `named`.
+    /// Messages since `since` with this Message-ID and subject and no more octets than `most`, newest first, the newest of all with this id being `named`.
     ///
     /// # Errors
     /// The database's trouble.
@@ -97,24 +121,21 @@ impl View<'_> {
         (original, subject): (&str, &str),
         most: usize,
         since: Time,
-    ) -> Result<Vec<MessageId>> {
+    ) -> Result<Vec<Earlier>> {
         let first = MessageId::after(MessageId(0), since, 0);
         // Almost always: the id was used once.
         if named < first {
             return Ok(Vec::new());
         }
         let sql = "SELECT id FROM message WHERE pair = ?1 AND id >= ?2 AND author = ?3 AND original = ?4 AND subject = ?5 \
-                   AND received >= ?6 AND size <= ?7 AND verdict = 'relay' AND fate <> 'failed' ORDER BY id DESC LIMIT ?8";
+                   AND received >= ?6 AND size <= ?7 AND fate <> 'failed' ORDER BY id DESC LIMIT ?8";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(sql)?;
         let values = params![pair.0, first.0, role_number(author), original, subject, since.0, most, NAMESAKES as i64];
         let rows = statement.query_map(values, |row| row.get(0).map(MessageId))?;
         let mut found = Vec::new();
         for id in rows {
-            let id = id?;
-            if self.went_out(id, since)? {
-                found.push(id);
-            }
+            found.extend(self.earlier(id?, since)?);
         }
         Ok(found)
     }
@@ -137,20 +158,23 @@ impl View<'_> {
     /// The database's trouble.
     pub fn critical_senders(&self, marketplace: &str, since: Time) -> Result<Vec<CriticalOf>> {
         let sql = "SELECT p.external, sum(c.used) AS used, sum(c.over), \
-                   (SELECT ifnull(sum(q.used), 0) FROM quota q WHERE q.seller = c.seller AND q.day >= ?2) AS messages \
+                   (SELECT sum(q.used) FROM quota q WHERE q.seller = c.seller AND q.day >= ?2) AS messages \
                    FROM critical c JOIN party p ON p.id = c.seller JOIN marketplace m ON m.id = p.marketplace \
                    WHERE m.name = ?1 AND c.day >= ?2 \
-                   GROUP BY c.seller ORDER BY CAST(used AS REAL) / max(messages, 1) DESC, used DESC, p.external";
+                   GROUP BY c.seller, p.external ORDER BY p.external";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement.query_map(params![marketplace, since.0], |row| {
             Ok(CriticalOf {
                 seller: row.get(0)?,
                 critical: number(row.get(1)?),
                 over_limit: number(row.get(2)?),
-                messages: number(row.get(3)?),
+                messages: number(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
             })
         })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let mut found = rows.collect::<rusqlite::Result<Vec<CriticalOf>>>()?;
+        let cross = |one: &CriticalOf, other: &CriticalOf| u128::from(one.critical) * u128::from(other.messages.max(1));
+        found.sort_by(|a, b| cross(b, a).cmp(&cross(a, b)).then(b.critical.cmp(&a.critical)));
+        Ok(found)
     }
 }
 
@@ -288,11 +312,13 @@ mod tests {
             let found = store.read(|v| v.namesakes(seller, id(7), (original, subject), most, since));
             found.unwrap()
         };
+        let found = named("same@x", "s", 100, NOW);
         assert_eq!(
-            named("same@x", "s", 100, NOW),
-            [7, 3, 2].map(id),
-            "the newest four that went out, but for those undelivered"
+            found.iter().map(|e| e.id).collect::<Vec<_>>(),
+            [7, 6, 3].map(id),
+            "the newest four, but for those undelivered"
         );
+        assert_eq!(found.iter().map(super::Earlier::relayed).collect::<Vec<_>>(), [true, false, true]);
         assert!(named("same@x", "t", 100, NOW).is_empty() && named("same@x", "s", 9, NOW).is_empty());
         assert!(named("same@x", "s", 100, NOW.plus(DAY * 8)).is_empty());
 

@@ -175,7 +175,14 @@ async fn what_did_not_arrive_is_judged_anew() {
     let message = mail(SELLER, "1", "one", "Hello");
     switch(true).await.unwrap();
     let blocked = accepted(&world.signed(now, &[to], &message, &[1]).await);
-    assert_eq!(world.newest().verdict, "block");
+    assert_eq!((world.newest().verdict.as_str(), world.arrived(SELLER).await.len()), ("block", 1));
+    // Blocked again it is the one that was blocked: who holds a copy uses up no quota, and has its author told once.
+    let before = world.counts();
+    for n in 1..4 {
+        assert_eq!(accepted(&world.signed(now, &[to], &message, &[1]).await), blocked);
+        assert_eq!((world.counts(), world.newest().repeats), (before, n));
+    }
+    assert!(world.arrived(SELLER).await.is_empty());
     switch(false).await.unwrap();
     let first = accepted(&world.signed(now, &[to], &message, &[1]).await);
     assert_ne!(first, blocked);
@@ -196,9 +203,14 @@ async fn what_did_not_arrive_is_judged_anew() {
     // Refused, and deferred.
     let refused =
         message.replace("Subject", "Content-Type: multipart/encrypted; boundary=b\nSubject").replace("<1@", "<2@");
-    for _ in 0..2 {
-        assert_eq!(world.signed(now, &[to], &refused, &[2]).await.code(), 554);
-    }
+    let replies: Vec<String> =
+        [world.signed(now, &[to], &refused, &[2]).await.wire(), world.signed(now, &[to], &refused, &[2]).await.wire()]
+            .into();
+    assert!(replies[0].starts_with("554 5.6.1") && replies[0] == replies[1], "{replies:?}");
+    assert_eq!((world.newest().repeats, world.counts().0), (1, 4), "one row for both");
+    // What is decided anew is written anew.
+    let better = mail(SELLER, "2", "one", "Hello");
+    assert_eq!(accepted(&world.signed(now, &[to], &better, &[2]).await), world.id().to_string());
     let seller = world.pair.seller.id;
     let day = Day::at(now, &TimeZone::UTC).starts;
     world.store.write(move |c| (0..600).try_for_each(|_| c.count_quota(seller, day))).await.unwrap();
@@ -290,4 +302,29 @@ async fn a_slow_judgement_is_made_anew() {
     world.arrived(BUYER).await;
     world.store.write(move |c| c.set_fate(id, "failed")).await.unwrap();
     assert_eq!(world.relay.commit(judged).await.map(|reply| reply.wire()), None);
+}
+
+/// Some recipients are refused, and a copy is sent again and again: its author is told once a day.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_has_its_author_told_once() {
+    let world = world_with(|config| config.policy.opt_out.answer = crate::config::OptOutAnswer::Reject).await;
+    let seller = world.pair.seller.id;
+    let made = world.store.write(move |change| {
+        let (buyer, _) = change.set_party(&party(Role::Buyer, "b2", "Bob", "bob@other.example"), &[], Time::now())?;
+        change.set_switch(buyer, Switch::OptedOut, true)?;
+        let pair = change.pair_or_new(buyer, seller, ("m.test", 35), Time::now(), &mut SystemRandom)?;
+        change.pair(pair)
+    });
+    let pair = made.await.unwrap();
+    let to = [world.aliases().0, pair.buyer_alias.as_str()];
+    let message = mail(SELLER, "1", "one", "Hello");
+    let start = Day::at(Time::now(), &TimeZone::UTC).starts;
+    let first = accepted(&world.signed(start, &to, &message, &[1]).await);
+    assert_eq!(world.arrived(SELLER).await.len(), 1);
+    for _ in 0..3 {
+        assert_eq!(accepted(&world.signed(start.plus(HOUR), &to, &message, &[1]).await), first);
+    }
+    assert!(world.arrived(SELLER).await.is_empty());
+    assert_eq!(accepted(&world.signed(start.plus(HOUR * 25), &to, &message, &[1]).await), first);
+    assert_eq!((world.arrived(SELLER).await.len(), world.arrived(BUYER).await.len()), (1, 1));
 }
