@@ -20,7 +20,8 @@ pub(super) enum Command {
         #[arg(long)]
         seller: ExternalId,
     },
-    /// List what sellers declared critical to reach buyers who have opted out, those with the greatest share first
+    /// List what sellers declared critical to reach buyers who have opted out, those with the
+    /// greatest share first
     #[command(after_help = "Examples:\n  marketrelay quota critical\n  marketrelay quota critical --days 7 --json")]
     Critical {
         /// Of the last days, today included

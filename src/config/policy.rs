@@ -71,9 +71,11 @@ pub enum OverQuota {
 pub struct OptOut {
     /// Subject tags that let a message through, in any case.
     pub critical_tags: Vec<String>,
-    /// So many messages a day a tag lets through for a seller, and one more for each order of his average day.
+    /// So many messages a day a tag lets through for a seller, and one more for each order of his
+    /// average day.
     pub critical_per_day: u32,
-    /// The share of such messages of all that a seller sends in a day, in percent, from which on the operator is warned. 0: never.
+    /// The share of such messages of all that a seller sends in a day, in percent, from which on
+    /// the operator is warned. 0: never.
     pub critical_share: u32,
     /// What the seller hears.
     pub answer: OptOutAnswer,

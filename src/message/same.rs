@@ -1,6 +1,7 @@
 //! Whether two messages say the same: a hash of each leaf part, in order.
 //!
-//! What servers on the way change is not in it: fields of the header, how parts are encoded for transport, boundaries, how lines end, and whether the last one does. What people see is: the
+//! What servers on the way change is not in it: fields of the header, how parts are encoded for
+//! transport, boundaries, how lines end, and whether the last one does. What people see is: the
 //! octets of each part, its type, and the name of a file.
 
 use super::mime::Part;
@@ -10,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 /// A leaf part's SHA-256.
 type Hash = [u8; 32];
 
-/// The hashes of a message's leaf parts; `None` if it is over a limit. Reads the message once; one part at a time is decoded.
+/// The hashes of a message's leaf parts; `None` if it is over a limit. Reads the message once; one
+/// part at a time is decoded.
 #[must_use]
 pub fn parts(raw: &[u8], limits: &Limits) -> Option<Vec<Hash>> {
     let mut walk = Walk { limits, parts: 0, found: Vec::new() };
@@ -25,7 +27,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Depth is bounded by the limit, so that recursion is, too. A message in a message is one leaf: its header is part of what it says.
+    /// Depth is bounded by the limit, so that recursion is, too. A message in a message is one
+    /// leaf: its header is part of what it says.
     fn part(&mut self, part: &Part<'_>, depth: usize) -> Option<()> {
         self.parts += 1;
         if self.parts > self.limits.mime_parts || depth > self.limits.mime_depth {

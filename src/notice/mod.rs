@@ -192,7 +192,8 @@ pub fn opt_out_reply(frame: &Frame<'_>, receiver: &Alias, subject: &str, tags: &
     write::letter(frame, &frame.fill(name, &values))
 }
 
-/// The same where the seller has declared as many messages critical as a day allows. `opens`: when the next day begins.
+/// The same where the seller has declared as many messages critical as a day allows. `opens`: when
+/// the next day begins.
 #[must_use]
 pub fn opt_out_limit(frame: &Frame<'_>, receiver: &Alias, subject: &str, limit: u64, opens: Time) -> Vec<u8> {
     let (limit, opens) = (limit.to_string(), frame.time(opens));

@@ -61,7 +61,8 @@ pub struct Facts<'a> {
     pub thread: Option<opt_out::Thread>,
     /// Whether the subject holds a critical tag: see [`opt_out::is_critical`].
     pub critical: bool,
-    /// What the seller has sent today by declaring it critical. Only where that would let this message through.
+    /// What the seller has sent today by declaring it critical. Only where that would let this
+    /// message through.
     pub critical_use: Option<quota::Use>,
     /// Whether an opt-out auto-reply may be sent to the author.
     pub auto_reply: opt_out::MayAnswer,
@@ -103,9 +104,11 @@ impl Decision {
 
     /// The very message was relayed before: it is taken again, and goes to nobody.
     ///
-    /// Whom it hits: who writes the same words twice, where his program gives both the same Message-ID, or his server both the same signature. Programs do not, but
-    /// for servers that send again what they believe undelivered: those it is for. What it tells a liar: that a message that he holds a signed copy of went out,
-    /// and its id in the history, which opens nothing.
+    /// Whom it hits: who writes the same words twice, where his program gives both the same
+    /// Message-ID, or his server both the same signature. Programs do not, but for servers that
+    /// send again what they believe undelivered: those it is for. What it tells a liar: that a
+    /// message that he holds a signed copy of went out, and its id in the history, which opens
+    /// nothing.
     #[must_use]
     pub fn repeated() -> Self {
         Self::new(Verdict::Block, Reason::Repeated)
@@ -149,13 +152,15 @@ const RULES: [Rule; 5] = [
 /// The last rule, which also says why it lets through.
 const LAST: &str = "opt-out";
 
-/// The name in the history of what is asked once the author is proved: whether this very message was relayed before. Not among the rules, since the answer takes a look at the
-/// earlier message; it has the last word over all rules behind the author's.
+/// The name in the history of what is asked once the author is proved: whether this very message
+/// was relayed before. Not among the rules, since the answer takes a look at the earlier message;
+/// it has the last word over all rules behind the author's.
 pub const REPEATED: &str = "repeated";
 
 /// For so long a Message-ID is known again.
 pub const REPEATED_DAYS: u64 = 8;
-/// The same for a signature: as long as it can prove an author (8 days), and a day more, as its date may lie a day ahead.
+/// The same for a signature: as long as it can prove an author (8 days), and a day more, as its
+/// date may lie a day ahead.
 pub const REPEATED_SIGNATURE_DAYS: u64 = 9;
 
 /// Names of all rules, in order.

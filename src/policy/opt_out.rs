@@ -42,8 +42,10 @@ pub struct MayAnswer {
 
 /// Whether the buyer began this thread, not too long ago.
 ///
-/// A machine of his opens nothing: a vacation mail, a receipt or a delivery report is no wish to be written to. Whom that hits: the seller who answers a buyer whose only mail was sent by
-/// a program (a ticket system, a list); he is told how to reach him, and any word of the buyer's own opens the thread. What it tells a liar: what the reply says, that the buyer has opted out.
+/// A machine of his opens nothing: a vacation mail, a receipt or a delivery report is no wish to be
+/// written to. Whom that hits: the seller who answers a buyer whose only mail was sent by a program
+/// (a ticket system, a list); he is told how to reach him, and any word of the buyer's own opens
+/// the thread. What it tells a liar: what the reply says, that the buyer has opted out.
 fn thread(facts: &Facts<'_>) -> Option<Reason> {
     let thread = facts.thread.as_ref().filter(|thread| thread.begun_by == Role::Buyer && !thread.automatic)?;
     let longest = Duration::from_secs(u64::from(facts.rules.opt_out.thread_days) * 86_400);
@@ -73,15 +75,18 @@ pub(super) fn rule(facts: &Facts<'_>) -> Decision {
     stopped(facts, Reason::OptedOut)
 }
 
-/// What stops a message that a tag declares critical: so many a day, over all of the seller's buyers who have opted out. See [`critical_limit`].
+/// What stops a message that a tag declares critical: so many a day, over all of the seller's
+/// buyers who have opted out. See [`critical_limit`].
 ///
-/// Whom it hits: the seller with more orders in trouble than usual; he hears when it opens again, and the operator can raise it. What it tells a liar: the limit, which is the operator's.
+/// Whom it hits: the seller with more orders in trouble than usual; he hears when it opens again,
+/// and the operator can raise it. What it tells a liar: the limit, which is the operator's.
 fn over_critical(facts: &Facts<'_>) -> Option<Decision> {
     let used = facts.critical_use.as_ref().filter(|used| used.used >= used.limit)?;
     Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.clone() }))
 }
 
-/// What would be decided if the seller's critical messages of the day were used up, of a message that one let through: parallel sessions may have used them up.
+/// What would be decided if the seller's critical messages of the day were used up, of a message
+/// that one let through: parallel sessions may have used them up.
 #[must_use]
 pub fn without_critical(facts: &Facts<'_>) -> Option<Decision> {
     let used = facts.critical_use.as_ref()?;
@@ -100,14 +105,16 @@ fn stopped(facts: &Facts<'_>, reason: Reason) -> Decision {
     }
 }
 
-/// Critical messages a day for a seller with so many orders in the quota's window: `critical_per_day`, and one for each order of an average day, as each order may need one.
+/// Critical messages a day for a seller with so many orders in the quota's window:
+/// `critical_per_day`, and one for each order of an average day, as each order may need one.
 #[must_use]
 pub fn critical_limit(orders: u64, rules: &Policy) -> u64 {
     let average = orders / u64::from(rules.quota.window_days.max(1));
     average.saturating_add(u64::from(rules.opt_out.critical_per_day))
 }
 
-/// The share of critical messages in percent, where it is one that the operator wants to hear of. A few messages are no share.
+/// The share of critical messages in percent, where it is one that the operator wants to hear of. A
+/// few messages are no share.
 #[must_use]
 pub fn worrying_share(critical: u64, messages: u64, rules: &OptOut) -> Option<u64> {
     let percent = critical.saturating_mul(100) / messages.max(1);

@@ -57,7 +57,8 @@ pub enum Reason {
     RelayedCritical,
     /// The buyer has opted out.
     OptedOut,
-    /// The buyer has opted out, and the seller has declared as many messages critical as a day allows.
+    /// The buyer has opted out, and the seller has declared as many messages critical as a day
+    /// allows.
     OverCritical {
         /// Critical messages a day.
         limit: u64,

@@ -45,7 +45,8 @@ struct Warning {
 }
 
 impl Relay {
-    /// Writes everything, hands what goes out to the queue, and answers. `None`: nothing was done, and the message has to be judged anew, as another session was quicker.
+    /// Writes everything, hands what goes out to the queue, and answers. `None`: nothing was done,
+    /// and the message has to be judged anew, as another session was quicker.
     pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Option<Reply> {
         if judged.letters.is_empty() && !judged.took_more() {
             return Some(judged.otherwise);
@@ -183,7 +184,8 @@ impl Relay {
         Ok(decision)
     }
 
-    /// Counts what a tag declares critical. The operator is warned once a day of a seller's share, and once of the limit.
+    /// Counts what a tag declares critical. The operator is warned once a day of a seller's share,
+    /// and once of the limit.
     fn count_critical(
         &self,
         change: &Change<'_>,

@@ -27,7 +27,8 @@ pub(super) struct Judged {
     pub(super) acts: Vec<Act>,
     /// For the operator.
     pub(super) forward: bool,
-    /// Of what proved its author: see [`Authentication::signatures`](crate::authentication::Authentication).
+    /// Of what proved its author: see
+    /// [`Authentication::signatures`](crate::authentication::Authentication).
     pub(super) signatures: Vec<[u8; 32]>,
     /// The reply where no recipient is left to decide about.
     pub(super) otherwise: Reply,

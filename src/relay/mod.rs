@@ -1,7 +1,9 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
-//! `thread` finds what it answers, `repeats` whether it has been here before; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
+//! `thread` finds what it answers, `repeats` whether it has been here before; `compose` builds what
+//! goes out, and what cannot be made safe is refused while the sender still listens; `commit`
+//! writes all of it in one transaction; then the queue
 //! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
@@ -79,8 +81,9 @@ struct Arrived {
     parts: OnceLock<Option<Vec<[u8; 32]>>>,
 }
 
-/// So often a message is judged anew because another session brought one with the same id. Each time the
-/// other one is through, so that a second round is enough, but for whoever sends without end.
+/// So often a message is judged anew because another session brought one with the same id. Each
+/// time the other one is through, so that a second round is enough, but for whoever sends without
+/// end.
 const ROUNDS: usize = 4;
 
 impl Relay {

@@ -1,6 +1,6 @@
 //! The same message counts once: what came before is looked up when a message is judged, compared
-//! where it may be the same, and looked up again in the transaction, as another session may have been
-//! quicker.
+//! where it may be the same, and looked up again in the transaction, as another session may have
+//! been quicker.
 //!
 //! The comparison reads the earlier message from the store, so that nothing is hashed or kept for
 //! ordinary mail, and it does so outside of snapshot and transaction. Strangers get no look: it is
@@ -23,7 +23,8 @@ pub(super) struct Past {
     signed: Option<Earlier>,
     /// Messages to compare with.
     namesakes: Vec<Earlier>,
-    /// The same message, which was relayed, or came to what this one comes to. Nothing new is written.
+    /// The same message, which was relayed, or came to what this one comes to. Nothing new is
+    /// written.
     pub(super) first: Option<Earlier>,
 }
 
@@ -33,9 +34,9 @@ fn days(now: Time, days: u64) -> Time {
 
 impl Letter {
     /// Decides about a letter that has been here before. One that was relayed is not relayed again,
-    /// whatever the rules say by now. One that was not is judged anew; where that comes to the same again,
-    /// nothing more is written, counted or answered: who holds a signed copy could fill the store, use up
-    /// the quota or have the author told a thousand times.
+    /// whatever the rules say by now. One that was not is judged anew; where that comes to the same
+    /// again, nothing more is written, counted or answered: who holds a signed copy could fill the
+    /// store, use up the quota or have the author told a thousand times.
     pub(super) fn came_before(&mut self, earlier: Earlier) {
         if earlier.relayed() {
             self.decision = Decision::repeated();
@@ -68,8 +69,8 @@ impl Relay {
         let before = view.before(side, original, signatures, days(now, REPEATED_SIGNATURE_DAYS))?;
         if let (Some(named), Some(original), None) = (before.named, original, before.signed) {
             let names = (original, inspection.subject.as_str());
-            // Whatever encoded it for transport did not make it four times as large: a small message has
-            // no large one read.
+            // Whatever encoded it for transport did not make it four times as large: a small
+            // message has no large one read.
             let most = arrived.raw.len().saturating_mul(4).saturating_add(self.config.limits.header_size.octets());
             letter.past.namesakes = view.namesakes(side, named, names, most, days(now, REPEATED_DAYS))?;
         }
@@ -100,8 +101,8 @@ impl Relay {
         Ok(None)
     }
 
-    /// Whether a message has to be judged anew: since it was judged another session has brought one that
-    /// may be the same, or the one that it repeats turned out not to have arrived.
+    /// Whether a message has to be judged anew: since it was judged another session has brought one
+    /// that may be the same, or the one that it repeats turned out not to have arrived.
     pub(super) fn is_outdated(&self, change: &Change<'_>, judged: &Judged) -> Result<bool> {
         for letter in &judged.letters {
             let Some(known) = letter.past.known else { continue };

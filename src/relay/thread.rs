@@ -89,8 +89,8 @@ impl Relay {
     }
 }
 
-/// Who opened a thread, and when the buyer last wrote in it himself. `named`: the message in it that
-/// an id names; without one its mark did.
+/// Who opened a thread, and when the buyer last wrote in it himself. `named`: the message in it
+/// that an id names; without one its mark did.
 fn opened(
     view: &View<'_>,
     letter: &Letter,

@@ -283,7 +283,8 @@ impl View<'_> {
         Ok(entry.optional()?)
     }
 
-    /// When the newest relayed message that a person of `author`'s wrote in a thread of `pair` was received. What machines wrote is passed over.
+    /// When the newest relayed message that a person of `author`'s wrote in a thread of `pair` was
+    /// received. What machines wrote is passed over.
     ///
     /// # Errors
     /// The database's trouble.

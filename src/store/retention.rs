@@ -1,4 +1,5 @@
-//! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks of the chain that held them, and counts of days. In small steps from
+//! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks
+//! of the chain that held them, and counts of days. In small steps from
 //! the oldest on, so that nobody waits for it; the space goes back to the file system in small steps, too.
 //!
 //! # When a message is old

@@ -242,9 +242,11 @@ const REFUSALS: &str = "
 -- nothing yet
 ";
 
-/// What tells that a message is one that has been here before: see store/seen.rs. And critical messages, counted.
+/// What tells that a message is one that has been here before: see store/seen.rs. And critical
+/// messages, counted.
 ///
-/// The values of signatures stand in `mid` beside the Message-IDs of their pair, with `author` 2 (buyer) and 3 (seller): a message that brings both writes to one place.
+/// The values of signatures stand in `mid` beside the Message-IDs of their pair, with `author` 2
+/// (buyer) and 3 (seller): a message that brings both writes to one place.
 const SEEN: &str = "
 -- Of the signatures that proved the author: eight octets each, as in `mid`.
 ALTER TABLE message ADD COLUMN signatures BLOB;

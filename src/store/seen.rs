@@ -1,7 +1,9 @@
-//! Messages that have been here before, and what sellers declare critical: what the relay asks before it counts a message as a new one.
+//! Messages that have been here before, and what sellers declare critical: what the relay asks
+//! before it counts a message as a new one.
 //!
-//! A message is known by its author's Message-ID and by the values of the signatures that proved its author. Both stand in `mid`, by pair: an ordinary message is looked up in
-//! one place, and writes to one.
+//! A message is known by its author's Message-ID and by the values of the signatures that proved
+//! its author. Both stand in `mid`, by pair: an ordinary message is looked up in one place, and
+//! writes to one.
 
 use super::parties::role_number;
 use super::{Change, Result, View};
@@ -14,8 +16,8 @@ type Signature = [u8; 32];
 /// Messages with one Message-ID that are looked at, the newest ones: their bodies are read.
 const NAMESAKES: usize = 4;
 
-/// Which earlier messages of the same author in the same pair may be the same one. Two looks that find
-/// the same find equal values.
+/// Which earlier messages of the same author in the same pair may be the same one. Two looks that
+/// find the same find equal values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     /// The newest that had its Message-ID.
@@ -68,7 +70,8 @@ pub struct CriticalOf {
 }
 
 impl View<'_> {
-    /// What may be the same message as one that has this Message-ID and these signatures. What has neither costs nothing.
+    /// What may be the same message as one that has this Message-ID and these signatures. What has
+    /// neither costs nothing.
     ///
     /// # Errors
     /// The database's trouble.
@@ -94,8 +97,9 @@ impl View<'_> {
         Ok(Before { named, signed })
     }
 
-    /// A message received at `since` or later, unless it was relayed and somebody has learnt that it did
-    /// not arrive. A report of that counts if it is proved: everybody who got the message can write one.
+    /// A message received at `since` or later, unless it was relayed and somebody has learnt that
+    /// it did not arrive. A report of that counts if it is proved: everybody who got the message
+    /// can write one.
     ///
     /// # Errors
     /// The database's trouble.
@@ -110,7 +114,8 @@ impl View<'_> {
         Ok(found.optional()?)
     }
 
-    /// Messages since `since` with this Message-ID and subject and no more octets than `most`, newest first, the newest of all with this id being `named`.
+    /// Messages since `since` with this Message-ID and subject and no more octets than `most`,
+    /// newest first, the newest of all with this id being `named`.
     ///
     /// # Errors
     /// The database's trouble.
@@ -152,7 +157,8 @@ impl View<'_> {
         Ok(found.optional()?.unwrap_or_default())
     }
 
-    /// The sellers of a marketplace that sent critical messages in days that began at `since` or later, those with the greatest share first.
+    /// The sellers of a marketplace that sent critical messages in days that began at `since` or
+    /// later, those with the greatest share first.
     ///
     /// # Errors
     /// The database's trouble.
@@ -179,7 +185,8 @@ impl View<'_> {
 }
 
 impl Change<'_> {
-    /// Keeps the values of the signatures that proved a message's author. One used before goes to the newer message.
+    /// Keeps the values of the signatures that proved a message's author. One used before goes to
+    /// the newer message.
     ///
     /// # Errors
     /// The database's trouble.
@@ -213,7 +220,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// A message came again. A number, not a row: nobody fills the store by sending the same message.
+    /// A message came again. A number, not a row: nobody fills the store by sending the same
+    /// message.
     ///
     /// # Errors
     /// The database's trouble.
@@ -223,7 +231,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Counts a message that a seller declared critical in the day that began at `day`, and says what the day has come to. `over`: it was blocked for that.
+    /// Counts a message that a seller declared critical in the day that began at `day`, and says
+    /// what the day has come to. `over`: it was blocked for that.
     ///
     /// # Errors
     /// The database's trouble.

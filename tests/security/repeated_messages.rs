@@ -1,4 +1,5 @@
-//! The same message counts once, however often it is sent: by whoever holds a copy, by a server that never heard of our 250, by two sessions at a time.
+//! The same message counts once, however often it is sent: by whoever holds a copy, by a server
+//! that never heard of our 250, by two sessions at a time.
 
 use super::common::{BUYER, PATIENCE, Place, SELLER, Sink, run};
 use super::zone::Zone;
@@ -134,8 +135,9 @@ fn an_undelivered_one_is_judged_anew() {
     relay.stop();
 }
 
-/// Needs `Authentication::signatures`, which AUTH fills. Signed by dkimpy: a copy with an unsigned field or another Message-ID on top is the same message; two words of a person whose
-/// program writes no Message-ID are two.
+/// Needs `Authentication::signatures`, which AUTH fills. Signed by dkimpy: a copy with an unsigned
+/// field or another Message-ID on top is the same message; two words of a person whose program
+/// writes no Message-ID are two.
 #[test]
 #[ignore = "needs the signatures that authentication::verify is to give"]
 fn a_signature_speaks_once() {

@@ -1,4 +1,5 @@
-//! What sellers declare critical is counted and has a limit, in parallel sessions as well; and what machines of an opted-out buyer write opens no door.
+//! What sellers declare critical is counted and has a limit, in parallel sessions as well; and what
+//! machines of an opted-out buyer write opens no door.
 
 use super::*;
 use crate::policy::quota::Day;
@@ -33,7 +34,8 @@ async fn a_limit_that_parallel_sessions_hold() {
     let (counted, quota) = world.store.read(|v| Ok((v.critical(seller, day)?, v.quota_used(seller, day)?))).unwrap();
     assert_eq!((counted.used, counted.over, quota), (7, 13, 21), "what is blocked counts against the quota");
     assert_eq!(world.arrived(BUYER).await.len(), 8);
-    // Each of the others is answered, and told why and until when; one written before the limit was seen too.
+    // Each of the others is answered, and told why and until when; one written before the limit was
+    // seen too.
     let told = world.arrived(SELLER).await;
     assert_eq!(told.len(), 13);
     let said = told[0].replace("=\n", "").replace('\n', " ");
@@ -73,7 +75,8 @@ async fn orders_earn_critical_messages() {
     assert_eq!(reasons, ["relayed-critical", "relayed-critical", "over-critical"]);
 }
 
-/// All that a machine of the buyer's can write, in whatever way the seller goes on from it: by its id, or by the mark in his copy. A word of the buyer's own opens the thread.
+/// All that a machine of the buyer's can write, in whatever way the seller goes on from it: by its
+/// id, or by the mark in his copy. A word of the buyer's own opens the thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_opens_no_thread() {
     let machines: [(&str, &str); 7] = [

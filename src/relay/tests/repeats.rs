@@ -1,4 +1,5 @@
-//! The same message counts once: by Message-ID and parts, by signature, in parallel, and judged anew where the first one did not arrive.
+//! The same message counts once: by Message-ID and parts, by signature, in parallel, and judged
+//! anew where the first one did not arrive.
 
 use super::*;
 use crate::authentication::Authentication;
@@ -70,7 +71,8 @@ async fn the_same_message_counts_once() {
     assert!(world.newest().repeated_at.is_some());
     assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty(), "no copy, no notice");
 
-    // Other words, another subject, another id, no id, the other side: each is a message of its own.
+    // Other words, another subject, another id, no id, the other side: each is a message of its
+    // own.
     let other = [
         (SELLER, to, mail(SELLER, "1", "one", "Hello here")),
         (SELLER, to, mail(SELLER, "1", "two", "Hello there")),
@@ -176,7 +178,8 @@ async fn what_did_not_arrive_is_judged_anew() {
     switch(true).await.unwrap();
     let blocked = accepted(&world.signed(now, &[to], &message, &[1]).await);
     assert_eq!((world.newest().verdict.as_str(), world.arrived(SELLER).await.len()), ("block", 1));
-    // Blocked again it is the one that was blocked: who holds a copy uses up no quota, and has its author told once.
+    // Blocked again it is the one that was blocked: who holds a copy uses up no quota, and has its
+    // author told once.
     let before = world.counts();
     for n in 1..4 {
         assert_eq!(accepted(&world.signed(now, &[to], &message, &[1]).await), blocked);
@@ -218,7 +221,8 @@ async fn what_did_not_arrive_is_judged_anew() {
     for _ in 0..2 {
         assert_eq!(world.signed(now, &[to], &over, &[3]).await.code(), 550);
     }
-    // The same one is none more, even where no more may be sent: its sender's server never heard of the 250.
+    // The same one is none more, even where no more may be sent: its sender's server never heard of
+    // the 250.
     assert_eq!(accepted(&world.signed(now, &[to], &message, &[1]).await), second);
     assert_eq!(accepted(&world.send(SELLER, &[to], &message).await), second);
 }
