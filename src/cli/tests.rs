@@ -243,7 +243,7 @@ fn documents() {
         ("alias get --buyer b1 --seller s1 --marketplace jp", "buyer buyer_alias marketplace seller seller_alias"),
         ("seller statistics s1 --marketplace jp", "deadline_hours marketplace seller windows"),
         ("message reports --seller s1 --marketplace jp", "reports sellers"),
-        ("quota show --seller s1 --marketplace jp", "average_orders_per_day limit resets_at used"),
+        ("quota show --seller s1 --marketplace jp", "average_orders_per_day critical limit resets_at used"),
     ];
     for (line, keys) in table {
         let document = world.json(line);

@@ -123,6 +123,13 @@ fn head(row: &MessageRow) -> String {
         row.reason,
         row.fate,
     );
+    if row.repeats > 0 {
+        let last = row.repeated_at.as_deref().unwrap_or("-");
+        text.push_str(&format!(
+            "\n  came again {} times, the last time at {last}: not relayed, and not counted",
+            row.repeats
+        ));
+    }
     if row.needs_response {
         text.push_str("\n  waits for the seller's response");
     }

@@ -290,6 +290,12 @@ impl Config {
     fn check_policy(&self, problems: &mut Problems) {
         let (quota, attachments) = (&self.policy.quota, &self.policy.attachments);
         problems.unless(
+            self.policy.opt_out.critical_share <= 100,
+            "policy.opt_out.critical_share",
+            "is over 100",
+            "Write a percentage, or 0 for no warning",
+        );
+        problems.unless(
             (1..=366).contains(&quota.window_days),
             "policy.quota.window_days",
             "is not between 1 and 366",

@@ -71,6 +71,12 @@ pub enum OverQuota {
 pub struct OptOut {
     /// Subject tags that let a message through, in any case.
     pub critical_tags: Vec<String>,
+    /// So many messages a day a tag lets through for a seller, and one more for each order of his
+    /// average day.
+    pub critical_per_day: u32,
+    /// The share of such messages of all that a seller sends in a day, in percent, from which on
+    /// the operator is warned. 0: never.
+    pub critical_share: u32,
     /// What the seller hears.
     pub answer: OptOutAnswer,
     /// How far back a thread that the buyer began still counts.
@@ -80,7 +86,13 @@ pub struct OptOut {
 impl Default for OptOut {
     fn default() -> Self {
         let tags = ["[重要]", "[Important]", "[Wichtig]", "[Importante]", "[重要消息]"];
-        Self { critical_tags: tags.map(str::to_owned).to_vec(), answer: OptOutAnswer::AutoReply, thread_days: 180 }
+        Self {
+            critical_tags: tags.map(str::to_owned).to_vec(),
+            critical_per_day: 20,
+            critical_share: 50,
+            answer: OptOutAnswer::AutoReply,
+            thread_days: 180,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod mime;
 pub mod once;
 pub mod pgp;
 pub mod rewrite;
+pub mod same;
 pub mod scrub;
 pub mod search;
 mod shared;

@@ -31,6 +31,8 @@ pub enum Name {
     OptOut,
     /// The same where no tag helps.
     OptOutStrict,
+    /// The same where a tag would help, but for the seller's limit of a day.
+    OptOutLimit,
     /// A message was reported.
     ReportDone,
     /// A message was marked as needing no response.
@@ -41,13 +43,14 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Failure,
         Self::Doubtful,
         Self::Delayed,
         Self::Partial,
         Self::OptOut,
         Self::OptOutStrict,
+        Self::OptOutLimit,
         Self::ReportDone,
         Self::NoResponseDone,
         Self::StopDone,
@@ -63,6 +66,7 @@ impl Name {
             Self::Partial => "partial",
             Self::OptOut => "opt-out",
             Self::OptOutStrict => "opt-out-strict",
+            Self::OptOutLimit => "opt-out-limit",
             Self::ReportDone => "report-done",
             Self::NoResponseDone => "no-response-done",
             Self::StopDone => "stop-done",
@@ -84,6 +88,10 @@ impl Name {
                 (&["marketplace", "reference", "received", "receiver", "subject", "tags"], &["receiver", "tags"])
             }
             Self::OptOutStrict => (&["marketplace", "reference", "received", "receiver", "subject"], &["receiver"]),
+            Self::OptOutLimit => (
+                &["marketplace", "reference", "received", "receiver", "subject", "limit", "opens"],
+                &["receiver", "limit", "opens"],
+            ),
             Self::ReportDone | Self::NoResponseDone | Self::StopDone => {
                 (&["marketplace", "reference", "received"], &[])
             }
@@ -194,6 +202,20 @@ pub fn opt_out_reply(frame: &Frame<'_>, receiver: &Alias, subject: &str, tags: &
     let values =
         [("receiver", Value::Text(receiver.as_str())), ("subject", Value::Text(subject)), ("tags", Value::Text(&tags))];
     write::letter(frame, &frame.fill(name, &values))
+}
+
+/// The same where the seller has declared as many messages critical as a day allows. `opens`: when
+/// the next day begins.
+#[must_use]
+pub fn opt_out_limit(frame: &Frame<'_>, receiver: &Alias, subject: &str, limit: u64, opens: Time) -> Vec<u8> {
+    let (limit, opens) = (limit.to_string(), frame.time(opens));
+    let values = [
+        ("receiver", Value::Text(receiver.as_str())),
+        ("subject", Value::Text(subject)),
+        ("limit", Value::Text(&limit)),
+        ("opens", Value::Text(&opens)),
+    ];
+    write::letter(frame, &frame.fill(Name::OptOutLimit, &values))
 }
 
 /// What was asked for by mail to an address that acts is done: [`Name::ReportDone`], [`Name::NoResponseDone`] or

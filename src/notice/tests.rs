@@ -52,6 +52,7 @@ fn all(world: &World, frame: &Frame<'_>) -> Vec<(Name, Vec<u8>)> {
         (Name::Partial, partial(frame, &refused)),
         (Name::OptOut, opt_out_reply(frame, &world.alias, &subject, &tags)),
         (Name::OptOutStrict, opt_out_reply(frame, &world.alias, &subject, &[])),
+        (Name::OptOutLimit, opt_out_limit(frame, &world.alias, &subject, 20, until)),
     ];
     for name in [Name::ReportDone, Name::NoResponseDone, Name::StopDone] {
         made.push((name, confirmation(frame, name)));

@@ -72,6 +72,7 @@ macro_rules! built_in {
             ($language, "partial.txt", include_str!(concat!("../../conf/notices/", $language, "/partial.txt"))),
             ($language, "opt-out.txt", include_str!(concat!("../../conf/notices/", $language, "/opt-out.txt"))),
             ($language, "opt-out-strict.txt", include_str!(concat!("../../conf/notices/", $language, "/opt-out-strict.txt"))),
+            ($language, "opt-out-limit.txt", include_str!(concat!("../../conf/notices/", $language, "/opt-out-limit.txt"))),
             ($language, "report-done.txt", include_str!(concat!("../../conf/notices/", $language, "/report-done.txt"))),
             ($language, "no-response-done.txt", include_str!(concat!("../../conf/notices/", $language, "/no-response-done.txt"))),
             ($language, "stop-done.txt", include_str!(concat!("../../conf/notices/", $language, "/stop-done.txt"))),

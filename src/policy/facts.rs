@@ -89,6 +89,9 @@ impl Facts<'_> {
         if let Some(quota) = &self.quota {
             say("quota", &format!("{}/{}", quota.used, quota.limit));
         }
+        if let Some(critical) = &self.critical_use {
+            say("critical", &format!("{}/{}", critical.used, critical.limit));
+        }
         if let Some(thread) = &self.thread {
             let by = match thread.known_by {
                 KnownBy::Headers => "headers",
@@ -96,6 +99,9 @@ impl Facts<'_> {
             };
             let hours = thread.age.as_secs() / 3600;
             say("thread", &format!("{}/{by}/{hours}h", thread.begun_by.as_str()));
+            if thread.automatic {
+                say("thread-automatic", "yes");
+            }
         }
         if self.opted_out {
             let answer = self.auto_reply;

@@ -113,7 +113,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
         Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
-        Reason::OptedOut => ("opted-out", "5.7.1"),
+        Reason::OptedOut | Reason::OverCritical { .. } => ("opted-out", "5.7.1"),
         Reason::Unauthenticated | Reason::AuthenticationFailed(_) | Reason::DnsTrouble => ("unauthenticated", "5.7.26"),
         Reason::Gone => ("gone", "5.1.1"),
         Reason::Loop => ("other", "5.4.6"),

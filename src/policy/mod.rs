@@ -67,6 +67,9 @@ pub struct Facts<'a> {
     pub thread: Option<opt_out::Thread>,
     /// Whether the subject holds a critical tag: see [`opt_out::is_critical`].
     pub critical: bool,
+    /// What the seller has sent today by declaring it critical. Only where that would let this
+    /// message through.
+    pub critical_use: Option<quota::Use>,
     /// Whether an opt-out auto-reply may be sent to the author.
     pub auto_reply: opt_out::MayAnswer,
 }
@@ -105,10 +108,23 @@ impl Decision {
         Self::new(Verdict::Reject, reason)
     }
 
+    /// The very message was relayed before: it is taken again, and goes to nobody.
+    ///
+    /// Whom it hits: who writes the same words twice, where his program gives both the same
+    /// Message-ID, or his server both the same signature. Programs do not, but for servers that
+    /// send again what they believe undelivered: those it is for. What it tells a liar: that a
+    /// message that he holds a signed copy of went out, and its id in the history, which opens
+    /// nothing.
+    #[must_use]
+    pub fn repeated() -> Self {
+        Self::new(Verdict::Block, Reason::Repeated)
+    }
+
     /// Whether it uses up one message of the seller's quota: everything that passed that rule.
     #[must_use]
     pub fn counts(&self) -> bool {
-        self.verdict == Verdict::Relay || (self.verdict == Verdict::Block && self.reason == Reason::OptedOut)
+        let opted_out = || matches!(self.reason, Reason::OptedOut | Reason::OverCritical { .. });
+        self.verdict == Verdict::Relay || (self.verdict == Verdict::Block && opted_out())
     }
 
     /// The reply to the sending server, as in the table "SMTP replies" of the specification.
@@ -141,6 +157,17 @@ const RULES: [Rule; 5] = [
 
 /// The last rule, which also says why it lets through.
 const LAST: &str = "opt-out";
+
+/// The name in the history of what is asked once the author is proved: whether this very message
+/// was relayed before. Not among the rules, since the answer takes a look at the earlier message;
+/// it has the last word over all rules behind the author's.
+pub const REPEATED: &str = "repeated";
+
+/// For so long a Message-ID is known again.
+pub const REPEATED_DAYS: u64 = 8;
+/// The same for a signature: as long as it can prove an author (8 days), and a day more, as its
+/// date may lie a day ahead.
+pub const REPEATED_SIGNATURE_DAYS: u64 = 9;
 
 /// Names of all rules, in order.
 pub fn rule_names() -> impl Iterator<Item = &'static str> {

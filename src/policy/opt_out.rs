@@ -3,7 +3,7 @@
 //! Not here: finding the thread (`relay` asks the store) and the marks (`types::token`).
 
 use super::{Decision, Facts, Reason, Verdict};
-use crate::config::OptOutAnswer;
+use crate::config::{OptOut, OptOutAnswer, Policy};
 use crate::types::Role;
 use std::time::Duration;
 
@@ -21,9 +21,11 @@ pub enum KnownBy {
 pub struct Thread {
     /// Who wrote its first message.
     pub begun_by: Role,
+    /// Its first message, and all that this side wrote in it since, is automatic mail.
+    pub automatic: bool,
     /// How it is known.
     pub known_by: KnownBy,
-    /// Since the buyer last wrote in it; since its first message if that is unknown.
+    /// Since the buyer last wrote in it himself; since its first message if that is unknown.
     pub age: Duration,
 }
 
@@ -39,8 +41,13 @@ pub struct MayAnswer {
 }
 
 /// Whether the buyer began this thread, not too long ago.
+///
+/// A machine of his opens nothing: a vacation mail, a receipt or a delivery report is no wish to be
+/// written to. Whom that hits: the seller who answers a buyer whose only mail was sent by a program
+/// (a ticket system, a list); he is told how to reach him, and any word of the buyer's own opens
+/// the thread. What it tells a liar: what the reply says, that the buyer has opted out.
 fn thread(facts: &Facts<'_>) -> Option<Reason> {
-    let thread = facts.thread.as_ref().filter(|thread| thread.begun_by == Role::Buyer)?;
+    let thread = facts.thread.as_ref().filter(|thread| thread.begun_by == Role::Buyer && !thread.automatic)?;
     let longest = Duration::from_secs(u64::from(facts.rules.opt_out.thread_days) * 86_400);
     if thread.age > longest {
         return None;
@@ -60,17 +67,63 @@ pub(super) fn rule(facts: &Facts<'_>) -> Decision {
         return Decision::new(Verdict::Relay, reason);
     }
     if facts.critical {
-        return Decision::new(Verdict::Relay, Reason::RelayedCritical);
+        return match over_critical(facts) {
+            Some(stopped) => stopped,
+            None => Decision::new(Verdict::Relay, Reason::RelayedCritical),
+        };
     }
+    stopped(facts, Reason::OptedOut)
+}
+
+/// What stops a message that a tag declares critical: so many a day, over all of the seller's
+/// buyers who have opted out. See [`critical_limit`].
+///
+/// Whom it hits: the seller with more orders in trouble than usual; he hears when it opens again,
+/// and the operator can raise it. What it tells a liar: the limit, which is the operator's.
+fn over_critical(facts: &Facts<'_>) -> Option<Decision> {
+    let used = facts.critical_use.as_ref().filter(|used| used.used >= used.limit)?;
+    Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.clone() }))
+}
+
+/// What would be decided if the seller's critical messages of the day were used up, of a message
+/// that one let through: parallel sessions may have used them up.
+#[must_use]
+pub fn without_critical(facts: &Facts<'_>) -> Option<Decision> {
+    let used = facts.critical_use.as_ref()?;
+    Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.clone() }))
+}
+
+/// The answer to a message that does not reach an opted-out buyer.
+fn stopped(facts: &Facts<'_>, reason: Reason) -> Decision {
     match facts.rules.opt_out.answer {
-        OptOutAnswer::Reject => Decision::reject(Reason::OptedOut),
+        OptOutAnswer::Reject => Decision::reject(reason),
         OptOutAnswer::AutoReply => {
             let may = facts.auto_reply;
             let answer = may.wanted && !may.null_sender && !may.answered_today && facts.automatic.is_none();
-            Decision { verdict: Verdict::Block, reason: Reason::OptedOut, answer }
+            Decision { verdict: Verdict::Block, reason, answer }
         }
     }
 }
+
+/// Critical messages a day for a seller with so many orders in the quota's window:
+/// `critical_per_day`, and one for each order of an average day, as each order may need one.
+#[must_use]
+pub fn critical_limit(orders: u64, rules: &Policy) -> u64 {
+    let average = orders / u64::from(rules.quota.window_days.max(1));
+    average.saturating_add(u64::from(rules.opt_out.critical_per_day))
+}
+
+/// The share of critical messages in percent, where it is one that the operator wants to hear of. A
+/// few messages are no share.
+#[must_use]
+pub fn worrying_share(critical: u64, messages: u64, rules: &OptOut) -> Option<u64> {
+    let percent = critical.saturating_mul(100) / messages.max(1);
+    let wanted = rules.critical_share > 0 && critical >= FEW && percent >= u64::from(rules.critical_share);
+    wanted.then_some(percent.min(100))
+}
+
+/// Fewer critical messages than this in a day are no share.
+const FEW: u64 = 10;
 
 /// Whether a decoded subject holds one of the tags: in any case, anywhere, with any kind of brackets and spacing.
 #[must_use]

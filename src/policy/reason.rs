@@ -57,8 +57,18 @@ pub enum Reason {
     RelayedCritical,
     /// The buyer has opted out.
     OptedOut,
+    /// The buyer has opted out, and the seller has declared as many messages critical as a day
+    /// allows.
+    OverCritical {
+        /// Critical messages a day.
+        limit: u64,
+        /// When the next day begins, RFC 3339 in the marketplace's zone.
+        opens: String,
+    },
     /// A second automatic message of this side of the pair on one day.
     AutomaticRepeated,
+    /// The very message was relayed before.
+    Repeated,
     /// It has been here before.
     Loop,
     /// No message by RFC 5322 that could be read safely.
@@ -126,7 +136,9 @@ impl Reason {
             Self::RelayedMark => "relayed-mark",
             Self::RelayedCritical => "relayed-critical",
             Self::OptedOut => "opted-out",
+            Self::OverCritical { .. } => "over-critical",
             Self::AutomaticRepeated => "automatic-repeated",
+            Self::Repeated => "repeated",
             Self::Loop => "loop",
             Self::Malformed => "malformed",
             Self::RepeatedField(_) => "repeated-field",
@@ -236,6 +248,14 @@ impl Reason {
                 "This buyer wants no messages from sellers except answers to their own and what an order needs"
                     .to_owned(),
             ),
+            (Self::OverCritical { limit, opens }, _) => tell(
+                550,
+                7,
+                1,
+                format!(
+                    "This buyer wants no messages from sellers, and you have marked {limit} as critical today; it opens again at {opens}"
+                ),
+            ),
             // Reasons to let a message through. They come with verdict relay or block; a refusal with them is a fault of
             // ours, and the honest answer to that is to ask for another try.
             (
@@ -243,7 +263,8 @@ impl Reason {
                 | Self::RelayedThread
                 | Self::RelayedMark
                 | Self::RelayedCritical
-                | Self::AutomaticRepeated,
+                | Self::AutomaticRepeated
+                | Self::Repeated,
                 _,
             ) => reply(451, 3, 0, "Try again later"),
         }

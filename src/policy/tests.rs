@@ -33,6 +33,7 @@ fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Fac
         opted_out: false,
         thread: None,
         critical: false,
+        critical_use: None,
         auto_reply: MayAnswer { wanted: true, null_sender: false, answered_today: false },
     }
 }
@@ -44,8 +45,8 @@ fn used(used: u64) -> Use {
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn thread(role: &str, known_by: KnownBy) -> Option<Thread> {
-    let begun_by = if role == "buyer" { Role::Buyer } else { Role::Seller };
-    Some(Thread { begun_by, known_by, age: DAY })
+    let begun_by = if role == "seller" { Role::Seller } else { Role::Buyer };
+    Some(Thread { begun_by, automatic: role == "machine", known_by, age: DAY })
 }
 
 /// Settings, parts (name, type, size), names listed in archives, what was sniffed.
@@ -97,7 +98,12 @@ fn apply(facts: &mut Facts<'_>, word: &str) {
         ("over-quota", _) => facts.quota = Some(used(600)),
         ("last-of-quota", _) => facts.quota = Some(used(599)),
         ("opted-out", _) => facts.opted_out = true,
-        ("critical", _) => facts.critical = true,
+        ("critical", "") => facts.critical = true,
+        // So many were let through today, of 20.
+        ("critical", n) => {
+            facts.critical = true;
+            facts.critical_use = Some(Use { limit: 20, ..used(n.parse().unwrap()) });
+        }
         ("thread", role) => facts.thread = thread(role, KnownBy::Headers),
         ("mark", role) => facts.thread = thread(role, KnownBy::Mark),
         ("age", days) => facts.thread.as_mut().unwrap().age = DAY * days.parse().unwrap(),
@@ -143,6 +149,7 @@ fn every_case_of_the_table() {
     for (line, words, want) in lines() {
         let decision = match words[..] {
             // Found before or after the rules.
+            ["outside", "repeated"] => Decision::repeated(),
             ["outside", "malformed"] => Decision::reject(Reason::Malformed),
             ["outside", "repeated-field"] => Decision::reject(Reason::RepeatedField("Message-ID")),
             ["outside", "unclean"] => Decision::reject(Reason::Unclean),
@@ -211,6 +218,32 @@ fn a_refused_part_is_named_and_long_rules_fit() {
     assert!(reply.contains("Part 2.1 ") && reply.len() <= 512, "{reply}");
 }
 
+/// A limit that follows the orders, and a share that a few messages are not.
+#[test]
+fn critical_messages_have_a_limit_and_a_share() {
+    let rules = Policy::default();
+    for (orders, want) in [(0, 20), (29, 20), (30, 21), (3000, 120), (u64::MAX, u64::MAX / 30 + 20)] {
+        assert_eq!(opt_out::critical_limit(orders, &rules), want, "{orders}");
+    }
+    // critical, of so many messages, the share that is told
+    let table = [
+        (0, 0, None),
+        (9, 9, None),
+        (10, 10, Some(100)),
+        (10, 20, Some(50)),
+        (10, 21, None),
+        (300, 601, None),
+        (301, 600, Some(50)),
+        (10, 0, Some(100)),
+    ];
+    for (critical, messages, want) in table {
+        let told = opt_out::worrying_share(critical, messages, &rules.opt_out);
+        assert_eq!(told, want, "{critical} of {messages}");
+    }
+    let never = crate::config::OptOut { critical_share: 0, ..rules.opt_out };
+    assert_eq!(opt_out::worrying_share(100, 100, &never), None);
+}
+
 /// Strangers cannot tell a registered address from another, nor a suspended seller.
 #[test]
 fn refusals_of_authors_have_one_text() {
@@ -244,6 +277,7 @@ fn any_thread() -> impl Strategy<Value = Option<Thread>> {
     let known = prop::sample::select(vec![KnownBy::Headers, KnownBy::Mark]);
     prop::option::of((begun, known, 0..400_u32).prop_map(|(begun_by, known_by, days)| Thread {
         begun_by,
+        automatic: days % 3 == 0,
         known_by,
         age: DAY * days,
     }))
@@ -269,6 +303,7 @@ fn any_facts() -> impl Strategy<Value = Facts<'static>> {
             facts.automatic_today = flags[6];
             facts.opted_out = flags[7];
             facts.critical = flags[8];
+            facts.critical_use = flags[8].then(|| Use { limit: 20, ..used(sent - 580) });
             facts.auto_reply = MayAnswer { wanted: flags[9], null_sender: flags[10], answered_today: false };
             facts.other_mailbox = flags[2] && flags[4];
             facts
@@ -290,8 +325,9 @@ proptest! {
             prop_assert!(!facts.other_mailbox && !facts.author_suspended && !facts.hops.own_mark);
         }
         if decision.verdict == Verdict::Relay && facts.opted_out && facts.author_role == Role::Seller {
-            let begun = facts.thread.is_some_and(|t| t.begun_by == Role::Buyer && t.age <= DAY * 180);
-            prop_assert!(begun || facts.critical, "no opted-out buyer gets a message without an exception");
+            let begun = facts.thread.is_some_and(|t| t.begun_by == Role::Buyer && !t.automatic && t.age <= DAY * 180);
+            let critical = facts.critical && facts.critical_use.as_ref().is_none_or(|used| used.used < used.limit);
+            prop_assert!(begun || critical, "no opted-out buyer gets a message without an exception");
         }
         if decision.verdict == Verdict::Relay {
             prop_assert!(facts.quota.as_ref().is_none_or(|q| q.used < q.limit));

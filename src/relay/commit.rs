@@ -4,11 +4,12 @@ use super::Relay;
 use super::judge::{Judged, Letter};
 use crate::metrics::Decision as Label;
 use crate::outbound::{Addresses, Begun};
+use crate::policy::opt_out::worrying_share;
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
-use crate::store::{Change, NewMessage, Result, StoreError};
-use crate::types::{Reply, Role, Time};
+use crate::store::{Change, Critical, NewMessage, Result, StoreError};
+use crate::types::{MessageId, Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -17,7 +18,11 @@ use std::sync::Arc;
 struct Written {
     /// Nothing was written, and this is why.
     refused: Option<Reply>,
+    /// What each letter came to, and its id in the history: of the first one where it came again.
     decisions: Vec<Decision>,
+    ids: Vec<MessageId>,
+    /// What the operator has to hear.
+    warnings: Vec<Warning>,
     leased: Vec<Leased>,
     /// Something waits in the store.
     waits: bool,
@@ -32,28 +37,38 @@ struct Leased {
     begun: Option<Begun>,
 }
 
+/// A seller declares much critical.
+struct Warning {
+    seller: String,
+    day: Critical,
+    /// Everything that the seller has sent today.
+    messages: u64,
+    what: &'static str,
+}
+
 impl Relay {
-    /// Writes everything, hands what goes out to the queue, and answers.
-    pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Reply {
+    /// Writes everything, hands what goes out to the queue, and answers. `None`: nothing was done,
+    /// and the message has to be judged anew, as another session was quicker.
+    pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Option<Reply> {
         if judged.letters.is_empty() && !judged.took_more() {
-            return judged.otherwise;
+            return Some(judged.otherwise);
         }
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
-        let written = match self.store.write(move |change| relay.write_all(change, &work)).await {
-            Ok(written) => written,
+        let mut written = match self.store.write(move |change| relay.write_all(change, &work)).await {
+            Ok(written) => written?,
             Err(error) => {
                 if self.logs(None) {
                     tracing::error!(%error, "cannot keep a message");
                 }
-                return error.reply();
+                return Some(error.reply());
             }
         };
         if let Some(reply) = written.refused {
-            return reply;
+            return Some(reply);
         }
         if let Some(outbound) = self.outbound.get() {
-            for Leased { item, bytes, addresses, begun } in written.leased {
+            for Leased { item, bytes, addresses, begun } in written.leased.drain(..) {
                 let left = match begun {
                     Some(begun) => begun.committed(item),
                     None => Some(item),
@@ -66,7 +81,11 @@ impl Relay {
                 outbound.kick();
             }
         }
-        for (letter, decision) in judged.letters.iter().zip(&written.decisions) {
+        for Warning { seller, day, messages, what } in &written.warnings {
+            let (critical, over) = (day.used, day.over);
+            tracing::warn!(seller, critical, over, messages, "{what}");
+        }
+        for ((letter, decision), id) in judged.letters.iter().zip(&written.decisions).zip(&written.ids) {
             let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
             self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
             // What a proved author sends is told each time.
@@ -74,13 +93,16 @@ impl Relay {
             if refused && !self.logs(judged.network) {
                 continue;
             }
-            let (id, author, size) = (letter.id, letter.author.as_str(), judged.raw.len());
+            let (author, size) = (letter.author.as_str(), judged.raw.len());
             tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
         }
-        reply(&judged, &written.decisions)
+        Some(reply(&judged, &written))
     }
 
-    fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
+    fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Option<Written>> {
+        if self.is_outdated(change, judged)? {
+            return Ok(None);
+        }
         let mut written = Written::default();
         // First: what the operator cannot have is refused whole, or somebody would hear that it was
         // taken.
@@ -88,12 +110,20 @@ impl Relay {
             written.refused = self.forward(change, forward, judged.at)?;
             written.waits = true;
             if written.refused.is_some() {
-                return Ok(written);
+                return Ok(Some(written));
             }
         }
         let mut body = None;
         for letter in &judged.letters {
-            let decision = self.counted(change, letter, judged.at)?;
+            if let Some((first, decision)) = Self::repeated(letter, &judged.letters, &written.decisions) {
+                if letter.past.first.is_some() {
+                    change.came_again(first, judged.at)?;
+                }
+                written.decisions.push(decision);
+                written.ids.push(first);
+                continue;
+            }
+            let decision = self.counted(change, letter, judged.at, &mut written)?;
             // A stranger's mail is not kept: anybody could fill the disk with it. What a party wrote is.
             let keep = decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean);
             let kept = match (keep, body) {
@@ -105,16 +135,20 @@ impl Relay {
                 }
             };
             change.insert_message(&row(letter, &decision, judged, kept))?;
+            if letter.past.known.is_some() {
+                change.keep_signatures(letter.id, (letter.pair.id, letter.author), &judged.signatures)?;
+            }
             if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
             }
             if decision.answer {
-                self.opt_out_reply(change, letter, judged.at)?;
+                self.opt_out_reply(change, letter, &decision.reason, judged.at)?;
                 written.waits = true;
             }
             written.decisions.push(decision);
+            written.ids.push(letter.id);
         }
-        written.waits |= self.partial_notice(change, judged, &written.decisions)?;
+        written.waits |= self.partial_notice(change, judged, &written.decisions, &written.ids)?;
         for report in &judged.reports {
             written.waits |= self.take_report(change, report, judged.at)?;
         }
@@ -125,11 +159,11 @@ impl Relay {
         for leased in &mut written.leased {
             leased.begun = self.outbound.get().and_then(|outbound| outbound.begin(&leased.bytes, &leased.addresses));
         }
-        Ok(written)
+        Ok(Some(written))
     }
 
     /// The decision, with what is counted looked at again in this transaction, so that parallel sessions cannot overrun it.
-    fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Decision> {
+    fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<Decision> {
         let mut decision = letter.decision.clone();
         let starts = || Day::at(now, &letter.shop.zone).starts;
         if letter.automatic
@@ -138,13 +172,21 @@ impl Relay {
         {
             decision = Decision { verdict: Verdict::Block, reason: Reason::AutomaticRepeated, answer: false };
         }
+        let seller = letter.pair.seller.id;
+        if decision.reason == Reason::RelayedCritical
+            && let Some(uncritical) = &letter.uncritical
+            && let Reason::OverCritical { limit, .. } = &uncritical.reason
+            && change.critical(seller, starts())?.used >= *limit
+        {
+            decision.clone_from(uncritical);
+        }
         decision.answer = decision.answer && !change.event_since(letter.thread, "opt-out-reply", starts())?;
         if letter.author != Role::Seller || !decision.counts() {
             return Ok(decision);
         }
         // The limit is as it was a moment ago: what is counted here is what parallel sessions could overrun.
         let Some(quota) = &letter.quota else { return Ok(decision) };
-        if change.quota_used(letter.pair.seller.id, starts())? >= quota.limit {
+        if change.quota_used(seller, starts())? >= quota.limit {
             let verdict = match self.config.policy.quota.over {
                 crate::config::OverQuota::Reject => Verdict::Reject,
                 crate::config::OverQuota::Defer => Verdict::Defer,
@@ -152,8 +194,39 @@ impl Relay {
             let reason = Reason::OverQuota { limit: quota.limit, opens: quota.opens.clone() };
             return Ok(Decision { verdict, reason, answer: false });
         }
-        change.count_quota(letter.pair.seller.id, starts())?;
+        change.count_quota(seller, starts())?;
+        if matches!(decision.reason, Reason::RelayedCritical | Reason::OverCritical { .. }) {
+            self.count_critical(change, letter, &decision, starts(), written)?;
+        }
         Ok(decision)
+    }
+
+    /// Counts what a tag declares critical. The operator is warned once a day of a seller's share,
+    /// and once of the limit.
+    fn count_critical(
+        &self,
+        change: &Change<'_>,
+        letter: &Letter,
+        decision: &Decision,
+        starts: Time,
+        written: &mut Written,
+    ) -> Result<()> {
+        let seller = &letter.pair.seller;
+        let over = decision.reason != Reason::RelayedCritical;
+        let day = change.count_critical(seller.id, starts, over)?;
+        let messages = change.quota_used(seller.id, starts)?;
+        let mut warn = |what| {
+            let seller = seller.external.as_str().to_owned();
+            written.warnings.push(Warning { seller, day, messages, what });
+        };
+        if !day.told && worrying_share(day.used, messages, &self.config.policy.opt_out).is_some() {
+            warn("a seller declares many messages critical");
+            change.told_of_critical(seller.id, starts)?;
+        }
+        if over && day.over == 1 {
+            warn("a seller has declared as many messages critical as a day allows");
+        }
+        Ok(())
     }
 
     fn queue_letter(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<()> {
@@ -188,9 +261,13 @@ impl Relay {
 fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>) -> NewMessage {
     let relayed = decision.verdict == Verdict::Relay;
     let mut facts = letter.facts.clone();
-    if *decision != letter.decision {
+    if decision.reason != letter.decision.reason {
         // Another session was quicker: the transaction had the last word.
-        facts.push_str(" rule=quota");
+        facts.push_str(match decision.reason {
+            Reason::AutomaticRepeated => " rule=automatic",
+            Reason::OverCritical { .. } => " rule=opt-out",
+            _ => " rule=quota",
+        });
     }
     NewMessage {
         id: letter.id,
@@ -214,9 +291,9 @@ fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>)
 }
 
 /// One reply for all recipients: positive if one of them is accepted; the others are told by a notice.
-fn reply(judged: &Judged, decisions: &[Decision]) -> Reply {
+fn reply(judged: &Judged, written: &Written) -> Reply {
     let taken = || judged.took_more().then(|| Reply::new(250, 0, 0, "Ok"));
-    let replies: Vec<Reply> = judged.letters.iter().zip(decisions).map(|(l, d)| d.reply(l.id)).collect();
+    let replies: Vec<Reply> = written.decisions.iter().zip(&written.ids).map(|(d, id)| d.reply(*id)).collect();
     let accepted = replies.iter().find(|reply| reply.is_positive());
     // If all are refused, one that may pass later wins: the sender's server tries again, and hears the rest then.
     let later = || replies.iter().find(|reply| reply.code() < 500);

@@ -39,7 +39,8 @@ impl Relay {
             self.target(recipient)?;
         }
         let authentication = self.authenticate(&client, &envelope, &raw, at).await;
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true };
+        let parts = std::sync::OnceLock::new();
+        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true, parts };
         let judged = self.judge(&arrived, &self.allowance(Arc::default()));
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))

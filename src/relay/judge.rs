@@ -4,6 +4,7 @@ use super::act::Act;
 use super::bounce::Report;
 use super::compose::Ids;
 use super::operator::Forward;
+use super::repeats::Past;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
 use crate::authentication::Weakness;
@@ -14,9 +15,9 @@ use crate::message::{Inspection, Malformed, Shared, inspect};
 use crate::policy::author::{Author, Senders, Sign};
 use crate::policy::automatic::Automatic;
 use crate::policy::content::{Content, Part};
-use crate::policy::opt_out::{MayAnswer, Thread, is_critical};
+use crate::policy::opt_out::{MayAnswer, Thread, critical_limit, is_critical, without_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
-use crate::policy::{Answer, Decision, Facts, Hops, Reason, Verdict, decide_by, every_answer};
+use crate::policy::{Answer, Decision, Facts, Hops, REPEATED, Reason, Verdict, decide_by, every_answer, may_act};
 use crate::store::{Body, Pair, Party, StoreError, View};
 use crate::types::{Address, MessageId, Reply, Role, Time};
 use bytes::Bytes;
@@ -35,6 +36,9 @@ pub(super) struct Judged {
     pub(super) acts: Vec<Act>,
     /// For the operator.
     pub(super) forward: Option<Forward>,
+    /// Of what proved its author: see
+    /// [`Authentication::signatures`](crate::authentication::Authentication).
+    pub(super) signatures: Vec<[u8; 32]>,
     /// The reply where no recipient is left to decide about.
     pub(super) otherwise: Reply,
     /// Why it was not looked through to its end.
@@ -107,6 +111,10 @@ pub(super) struct Letter {
     pub(super) answers: Vec<Answer>,
     /// How much a seller may send, and has sent when the facts were gathered.
     pub(super) quota: Option<Use>,
+    /// What is decided if the seller's critical messages turn out to be used up.
+    pub(super) uncritical: Option<Decision>,
+    /// Whether it has been here before.
+    pub(super) past: Past,
     /// What goes out, if it is relayed and there is room for it in memory.
     pub(super) outgoing: Option<Bytes>,
 }
@@ -131,6 +139,8 @@ impl Letter {
             ids: Ids::default(),
             answers: Vec::new(),
             quota: None,
+            uncritical: None,
+            past: Past::default(),
             outgoing: None,
         }
     }
@@ -211,6 +221,7 @@ impl Relay {
             reports: Vec::new(),
             acts: Vec::new(),
             forward: None,
+            signatures: arrived.authentication.signatures.clone(),
             otherwise: Reply::new(250, 0, 0, "Ok"),
             ended: None,
         };
@@ -220,26 +231,26 @@ impl Relay {
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
             let gathered = self.store.glance(|view| self.gather(view, arrived, &inspection, recipient));
-            let letter = gathered.map(|gathered| match gathered {
-                Gathered::Letter(letter) => Some(self.finish(arrived, &inspection, *letter, &mut shared)),
+            let letter = gathered.and_then(|gathered| match gathered {
+                Gathered::Letter(letter) => self.finish(arrived, &inspection, *letter, &mut shared).map(Some),
                 Gathered::Report(message) => {
                     reported.push((message, recipient));
-                    None
+                    Ok(None)
                 }
                 Gathered::Act(act) => {
                     judged.acts.push(*act);
-                    None
+                    Ok(None)
                 }
                 Gathered::Operator => {
                     operator = true;
-                    None
+                    Ok(None)
                 }
                 // It was there at RCPT. The others are not held up by it.
                 Gathered::Refused(reply) => {
                     judged.otherwise = reply;
-                    None
+                    Ok(None)
                 }
-                Gathered::Nobody => None,
+                Gathered::Nobody => Ok(None),
             });
             match letter {
                 Ok(letter) => judged.letters.extend(letter.map(|letter| letter.held_within(room, &mut held))),
@@ -297,16 +308,23 @@ impl Relay {
         inspection: &Result<Inspection, Malformed>,
         mut letter: Letter,
         shared: &mut Shared,
-    ) -> Letter {
-        let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return letter };
-        if letter.decision.verdict == Verdict::Relay {
+    ) -> Result<Letter, StoreError> {
+        let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return Ok(letter) };
+        let earlier = self.recognized(arrived, &mut letter)?;
+        if letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed()) {
             self.compose(arrived, inspection, &mut letter, shared);
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
             }
         }
+        if let Some(earlier) = earlier {
+            letter.came_before(earlier);
+            if letter.decision.reason == Reason::Repeated {
+                rule = REPEATED;
+            }
+        }
         letter.conclude(rule, arrived);
-        letter
+        Ok(letter)
     }
 
     /// Vacation programs answer to the envelope sender (RFC 3834 4), which is ours. What the receiver of `message` writes there is a message to
@@ -380,6 +398,10 @@ impl Relay {
         }
         letter.facts = facts.words();
         letter.quota.clone_from(&facts.quota);
+        letter.uncritical = without_critical(&facts);
+        if may_act(&facts).is_none() {
+            self.look_back(view, arrived, inspection, letter)?;
+        }
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;
@@ -410,9 +432,11 @@ impl Relay {
             Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, None),
             Err(AuthorFault::Malformed) => (Author::Malformed, None),
         };
-        let quota = match letter.author {
-            Role::Seller => Some(self.quota(view, letter, arrived.at)?),
-            Role::Buyer => None,
+        let critical = is_critical(&inspection.subject, &rules.opt_out.critical_tags);
+        let counted = critical && letter.author == Role::Seller && receiver.opted_out;
+        let (quota, critical_use) = match letter.author {
+            Role::Seller => self.quota(view, letter, arrived.at, counted)?,
+            Role::Buyer => (None, None),
         };
         let automatic_today = inspection.automatic.is_some() && {
             let day = Day::at(arrived.at, &letter.shop.zone);
@@ -438,7 +462,8 @@ impl Relay {
             quota,
             opted_out: receiver.opted_out,
             thread,
-            critical: is_critical(&inspection.subject, &rules.opt_out.critical_tags),
+            critical,
+            critical_use,
             auto_reply: MayAnswer {
                 wanted: author.auto_replies,
                 null_sender: arrived.envelope.sender.is_none(),
@@ -474,10 +499,25 @@ impl Relay {
         senders.somebody_else(&self.providers)
     }
 
-    fn quota(&self, view: &View<'_>, letter: &Letter, now: Time) -> Result<Use, StoreError> {
-        let (seller, rules) = (letter.pair.seller.id, &self.config.policy.quota);
+    /// What a seller has sent today; and what of it by declaring it critical, if that is `wanted`.
+    fn quota(
+        &self,
+        view: &View<'_>,
+        letter: &Letter,
+        now: Time,
+        wanted: bool,
+    ) -> Result<(Option<Use>, Option<Use>), StoreError> {
+        let (seller, rules) = (letter.pair.seller.id, &self.config.policy);
         let day = Day::at(now, &letter.shop.zone);
-        let orders = view.count_orders(seller, window_start(now, &letter.shop.zone, rules), now)?;
-        Ok(Use { used: view.quota_used(seller, day.starts)?, limit: limit(orders, rules), opens: day.opens })
+        let orders = view.count_orders(seller, window_start(now, &letter.shop.zone, &rules.quota), now)?;
+        let used = view.quota_used(seller, day.starts)?;
+        let critical = match wanted {
+            true => {
+                let used = view.critical(seller, day.starts)?.used;
+                Some(Use { used, limit: critical_limit(orders, rules), opens: day.opens.clone() })
+            }
+            false => None,
+        };
+        Ok((Some(Use { used, limit: limit(orders, &rules.quota), opens: day.opens }), critical))
     }
 }

@@ -1,9 +1,11 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
-//! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
-//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what
-//! addresses in footers do, `operator` what becomes of mail to postmaster and abuse.
+//! `thread` finds what it answers, `repeats` whether it has been here before; `compose` builds what
+//! goes out, and what cannot be made safe is refused while the sender still listens; `commit`
+//! writes all of it in one transaction; then the queue gets the finished bytes in memory.
+//! `notices` is what authors are told later, `act` what addresses in footers do, `operator` what
+//! becomes of mail to postmaster and abuse.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -17,6 +19,7 @@ mod login;
 mod notices;
 mod operator;
 mod prove;
+mod repeats;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,7 @@ use crate::types::shares::{Amount, Bounds, Shares};
 use crate::types::{Address, Client, Envelope, MessageId, Providers, Random as _, Reply, SystemRandom, Time, locked};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
+use judge::Judged;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -103,7 +107,14 @@ struct Arrived {
     authentication: Authentication,
     /// Nothing will come of it: somebody asks what would.
     explain: bool,
+    /// What its parts say, once it has to be compared with another message.
+    parts: OnceLock<Option<Vec<[u8; 32]>>>,
 }
+
+/// So often a message is judged anew because another session brought one with the same id. Each
+/// time the other one is through, so that a second round is enough, but for whoever sends without
+/// end.
+const ROUNDS: usize = 4;
 
 impl Relay {
     /// `config` has been checked.
@@ -229,24 +240,43 @@ impl Handler for Relay {
             return reply;
         }
         let authentication = self.authenticate(&client, &envelope, &raw, Time::now()).await;
-        let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
+        let parts = OnceLock::new();
+        let arrived =
+            Arc::new(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts });
+        for _ in 0..ROUNDS {
+            match self.judged(&arrived).await {
+                Ok(judged) => {
+                    if let Some(reply) = self.commit(judged).await {
+                        return reply;
+                    }
+                }
+                Err(reply) => return reply,
+            }
+        }
+        Reply::new(451, 3, 0, "Temporary trouble here, try again later")
+    }
+}
+
+impl Relay {
+    /// Judges a message: here, or on a thread of its own what takes long.
+    async fn judged(self: &Arc<Self>, arrived: &Arc<Arrived>) -> Result<Judged, Reply> {
         // Set when nobody waits any more: the session has ended, or its client was told to come again.
         let stop = StopOnDrop(Arc::default());
         let whole = self.allowance(Arc::clone(&stop.0));
         if arrived.raw.len() <= HEAVY {
-            let judged =
-                self.judge(&arrived, &Allowance { reading: whole.reading.min(SOON), packing: SOON, ..whole.clone() });
+            let soon = Allowance { reading: whole.reading.min(SOON), packing: SOON, ..whole.clone() };
+            let judged = self.judge(arrived, &soon);
             if judged.ended.is_none() {
-                return self.commit(judged).await;
+                return Ok(judged);
             }
         }
-        let relay = Arc::clone(&self);
+        let (relay, arrived) = (Arc::clone(self), Arc::clone(arrived));
         let judging = tokio::task::spawn_blocking(move || relay.judge(&arrived, &whole));
         match tokio::time::timeout(JUDGING, judging).await {
-            Ok(Ok(judged)) => self.commit(judged).await,
-            Ok(Err(_)) => Reply::new(451, 3, 0, "Temporary trouble here, try again later"),
+            Ok(Ok(judged)) => Ok(judged),
+            Ok(Err(_)) => Err(Reply::new(451, 3, 0, "Temporary trouble here, try again later")),
             // It may cost what it costs, but not while the machine has so much else to do.
-            Err(_) => Reply::new(451, 3, 2, "Too busy to look through this message now, try again later"),
+            Err(_) => Err(Reply::new(451, 3, 2, "Too busy to look through this message now, try again later")),
         }
     }
 }

@@ -6,11 +6,15 @@ use crate::metrics::count;
 use crate::notice::{self, Failed, Frame, Name};
 use crate::outbound::{House, Loaded};
 use crate::policy::failure::{FailureClass, of_decision};
+use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{Address, MessageId, Role, Time};
+
+/// What the history calls a notice of recipients that were refused, at the first that was not.
+const PARTIAL: &str = "partial-notice";
 
 /// A message that a notice is about, and the side that is told.
 pub(super) struct About<'a> {
@@ -67,9 +71,15 @@ impl Relay {
     }
 
     /// The seller learns why a message was blocked, and how it can pass.
-    pub(super) fn opt_out_reply(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<()> {
+    pub(super) fn opt_out_reply(&self, change: &Change<'_>, letter: &Letter, reason: &Reason, now: Time) -> Result<()> {
         let about = letter.about(now);
         change.record(letter.thread, now, "opt-out-reply", "")?;
+        if let Reason::OverCritical { limit, .. } = reason {
+            let opens = Day::at(now, &letter.shop.zone).ends;
+            return self.tell(change, &about, Name::OptOutLimit, now, |frame| {
+                notice::opt_out_limit(frame, letter.pair.alias(letter.author.other()), &letter.subject, *limit, opens)
+            });
+        }
         self.tell(change, &about, Name::OptOut, now, |frame| {
             let receiver = letter.pair.alias(letter.author.other());
             notice::opt_out_reply(frame, receiver, &letter.subject, &self.config.policy.opt_out.critical_tags)
@@ -77,16 +87,33 @@ impl Relay {
     }
 
     /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.
-    pub(super) fn partial_notice(&self, change: &Change<'_>, judged: &Judged, decisions: &[Decision]) -> Result<bool> {
-        let accepted =
-            judged.took_more() || decisions.iter().any(|d| matches!(d.verdict, Verdict::Relay | Verdict::Block));
+    pub(super) fn partial_notice(
+        &self,
+        change: &Change<'_>,
+        judged: &Judged,
+        decisions: &[Decision],
+        ids: &[MessageId],
+    ) -> Result<bool> {
+        let mut taken =
+            decisions.iter().zip(ids).filter(|(d, _)| matches!(d.verdict, Verdict::Relay | Verdict::Block)).peekable();
+        let first = taken.peek().map(|(_, id)| **id);
+        let accepted = judged.took_more() || first.is_some();
+        let again = first.is_some() && taken.all(|(decision, _)| decision.reason == Reason::Repeated);
         let refused = judged.letters.iter().zip(decisions).filter(|(letter, decision)| {
             // Nobody is told of an alias that is not his to write to; an answer to all sends a copy to the author's own.
             let stranger = matches!(decision.reason, Reason::Stranger | Reason::OtherMailbox | Reason::Suspended);
             matches!(decision.verdict, Verdict::Reject | Verdict::Defer) && !stranger && !letter.automatic
         });
         let refused: Vec<_> = refused.collect();
-        let Some((first, _)) = refused.first().filter(|_| accepted) else { return Ok(false) };
+        let Some((letter, _)) = refused.first().filter(|_| accepted) else { return Ok(false) };
+        if let Some(first) = first {
+            // Who sends a copy of it again and again does not have its author told as often.
+            let today = Day::at(judged.at, &letter.shop.zone).starts;
+            if again && change.event_since(first, PARTIAL, today)? {
+                return Ok(false);
+            }
+            change.record(first, judged.at, PARTIAL, "")?;
+        }
         let failed: Vec<Failed<'_>> = refused
             .iter()
             .map(|(letter, decision)| {
@@ -94,7 +121,7 @@ impl Relay {
                 Failed { receiver: letter.pair.alias(letter.author.other()), key, status }
             })
             .collect();
-        self.tell(change, &first.about(judged.at), Name::Partial, judged.at, |frame| notice::partial(frame, &failed))?;
+        self.tell(change, &letter.about(judged.at), Name::Partial, judged.at, |frame| notice::partial(frame, &failed))?;
         Ok(true)
     }
 

@@ -4,7 +4,7 @@ use super::Relay;
 use super::judge::Letter;
 use crate::message::Inspection;
 use crate::policy::opt_out::{KnownBy, Thread};
-use crate::store::{Result, View};
+use crate::store::{Result, ThreadEntry, View};
 use crate::types::token::Purpose;
 use crate::types::{MessageId, Role, Time};
 
@@ -30,21 +30,17 @@ impl Relay {
         for message in named {
             let Some(message) = message? else { continue };
             let Some(entry) = view.thread_entry(message)?.filter(|e| e.pair == Some(letter.pair.id)) else { continue };
-            let begun = view.thread_entry(entry.thread)?;
-            let known = begun.map(|begun| {
-                // A seller who answers himself does not make the buyer's thread any younger.
-                let newest =
-                    if entry.author == Role::Buyer { entry.received.max(begun.received) } else { begun.received };
-                Thread { begun_by: begun.author, known_by: KnownBy::Headers, age: now.since(newest) }
-            });
+            let known = match view.thread_entry(entry.thread)? {
+                Some(begun) => Some(opened(view, letter, &begun, Some(&entry), now)?),
+                None => None,
+            };
             return Ok(Some(Continued { first: entry.thread, known }));
         }
         for mark in &inspection.marks {
             let pair = letter.pair.id;
             let Some(first) = self.store.secret().read_mark(pair, letter.author, mark) else { continue };
             let Some(begun) = view.thread_entry(first)?.filter(|e| e.pair == Some(pair)) else { continue };
-            let newest = view.last_in_thread(pair, first, Role::Buyer)?.unwrap_or(begun.received);
-            let known = Thread { begun_by: begun.author, known_by: KnownBy::Mark, age: now.since(newest) };
+            let known = opened(view, letter, &begun, None, now)?;
             return Ok(Some(Continued { first, known: Some(known) }));
         }
         Ok(None)
@@ -91,4 +87,28 @@ impl Relay {
             entry.original
         })
     }
+}
+
+/// Who opened a thread, and when the buyer last wrote in it himself. `named`: the message in it
+/// that an id names; without one its mark did.
+fn opened(
+    view: &View<'_>,
+    letter: &Letter,
+    begun: &ThreadEntry,
+    named: Option<&ThreadEntry>,
+    now: Time,
+) -> Result<Thread> {
+    let machine = |entry: &ThreadEntry| entry.author == Role::Buyer && entry.automatic;
+    // A seller who answers himself does not make the buyer's thread any younger, nor does a machine
+    // of the buyer's.
+    let newest = match named {
+        Some(named) if named.author == Role::Buyer && !named.automatic => Some(named.received),
+        Some(named) if !machine(named) && !machine(begun) => None,
+        _ => view.last_in_thread(letter.pair.id, begun.thread, Role::Buyer)?,
+    };
+    let automatic = machine(begun) && newest.is_none();
+    // The clock may have been set back since the first message came.
+    let newest = newest.map_or(begun.received, |newest| newest.max(begun.received));
+    let known_by = if named.is_some() { KnownBy::Headers } else { KnownBy::Mark };
+    Ok(Thread { begun_by: begun.author, automatic, known_by, age: now.since(newest) })
 }

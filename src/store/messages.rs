@@ -88,6 +88,10 @@ pub struct MessageRow {
     pub time: Time,
     /// `none`, `queued`, `delivered`, `failed`.
     pub fate: String,
+    /// How often the same message came again; those went nowhere.
+    pub repeats: i64,
+    /// When it came again last, RFC 3339.
+    pub repeated_at: Option<String>,
     /// The author's own Message-ID.
     #[serde(skip)]
     pub original: Option<String>,
@@ -133,7 +137,8 @@ pub struct Event {
 }
 
 const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
-                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at FROM message x \
+                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at, \
+                       x.repeats, x.repeated_at FROM message x \
                        LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
                        LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace";
 
@@ -162,6 +167,8 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         response,
         response_at: row.get::<_, Option<i64>>(17)?.map(|at| Time(at).rfc3339()),
         fate,
+        repeats: row.get(18)?,
+        repeated_at: row.get::<_, Option<i64>>(19)?.map(|at| Time(at).rfc3339()),
         original: row.get(15)?,
         facts: row.get(16)?,
     })
@@ -260,7 +267,8 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn thread_entry(&self, id: MessageId) -> Result<Option<ThreadEntry>> {
-        let sql = "SELECT pair, author, thread, original, received, verdict = 'relay' FROM message WHERE id = ?1";
+        let sql =
+            "SELECT pair, author, thread, original, received, verdict = 'relay', automatic FROM message WHERE id = ?1";
         let entry = self.0.prepare_cached(sql)?.query_row([id.0], |row| {
             Ok(ThreadEntry {
                 pair: row.get::<_, Option<i64>>(0)?.map(PairId),
@@ -269,18 +277,20 @@ impl View<'_> {
                 original: row.get(3)?,
                 received: Time(row.get(4)?),
                 relayed: row.get(5)?,
+                automatic: row.get(6)?,
             })
         });
         Ok(entry.optional()?)
     }
 
-    /// When the newest relayed message of `author` in a thread of `pair` was received.
+    /// When the newest relayed message that a person of `author`'s wrote in a thread of `pair` was
+    /// received. What machines wrote is passed over.
     ///
     /// # Errors
     /// The database's trouble.
     pub fn last_in_thread(&self, pair: PairId, thread: MessageId, author: Role) -> Result<Option<Time>> {
         let sql = "SELECT received FROM message WHERE pair = ?1 AND id >= ?2 AND thread = ?2 AND author = ?3 AND verdict = 'relay' \
-                   ORDER BY id DESC LIMIT 1";
+                   AND automatic = 0 ORDER BY id DESC LIMIT 1";
         let mut statement = self.0.prepare_cached(sql)?;
         let received = statement.query_row([pair.0, thread.0, role_number(author)], |row| row.get(0)).optional()?;
         Ok(received.map(Time))
@@ -344,6 +354,8 @@ pub struct ThreadEntry {
     pub received: Time,
     /// It went to the other party.
     pub relayed: bool,
+    /// A machine wrote it.
+    pub automatic: bool,
 }
 
 impl Change<'_> {

@@ -23,6 +23,7 @@ mod responses;
 mod retention;
 mod schema;
 mod search;
+mod seen;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
@@ -31,7 +32,7 @@ mod writer;
 pub use body::Body;
 pub use chain::{Block, Position};
 pub use error::{Result, StoreError};
-pub use messages::{Filter, MessageRow, NewMessage};
+pub use messages::{Filter, MessageRow, NewMessage, ThreadEntry};
 pub use open::{FILE, FILES, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
@@ -40,6 +41,7 @@ pub use policies::{StsMode, StsPolicy};
 pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
 pub use retention::{Old, Purged};
+pub use seen::{Before, Critical, CriticalOf, Earlier};
 pub use verify::{Fault, Verified};
 
 use crate::metrics::Metrics;

@@ -1,4 +1,5 @@
-//! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks of the chain that held them, and counts of the quota. In small steps from
+//! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks
+//! of the chain that held them, and counts of days. In small steps from
 //! the oldest on, so that nobody waits for it; the space goes back to the file system in small steps, too.
 //!
 //! # When a message is old
@@ -53,6 +54,7 @@ struct Going {
     body: Option<i64>,
     original: Option<String>,
     received: Time,
+    signatures: Option<Vec<u8>>,
 }
 
 /// What one step of retention came to.
@@ -62,7 +64,7 @@ pub struct Purged {
     pub messages: usize,
     /// Blocks of the chain of which nothing was left.
     pub blocks: usize,
-    /// Days of sellers whose quota is not asked for any more.
+    /// Days of sellers whose quota and critical messages are not asked for any more.
     pub quota: usize,
 }
 
@@ -157,26 +159,29 @@ impl Change<'_> {
     pub fn purge(&self, old: Old, limit: usize) -> Result<Purged> {
         let to = old.to.min(self.chained_to()?).0;
         let mut rows: Vec<Going> = {
-            let sql = "SELECT id, pair, author, body, original, received FROM message \
+            let sql = "SELECT id, pair, author, body, original, received, signatures FROM message \
                        WHERE id <= ?1 AND fate <> 'queued' ORDER BY id LIMIT ?2";
             let mut statement = self.0.0.prepare_cached(sql)?;
             let rows = statement.query_map([to, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                 let (id, pair, author) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 let (body, original, received) = (row.get(3)?, row.get(4)?, Time(row.get(5)?));
-                Ok(Going { id, pair, author, body, original, received })
+                Ok(Going { id, pair, author, body, original, received, signatures: row.get(6)? })
             })?;
             rows.collect::<rusqlite::Result<_>>()?
         };
         let young = rows.iter().position(|row| row.received >= old.before && row.received <= old.now);
         // The first that is too young by the clock holds up those behind it: to look past it would take longer with each step.
         rows.truncate(young.unwrap_or(rows.len()));
-        for Going { id, pair, author, body, original, .. } in &rows {
+        for Going { id, pair, author, body, original, signatures, .. } in &rows {
             // The newest event stays, so that its number is not given twice.
             let events = "DELETE FROM event WHERE message = ?1 AND id < (SELECT max(id) FROM event)";
             self.0.0.prepare_cached(events)?.execute([id])?;
             if let (Some(pair), Some(original)) = (pair, original) {
                 let sql = "DELETE FROM mid WHERE pair = ?1 AND author = ?2 AND hash = ?3 AND message = ?4";
                 self.0.0.prepare_cached(sql)?.execute([*pair, *author, hash(original), *id])?;
+            }
+            if let (Some(pair), Some(signatures)) = (pair, signatures) {
+                self.drop_signatures(*id, *pair, *author, signatures)?;
             }
             self.0.0.prepare_cached("DELETE FROM report WHERE message = ?1")?.execute([id])?;
             self.0.0.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id])?;
@@ -190,9 +195,14 @@ impl Change<'_> {
             let purged = self.purged_to()?.0.max(newest.id.saturating_add(1));
             self.set_meta(PURGED, &purged.to_be_bytes())?;
         }
-        let sql = "DELETE FROM quota WHERE (seller, day) IN (SELECT seller, day FROM quota WHERE day < ?1 ORDER BY day LIMIT ?2)";
         let many = i64::try_from(limit.saturating_mul(QUOTA)).unwrap_or(i64::MAX);
-        let quota = self.0.0.prepare_cached(sql)?.execute([old.days.0, many])?;
+        let mut quota = 0;
+        for sql in [
+            "DELETE FROM quota WHERE (seller, day) IN (SELECT seller, day FROM quota WHERE day < ?1 ORDER BY day LIMIT ?2)",
+            "DELETE FROM critical WHERE (seller, day) IN (SELECT seller, day FROM critical WHERE day < ?1 ORDER BY day LIMIT ?2)",
+        ] {
+            quota += self.0.0.prepare_cached(sql)?.execute([old.days.0, many])?;
+        }
         Ok(Purged { messages: rows.len(), blocks: self.purge_blocks(limit)?, quota })
     }
 

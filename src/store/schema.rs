@@ -242,9 +242,28 @@ const REFUSALS: &str = "
 -- nothing yet
 ";
 
-/// What tells that a message is one that has been here before.
+/// What tells that a message is one that has been here before: see store/seen.rs. And critical
+/// messages, counted.
+///
+/// The values of signatures stand in `mid` beside the Message-IDs of their pair, with `author` 2
+/// (buyer) and 3 (seller): a message that brings both writes to one place.
 const SEEN: &str = "
--- nothing yet
+-- Of the signatures that proved the author: eight octets each, as in `mid`.
+ALTER TABLE message ADD COLUMN signatures BLOB;
+-- How often it came again, and when it did last.
+ALTER TABLE message ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN repeated_at INTEGER;
+
+-- Messages to opted-out buyers that a tag declared critical.
+CREATE TABLE critical (
+    seller INTEGER NOT NULL,
+    day INTEGER NOT NULL,                      -- as in quota
+    used INTEGER NOT NULL,                     -- let through
+    over INTEGER NOT NULL DEFAULT 0,           -- blocked, being over the limit
+    told INTEGER NOT NULL DEFAULT 0,           -- 1: the operator was warned of the share
+    PRIMARY KEY (seller, day)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX critical_day ON critical (day);
 ";
 
 /// Mail to postmaster and abuse.

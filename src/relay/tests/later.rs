@@ -63,11 +63,12 @@ async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
     let mail = format!("From: {SELLER}\nSubject: x\n\n{}", "A line of the catalogue.\n".repeat(1200));
     let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
     let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
-    let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
-    let judged = world.relay.judge(&arrived, &world.relay.allowance(Arc::default()));
+    let parts = OnceLock::new();
+    let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts };
+    let judged = world.judge(&arrived);
     let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
     assert_eq!(held, [true, true, false, false, false]);
-    assert_eq!(world.relay.commit(judged).await.code(), 250);
+    assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250);
     for buyer in ["b2@home.example", "b3@home.example", "b4@home.example", "b5@home.example", BUYER] {
         let arrived = world.arrived(buyer).await;
         assert!(arrived.len() == 1 && arrived[0].matches("catalogue").count() == 1200, "{buyer}: {}", arrived.len());
@@ -185,9 +186,17 @@ async fn what_speaks_for_a_report() {
         for _ in 0..3 {
             let (client, envelope, raw) = (client.clone(), envelope.clone(), raw.clone());
             let authentication = authentication.clone();
-            let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false };
-            let judged = world.relay.judge(&arrived, &world.relay.allowance(Arc::default()));
-            assert_eq!(world.relay.commit(judged).await.code(), 250, "{name}");
+            let arrived = Arrived {
+                client,
+                envelope,
+                raw,
+                at: Time::now(),
+                authentication,
+                explain: false,
+                parts: std::sync::OnceLock::new(),
+            };
+            let judged = world.judge(&arrived);
+            assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250, "{name}");
         }
         let events = world.store.read(|v| v.events(id)).unwrap();
         let told: Vec<_> = events.iter().filter(|e| e.what.starts_with("bounced")).collect();

@@ -125,7 +125,7 @@ impl World {
         made.await.unwrap()
     }
 
-    async fn opt_out(&self) {
+    pub(super) async fn opt_out(&self) {
         let buyer = self.pair.buyer.id;
         self.store.write(move |c| c.set_switch(buyer, Switch::OptedOut, true)).await.unwrap();
     }

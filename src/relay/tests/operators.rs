@@ -94,9 +94,17 @@ async fn the_operator_hears_what_was_found_and_nothing_forged() {
     ];
     for (authentication, sender, want) in cases {
         let (client, envelope, raw) = world.session(false, sender.unwrap_or(""), &["postmaster@m.test"], &mail);
-        let arrived = Arrived { client, envelope, raw, at: Time(0), authentication, explain: false };
-        let judged = world.relay.judge(&arrived, &world.relay.allowance(std::sync::Arc::default()));
-        assert_eq!(world.relay.commit(judged).await.code(), 250);
+        let arrived = Arrived {
+            client,
+            envelope,
+            raw,
+            at: Time(0),
+            authentication,
+            explain: false,
+            parts: std::sync::OnceLock::new(),
+        };
+        let judged = world.judge(&arrived);
+        assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250);
         let [got] = world.arrived("op@ops.example").await.try_into().unwrap();
         let lines = got.replace("\n ", " ");
         let mut lines = lines.lines();
