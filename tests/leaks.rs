@@ -37,7 +37,7 @@ use data_encoding::BASE64;
 use house::{BUYER, House, SELLER};
 use mail_parser::{MessageParser, MimeHeaders as _, PartType};
 use marketrelay::config::Limits;
-use marketrelay::message::inspect;
+use marketrelay::message::{Malformed, inspect};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -153,8 +153,11 @@ fn no_trace_of_the_other_side() {
         for (me, you, from) in [(SELLER, BUYER, "Sato Shop"), (BUYER, SELLER, "Hana")] {
             let raw = filled(&template.concat(), me, you);
             let house = House::new(me, you, from);
-            let found = inspect(&raw, false, &Limits::default()).unwrap();
-            assert_eq!(found.author.unwrap().address.expose(), me, "{name}");
+            match inspect(&raw, false, &Limits::default()) {
+                Ok(found) => assert_eq!(found.author.unwrap().address.expose(), me, "{name}"),
+                // Refused by now, but a store may hold one that was taken before: it is made again for delivery.
+                Err(fault) => assert_eq!((name.as_str(), fault), ("30-doubled", Malformed::Repeated("Subject"))),
+            }
             let bytes = house.rewrite(&raw).unwrap_or_else(|fault| panic!("{name}: {fault:?}")).bytes;
             let place = format!("{name}, {from} writes");
             if let Err(found) = house.guard(&bytes) {

@@ -123,7 +123,7 @@ impl Verifier {
         let nobody = SpfOutput::new(spf_domain.to_owned());
         let alone = alone(message);
         let verify = |message| timeout_at(early, self.authenticator.verify_dkim(message));
-        let (spf, mut outputs, _) = tokio::join!(
+        let (spf, mut outputs, record) = tokio::join!(
             timeout_at(early, self.spf(check, check.sender.map(Address::expose))),
             all(alone.iter().map(verify).collect()),
             timeout_at(early, self.dmarc(message, &[], spf_domain, &nobody)),
@@ -132,7 +132,11 @@ impl Verifier {
         let outputs: Vec<Option<DkimOutput<'_>>> =
             outputs.iter_mut().map(|output| output.as_mut().ok().and_then(Vec::pop)).collect();
         let answered: Vec<DkimOutput<'_>> = outputs.iter().flatten().cloned().collect();
-        let dmarc = timeout_at(until, self.dmarc(message, &answered, spf_domain, &spf)).await.ok();
+        let dmarc = match record {
+            // No record, whatever the others found.
+            Ok(none) if none.result() == DmarcResult::None && none.dmarc_record().is_none() => Some(none),
+            _ => timeout_at(until, self.dmarc(message, &answered, spf_domain, &spf)).await.ok(),
+        };
 
         let signed = self.signed(check, fields, message, (&outputs, dmarc.as_ref()), until).await;
         let results = results(check, spf_domain, &spf, dmarc.as_ref(), &signed);
