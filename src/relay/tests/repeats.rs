@@ -10,24 +10,23 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// By signatures with these values.
+fn proof(proof: Proof, signatures: &[u8]) -> Authentication {
+    let mut found = Authentication::only(proof);
+    found.signatures = signatures.iter().map(|n| [*n; 32]).collect();
+    found
+}
+
 fn mail(from: &str, id: &str, subject: &str, text: &str) -> String {
     let id = if id.is_empty() { String::new() } else { format!("Message-ID: <{id}@client.example>\n") };
     format!("From: {from}\nSubject: {subject}\n{id}\n{text}\n")
 }
 
-/// What was found of an author who is so proved, by these signatures.
-fn signed(proof: Proof, signatures: Vec<[u8; 32]>) -> Authentication {
-    let mut found = Authentication::only(proof);
-    found.signatures = signatures;
-    found
-}
-
 impl World {
     /// As if it had come at `at`, its author proved by signatures with these values.
     async fn signed(&self, at: Time, to: &[&str], message: &str, signatures: &[u8]) -> Reply {
-        let signatures: Vec<[u8; 32]> = signatures.iter().map(|n| [*n; 32]).collect();
-        let authentication = signed(Proof::Proved, signatures);
-        let (client, envelope, raw) = self.session(false, "x@replay.example", to, message);
+        let authentication = proof(Proof::Proved, signatures);
+        let (client, envelope, raw) = self.session(false, SELLER, to, message);
         let parts = OnceLock::new();
         let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
         self.relay.commit(self.judge(&arrived)).await.unwrap()
@@ -247,7 +246,7 @@ async fn strangers_learn_nothing() {
     ];
     assert!(forged.iter().all(|reply| reply.code() == 550), "{forged:?}");
     let (client, envelope, raw) = world.session(false, SELLER, &[to], &message);
-    let authentication = signed(Proof::Absent, vec![[1; 32]]);
+    let authentication = proof(Proof::Absent, &[1]);
     let parts = OnceLock::new();
     let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts };
     let reply = world.relay.commit(world.judge(&arrived)).await.unwrap();
@@ -286,8 +285,7 @@ async fn a_slow_judgement_is_made_anew() {
     let world = world().await;
     let (to, _) = world.aliases();
     let arrived = |message: &str, signatures: &[u8]| {
-        let signatures = signatures.iter().map(|n| [*n; 32]).collect();
-        let authentication = signed(Proof::Proved, signatures);
+        let authentication = proof(Proof::Proved, signatures);
         let (client, envelope, raw) = world.session(false, SELLER, &[to], message);
         Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts: OnceLock::new() }
     };
