@@ -45,6 +45,8 @@ pub struct Metrics {
     pub memory: Gauge,
     /// Decisions about messages.
     pub decisions: Family<Decision, Counter>,
+    /// Refused messages of strangers, by what is left of them: `row`, `summed`, `over-limit` (summed, and the session ended), `folded` (summed without client or pair).
+    pub refusals: Family<Word, Counter>,
     /// Messages that the guard stopped: each one is a bug to look at.
     pub guard_stops: Counter,
     /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
@@ -77,6 +79,7 @@ impl Default for Metrics {
             logins: Family::default(),
             memory: Gauge::default(),
             decisions: Family::default(),
+            refusals: Family::default(),
             guard_stops: Counter::default(),
             deliveries: Family::default(),
             delivery_tls: Family::default(),
@@ -94,6 +97,7 @@ impl Default for Metrics {
         registry.register("logins", "Logins on submission listeners by outcome", m.logins.clone());
         registry.register_with_unit("memory", "Mail held in memory", Unit::Bytes, m.memory.clone());
         registry.register("decisions", "Decisions about messages", m.decisions.clone());
+        registry.register("refusals", "Refused messages of strangers, by what is left of them", m.refusals.clone());
         registry.register(
             "guard_stops",
             "Messages stopped because a real address was left in them",

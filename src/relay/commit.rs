@@ -31,9 +31,18 @@ struct Leased {
 
 impl Relay {
     /// Writes everything, hands what goes out to the queue, and answers.
-    pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Reply {
-        if judged.letters.is_empty() && !judged.took_more() {
-            return judged.otherwise;
+    pub(super) async fn commit(self: &Arc<Self>, mut judged: Judged) -> Reply {
+        let over = self.note_refusals(&mut judged);
+        let reply = self.settle(judged).await;
+        if over { reply.closing() } else { reply }
+    }
+
+    async fn settle(self: &Arc<Self>, judged: Judged) -> Reply {
+        if !judged.letters.iter().any(|letter| letter.kept) && !judged.took_more() {
+            // Nothing is written: refusals that are summed, or nobody to decide about.
+            let decisions: Vec<Decision> = judged.letters.iter().map(|letter| letter.decision.clone()).collect();
+            self.tell_decisions(&judged, &decisions);
+            return reply(&judged, &decisions);
         }
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
@@ -58,13 +67,20 @@ impl Relay {
                 outbound.kick();
             }
         }
-        for (letter, decision) in judged.letters.iter().zip(&written.decisions) {
+        self.tell_decisions(&judged, &written.decisions);
+        reply(&judged, &written.decisions)
+    }
+
+    /// To metrics and log. What is summed is logged as a sum.
+    fn tell_decisions(&self, judged: &Judged, decisions: &[Decision]) {
+        for (letter, decision) in judged.letters.iter().zip(decisions) {
             let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
             self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
             let (id, author, size) = (letter.id, letter.author.as_str(), judged.raw.len());
-            tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
+            if letter.kept {
+                tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
+            }
         }
-        reply(&judged, &written.decisions)
     }
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Written> {
@@ -82,7 +98,9 @@ impl Relay {
                     body
                 }
             };
-            change.insert_message(&row(letter, &decision, judged, kept))?;
+            if letter.kept {
+                change.insert_message(&row(letter, &decision, judged, kept))?;
+            }
             if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
             }
@@ -98,6 +116,9 @@ impl Relay {
         }
         for act in &judged.acts {
             written.waits |= self.take_act(change, act, judged.at)?;
+        }
+        for party in &judged.quiet {
+            change.set_quiet(*party, true)?;
         }
         if judged.forward {
             self.forward(change, judged)?;

@@ -37,7 +37,7 @@ impl Relay {
         at: Time,
     ) -> Result<Explained, Reply> {
         for recipient in &envelope.recipients {
-            if let Target::Operator = self.target(recipient)? {
+            if let Target::Operator | Target::Quiet(_) = self.target(recipient)? {
                 return Ok(Explained::only(Reply::new(250, 0, 0, "Ok")));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
 //! `thread` finds what it answers; `compose` builds what goes out, and what cannot be made safe is refused while the sender still listens; `commit` writes all of it in one transaction; then the queue
-//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do.
+//! gets the finished bytes in memory. `notices` is what authors are told later, `act` what addresses in footers do. `refusals` counts and sums what is refused of strangers, and `owners` tells whom they named.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -14,7 +14,9 @@ pub mod explain;
 mod judge;
 mod login;
 mod notices;
+mod owners;
 mod prove;
+mod refusals;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -54,6 +56,7 @@ pub struct Relay {
     signers: OnceLock<HashMap<String, Vec<Signer>>>,
     last: AtomicI64,
     logins: login::Logins,
+    refusals: refusals::Refusals,
 }
 
 /// A marketplace, ready for use.
@@ -89,6 +92,8 @@ impl Relay {
         };
         let shops = config.marketplace.iter().map(shop).collect();
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
+        let fronts = config.listener.iter().flat_map(|listener| &listener.trusted_networks);
+        let fronts = fronts.filter_map(|text| text.parse().ok()).collect();
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
         Ok(Arc::new(Self {
             config,
@@ -102,6 +107,7 @@ impl Relay {
             signers: OnceLock::new(),
             last,
             logins: login::Logins::default(),
+            refusals: refusals::Refusals::new(fronts),
         }))
     }
 

@@ -6,7 +6,7 @@ use crate::metrics::count;
 use crate::notice::{self, Failed, Frame, Name};
 use crate::outbound::{House, Loaded};
 use crate::policy::failure::{FailureClass, of_decision};
-use crate::policy::{Decision, Reason, Verdict};
+use crate::policy::{Decision, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
@@ -77,13 +77,23 @@ impl Relay {
     }
 
     /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.
+    ///
+    /// Only who is proved: by the refused letter, or by another of this message that was taken of him. The
+    /// honest author whose mail proves nothing hears nothing, and if the rest of his mail was for the
+    /// operator, what was meant for the alias is lost to him; that is told at his registered address
+    /// (`owners`). The liar would otherwise have mail sent to whom he guesses, and see it by the time.
     pub(super) fn partial_notice(&self, change: &Change<'_>, judged: &Judged, decisions: &[Decision]) -> Result<bool> {
-        let accepted =
-            judged.took_more() || decisions.iter().any(|d| matches!(d.verdict, Verdict::Relay | Verdict::Block));
+        let taken = |decision: &Decision| matches!(decision.verdict, Verdict::Relay | Verdict::Block);
+        let accepted = judged.took_more() || decisions.iter().any(taken);
+        let party = |letter: &Letter| letter.pair.party(letter.author).id;
+        let proved_elsewhere = |letter: &Letter| {
+            let mut others = judged.letters.iter().zip(decisions);
+            others.any(|(other, decision)| taken(decision) && party(other) == party(letter))
+        };
         let refused = judged.letters.iter().zip(decisions).filter(|(letter, decision)| {
-            // Nobody is told of an alias that is not his to write to; an answer to all sends a copy to the author's own.
-            let stranger = matches!(decision.reason, Reason::Stranger | Reason::OtherMailbox | Reason::Suspended);
-            matches!(decision.verdict, Verdict::Reject | Verdict::Defer) && !stranger && !letter.automatic
+            matches!(decision.verdict, Verdict::Reject | Verdict::Defer)
+                && !letter.automatic
+                && (letter.known || proved_elsewhere(letter))
         });
         let refused: Vec<_> = refused.collect();
         let Some((first, _)) = refused.first().filter(|_| accepted) else { return Ok(false) };

@@ -1,7 +1,6 @@
 //! Who stands behind a message's author, asked before it is judged: the only part of the walk that waits for the network.
 
 use super::judge::writes_as;
-use super::target::{NoTarget, Target};
 use super::{Arrived, Relay};
 use crate::authentication::{Authentication, Check, front};
 use crate::config::AuthenticationMode;
@@ -11,7 +10,10 @@ use crate::store::StoreError;
 use crate::types::{Address, Client, Envelope, PartyId, Reply};
 
 impl Relay {
-    /// What is known of the author. A stranger is not worth a look-up: nobody can have us ask DNS about the domain of his choice.
+    /// What is known of the author. It is asked once for a message, whoever the author says he is and
+    /// whoever the recipients are: work that is done for the right guess alone would tell the guess.
+    /// That a stranger can have DNS asked about the domain of his choice is the price; how long that
+    /// may take is bounded, and his network's refusals are counted (see `refusals`).
     pub(super) async fn authenticate(&self, client: &Client, envelope: &Envelope, raw: &[u8]) -> Authentication {
         if let Some(seller) = client.login {
             return self.logged_in(seller, raw);
@@ -24,9 +26,6 @@ impl Relay {
         let Ok(author) = author::read(&fields).map(|author| author.address) else {
             return Authentication::only(Proof::Absent);
         };
-        if !self.may_write(envelope, &author) {
-            return Authentication::only(Proof::Absent);
-        }
         match (settings.mode, &settings.authserv_id, self.verifier.get()) {
             (AuthenticationMode::Front, Some(id), _) if client.trusted => front::read(raw, id, &author),
             (AuthenticationMode::Verify, _, Some(verifier)) => {
@@ -60,24 +59,6 @@ impl Relay {
             }
             Err(error) => Err(error.reply()),
         }
-    }
-
-    /// Whether one of the recipients is an alias to which this address is registered to write, or an address that acts for it. Trouble counts as yes: it is met again when
-    /// the message is judged.
-    fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
-        envelope.recipients.iter().any(|recipient| {
-            let way = self.store.glance(|view| match self.target_in(view, recipient) {
-                Ok(Target::Alias(shop, (pair, side))) => Ok(Some((shop, pair, side.other()))),
-                Ok(Target::Bounce(message) | Target::Act(_, message)) => self.way_back(view, message),
-                Err(NoTarget::Trouble(error)) => Err(error),
-                Ok(Target::Operator) | Err(NoTarget::Refused(_)) => Ok(None),
-            });
-            match way {
-                Ok(Some((_, pair, role))) => writes_as(pair.party(role), author),
-                Ok(None) => false,
-                Err(_) => true,
-            }
-        })
     }
 }
 

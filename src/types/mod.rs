@@ -5,12 +5,14 @@
 
 pub mod address;
 pub mod alias;
+pub mod counts;
 pub mod credential;
 pub mod envelope;
 pub mod ids;
 pub mod lines;
 pub mod lock;
 pub mod network;
+pub mod provider;
 pub mod random;
 pub mod reply;
 pub mod time;
