@@ -222,6 +222,15 @@ impl Store {
         self.0.writer.glance(f).unwrap_or_else(|f| self.read(f))
     }
 
+    /// Counts from now on what the database does, in steps of SQLite's machine: for tests that say that two things cost the same.
+    #[cfg(test)]
+    pub(crate) fn count_steps(&self) -> Arc<std::sync::atomic::AtomicU64> {
+        let steps = Arc::default();
+        self.0.writer.count_steps(&steps);
+        self.readers().iter_mut().for_each(|reader| count_steps(reader, &steps));
+        steps
+    }
+
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         locked(&self.0.readers)
     }
@@ -303,6 +312,16 @@ impl Store {
             error.into()
         })
     }
+}
+
+#[cfg(test)]
+fn count_steps(connection: &mut Connection, steps: &Arc<std::sync::atomic::AtomicU64>) {
+    let steps = Arc::clone(steps);
+    let count = move || {
+        steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        false
+    };
+    connection.progress_handler(1, Some(count)).unwrap();
 }
 
 struct Task<F, T> {
