@@ -1,6 +1,7 @@
 //! The relay as a whole but for the wire: messages go in through the [`Handler`], and come out in Maildirs.
 
 mod acts;
+mod guesses;
 mod later;
 mod logins;
 mod marks;
