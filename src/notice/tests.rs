@@ -116,14 +116,18 @@ fn a_notice_of_refused_mail_tells_numbers_and_checks() {
         let (_, bytes) = made.iter().find(|(name, _)| *name == Name::Refused).unwrap();
         let message = MessageParser::default().parse(bytes).unwrap();
         let (plain, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
-        let lines: Vec<&str> = plain.lines().filter(|line| line.starts_with(&format!("- {}", world.other.as_str()))).collect();
+        let lines: Vec<&str> =
+            plain.lines().filter(|line| line.starts_with(&format!("- {}", world.other.as_str()))).collect();
         assert_eq!(lines.len(), CHECKS.len(), "{plain}");
         for line in &lines {
             assert!(line.contains(" × 3, 2026-11-21 17:00 (+09:00) – 2026-11-21 18:00 (+09:00): "), "{line}");
             assert!(!line.ends_with(": "), "{language}: a check has no sentence\n{line}");
         }
         assert_eq!(lines.iter().collect::<std::collections::BTreeSet<_>>().len(), CHECKS.len());
-        assert!(plain.contains("15") && plain.contains("SPF") && plain.contains("DKIM") && plain.contains(QUIET), "{plain}");
+        assert!(
+            plain.contains("15") && plain.contains("SPF") && plain.contains("DKIM") && plain.contains(QUIET),
+            "{plain}"
+        );
         assert!(html.contains(&format!("<a href=\"mailto:{QUIET}\">")), "{html}");
         assert_eq!(message.header("Auto-Submitted").and_then(|value| value.as_text()), Some("auto-generated"));
     }

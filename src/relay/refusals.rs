@@ -161,9 +161,8 @@ impl Relay {
     /// is no room for. Says whether the session ends.
     pub(super) fn note_refusals(&self, judged: &mut Judged) -> bool {
         let (place, at) = (judged.place, judged.at);
-        let is_strangers = |letter: &&mut Letter| {
-            !letter.known && matches!(letter.decision.verdict, Verdict::Reject | Verdict::Defer)
-        };
+        let is_strangers =
+            |letter: &&mut Letter| !letter.known && matches!(letter.decision.verdict, Verdict::Reject | Verdict::Defer);
         let letters = judged.letters.iter_mut().filter(is_strangers);
         let letters = letters.map(|letter| (Refusal::of(letter, letter.decision.reason.as_str()), Some(letter)));
         let mut over = false;

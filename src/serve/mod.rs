@@ -132,7 +132,8 @@ pub async fn run(
         submission: false,
     };
     let tending = tokio::spawn(Arc::clone(&relay).tend(Time::now));
-    let server = Server::new(Arc::clone(&relay), settings, certificate.clone(), config.data_dir.clone(), metrics.clone());
+    let server =
+        Server::new(Arc::clone(&relay), settings, certificate.clone(), config.data_dir.clone(), metrics.clone());
     let server = tokio::spawn(server.run(sockets, watch));
 
     let ready = Started { listeners, metrics: http };

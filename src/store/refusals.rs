@@ -138,7 +138,8 @@ impl View<'_> {
     ) -> Result<(Vec<Refused>, Progress)> {
         let (mut found, mut end) = (Vec::new(), after);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = "SELECT id, pair, author, reason, received FROM message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
+        let sql =
+            "SELECT id, pair, author, reason, received FROM message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
         let mut statement = self.0.prepare_cached(sql)?;
         let mut rows = statement.query([after.message.0, to.0, limit])?;
         while let Some(row) = rows.next()? {
@@ -233,8 +234,7 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn add_refusals(&self, sums: &[Summed]) -> Result<()> {
-        let sql =
-            "INSERT INTO refusal (minute, client, pair, author, reason, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO refusal (minute, client, pair, author, reason, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let mut insert = self.0.0.prepare_cached(sql)?;
         for Summed { minute, client, pair, author, reason, number } in sums {
             let number = i64::try_from(*number).unwrap_or(i64::MAX);

@@ -412,7 +412,8 @@ fn only_who_holds_the_lock_changes_the_schema() {
 /// Rows as an earlier release wrote them, brought up to date. A new migration adds its rows here.
 #[test]
 fn old_rows_survive_each_migration() {
-    const ROWS: &[&str] = &["INSERT INTO marketplace VALUES (1, 'jp');
+    const ROWS: &[&str] = &[
+        "INSERT INTO marketplace VALUES (1, 'jp');
          INSERT INTO party (id, marketplace, role, external, created) VALUES (1, 1, 0, 'b', 0), (2, 1, 1, 's', 0);
          INSERT INTO pair VALUES (1, 1, 2, 'b@m.test', 's@m.test', 0);
          INSERT INTO alias VALUES ('b@m.test', 1, 0), ('s@m.test', 1, 1);",
@@ -421,7 +422,11 @@ fn old_rows_survive_each_migration() {
          INSERT INTO refused VALUES (2, 1, 'spf-failed', 3, 0, 1, NULL);
          INSERT INTO refusal_notice (party, told, run) VALUES (2, 0, 1);",
         // Not yet.
-        "", "", "", ""];
+        "",
+        "",
+        "",
+        "",
+    ];
     assert_eq!(ROWS.len(), schema::MIGRATIONS.len(), "rows for each version");
     for from in 0..ROWS.len() {
         let mut connection = Connection::open_in_memory().unwrap();

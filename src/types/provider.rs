@@ -2,8 +2,17 @@
 
 /// Domains whose mailboxes belong to many people.
 const PROVIDERS: &[&str] = &[
-    "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "yahoo.co.jp", "icloud.com",
-    "docomo.ne.jp", "qq.com", "163.com",
+    "gmail.com",
+    "googlemail.com",
+    "outlook.com",
+    "hotmail.com",
+    "live.com",
+    "yahoo.com",
+    "yahoo.co.jp",
+    "icloud.com",
+    "docomo.ne.jp",
+    "qq.com",
+    "163.com",
 ];
 
 /// Whether a domain, in lower case, is one of them.

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// In the domain of the hidden party, and of the same length.
 const WRONG: [&str; 2] = ["b-real-9c2@home.example", "s-real-7f4@sellerco.example"];
 
+/// Another address of the buyer, in a domain that has nothing to check by.
+const UNSIGNED: &str = "b@none.example";
+
 /// What a message costs, and what it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cost {
@@ -68,6 +71,9 @@ async fn guessed(change: impl FnOnce(&mut Config)) -> Guessed {
             messages[at] = MessageId(world.newest().number);
         }
     }
+    let further = Some(vec![Address::parse(UNSIGNED).unwrap()]);
+    let new = NewParty { further, ..party(Role::Buyer, "b1", "Bea", BUYER) };
+    world.store.write(move |c| c.set_party(&new, &[], Time::now())).await.unwrap();
     for party in [BUYER, SELLER] {
         world.arrived(party).await;
     }
@@ -121,6 +127,7 @@ impl Guessed {
         let [asked, offered] = self.messages;
         vec![
             (seller_alias.to_owned(), BUYER, WRONG[0]),
+            (seller_alias.to_owned(), UNSIGNED, "c@none.example"),
             (buyer_alias.to_owned(), SELLER, WRONG[1]),
             (token(Purpose::Report, offered), BUYER, WRONG[0]),
             (token(Purpose::Stop, offered), BUYER, WRONG[0]),
@@ -195,7 +202,7 @@ impl Guessed {
 #[tokio::test]
 async fn the_right_guess_and_a_wrong_one_cost_the_same() {
     let guessed = guessed(|_| ()).await;
-    assert_eq!(guessed.compare(false, "").await, 8 * 13);
+    assert_eq!(guessed.compare(false, "").await, 9 * 13);
     // The difference stands in the history.
     let rows = guessed.world.store.read(|v| v.messages(&Filter { limit: 10_000, ..Filter::default() })).unwrap();
     for reason in ["stranger", "unauthenticated", "spf-failed", "other-mailbox", "authentication-failed"] {
@@ -214,7 +221,12 @@ async fn dns_trouble_defers_all_alike() {
     w.store.write(move |c| c.set_party(&new, &[], Time::now())).await.unwrap();
     w.outbound.drain(crate::outbound::DRAIN).await;
     for (to, _, _) in guessed.targets() {
-        for (sender, field) in [("x@attack.example", ""), ("", ""), ("", "Auto-Submitted: auto-replied\n"), ("mallory@trouble.example", "")] {
+        for (sender, field) in [
+            ("x@attack.example", ""),
+            ("", ""),
+            ("", "Auto-Submitted: auto-replied\n"),
+            ("mallory@trouble.example", ""),
+        ] {
             let cost = async |author: &str| {
                 let mail = format!("From: {author}\n{field}Subject: x\n\nx\n");
                 guessed.guess([198, 51, 100, 7], sender, &to, &mail, false).await
@@ -320,7 +332,8 @@ async fn a_guess_too_many_ends_the_session_and_leaves_a_sum() {
     // 24 of the first network without 4 rows, 9 of the second without 4 (its rows are its own), 1 stranger at the other alias has its row or not.
     let of = |reason: &str| sums.iter().filter(|s| s.reason == reason).map(|s| s.number).sum::<i64>();
     let rows = w.store.read(|v| v.messages(&Filter { limit: 1000, ..Filter::default() })).unwrap();
-    let kept = rows.iter().filter(|row| ["stranger", "unauthenticated", "spf-failed"].contains(&row.reason.as_str())).count();
+    let kept =
+        rows.iter().filter(|row| ["stranger", "unauthenticated", "spf-failed"].contains(&row.reason.as_str())).count();
     assert_eq!(of("stranger") + of("spf-failed") + of("unauthenticated") + kept as i64, 24 + 9 + 1, "{sums:?}");
     assert!(sums.iter().all(|sum| sum.client.is_some() && sum.seller.as_deref() == Some("s1")), "{sums:?}");
     let networks: std::collections::BTreeSet<_> = sums.iter().map(|sum| sum.client.clone()).collect();
@@ -348,7 +361,9 @@ async fn the_owner_is_told_at_the_registered_address_once_a_day() {
     let w = &guessed.world;
     let (buyer_alias, seller_alias) = w.aliases();
     // Three with rows, of two checks, and one to an address that acts; secrets must not come back.
-    let secret = format!("From: {SELLER}\nSubject: SECRET-SUBJECT\nTo: victim@secret.example\n\nSECRET-TEXT http://secret.example\n");
+    let secret = format!(
+        "From: {SELLER}\nSubject: SECRET-SUBJECT\nTo: victim@secret.example\n\nSECRET-TEXT http://secret.example\n"
+    );
     for _ in 0..2 {
         guessed.guess([198, 51, 100, 7], SELLER, buyer_alias, &secret, false).await;
     }
@@ -358,9 +373,11 @@ async fn the_owner_is_told_at_the_registered_address_once_a_day() {
     let received = Time::now();
     w.forge("spf-failed", 40, received).await;
     w.forge("stranger", 1000, received).await;
-    let day = |n: u64| crate::policy::quota::Day::at(received, &jiff::tz::TimeZone::get("Asia/Tokyo").unwrap())
-        .starts
-        .plus(Duration::from_secs(n * 86_400 + 9 * 3600));
+    let day = |n: u64| {
+        crate::policy::quota::Day::at(received, &jiff::tz::TimeZone::get("Asia/Tokyo").unwrap())
+            .starts
+            .plus(Duration::from_secs(n * 86_400 + 9 * 3600))
+    };
     // Before the hour nothing goes out, and at any time after it the same; nobody is told twice.
     w.relay.tell_owners(day(1).minus(Duration::from_secs(1))).await.unwrap();
     let before = World::notices(&w.arrived(SELLER).await);
@@ -391,8 +408,19 @@ async fn the_owner_is_told_at_the_registered_address_once_a_day() {
     let mut replies = Vec::new();
     w.outbound.drain(crate::outbound::DRAIN).await;
     let elsewhere = [198, 51, 100, 7];
-    for (client, author) in [(elsewhere, "x@attack.example"), (elsewhere, "x@attack.example"), (elsewhere, SELLER), ([192, 0, 2, 1], SELLER)] {
-        w.store.write({ let seller = w.pair.seller.id; move |c| c.set_quiet(seller, false) }).await.unwrap();
+    for (client, author) in [
+        (elsewhere, "x@attack.example"),
+        (elsewhere, "x@attack.example"),
+        (elsewhere, SELLER),
+        ([192, 0, 2, 1], SELLER),
+    ] {
+        w.store
+            .write({
+                let seller = w.pair.seller.id;
+                move |c| c.set_quiet(seller, false)
+            })
+            .await
+            .unwrap();
         let cost = guessed.guess(client, author, quiet, &format!("From: {author}\n\n"), false).await;
         replies.push((cost.reply, cost.steps, cost.commits));
         assert!(w.store.read(|v| v.told_of_refusals(w.pair.seller.id)).unwrap().quiet);
