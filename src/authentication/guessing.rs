@@ -74,6 +74,15 @@ impl Guesses {
         Ok(())
     }
 
+    /// Whether the next wrong try meets a limit: what is refused for that is told once, not a line each.
+    #[must_use]
+    pub fn is_used_up(&self, client: u128, login: LoginKey, now: Time) -> Option<Limit> {
+        if self.clients.get(&client, now) >= OF_CLIENT {
+            return Some(Limit::Client);
+        }
+        (self.logins.get(&login, now) >= OF_LOGIN).then_some(Limit::Login)
+    }
+
     /// The try was right, or was no try: it is given back. `right`: the network is one of the login's from now on.
     pub fn give_back(&mut self, client: u128, login: LoginKey, right: bool, now: Time) {
         self.clients.take_back(&client);

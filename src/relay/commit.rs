@@ -88,8 +88,9 @@ impl Relay {
         let mut body = None;
         for letter in &judged.letters {
             let decision = self.counted(change, letter, judged.at)?;
-            // A stranger's mail is not kept: anybody could fill the disk with it. What a party wrote is.
-            let keep = decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean);
+            // A stranger's mail is not kept, and what is deferred for DNS trouble is a stranger's: anybody could fill the disk with it. What a party wrote is.
+            let keep =
+                letter.known && (decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean));
             let kept = match (keep, body) {
                 (false, _) => None,
                 (true, Some(body)) => Some(body),

@@ -160,6 +160,11 @@ impl Relay {
     /// Counts what was refused of a stranger in this message, and takes from its letters the rows that there
     /// is no room for. Says whether the session ends.
     pub(super) fn note_refusals(&self, judged: &mut Judged) -> bool {
+        if judged.letters.iter().any(|letter| letter.known) || !judged.acts.is_empty() {
+            // The author is proved, if not to all: an answer to all has a copy for his own alias. He guesses at nobody.
+            judged.refused.clear();
+            return false;
+        }
         let (place, at) = (judged.place, judged.at);
         let is_strangers =
             |letter: &&mut Letter| !letter.known && matches!(letter.decision.verdict, Verdict::Reject | Verdict::Defer);

@@ -5,6 +5,7 @@ mod guesses;
 mod later;
 mod logins;
 mod marks;
+mod owners;
 mod proof;
 
 use super::*;
