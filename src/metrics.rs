@@ -49,6 +49,8 @@ pub struct Metrics {
     pub operator_mail: Family<Word, Counter>,
     /// Log lines of strangers' doing that were left out.
     pub lines_left_out: Counter,
+    /// Refused messages of strangers, by what is left of them: `row`, `summed`, `over-limit` (summed, and the session ended), `folded` (summed without client or pair).
+    pub refusals: Family<Word, Counter>,
     /// Messages that the guard stopped: each one is a bug to look at.
     pub guard_stops: Counter,
     /// Steps that looking through a message took, in millions, for all of its recipients: see `message::work`.
@@ -85,6 +87,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             operator_mail: Family::default(),
             lines_left_out: Counter::default(),
+            refusals: Family::default(),
             guard_stops: Counter::default(),
             message_work: Histogram::new(exponential_buckets(0.062_5, 2.0, 18)),
             deliveries: Family::default(),
@@ -105,6 +108,7 @@ impl Default for Metrics {
         registry.register("decisions", "Decisions about messages", m.decisions.clone());
         registry.register("operator_mail", "Mail to postmaster and abuse by outcome", m.operator_mail.clone());
         registry.register("log_lines_left_out", "Log lines left out in floods", m.lines_left_out.clone());
+        registry.register("refusals", "Refused messages of strangers, by what is left of them", m.refusals.clone());
         registry.register(
             "guard_stops",
             "Messages stopped because a real address was left in them",

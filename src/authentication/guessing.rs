@@ -4,8 +4,7 @@
 //! which the login was right before is not held up by strangers who try the same login elsewhere.
 
 use crate::types::Time;
-use std::collections::HashMap;
-use std::hash::Hash;
+use crate::types::counts::Counts;
 use std::time::Duration;
 
 /// Wrong tries count for so long from the first.
@@ -16,8 +15,6 @@ const OF_CLIENT: u32 = 10;
 const OF_LOGIN: u32 = 30;
 /// Networks that a login was right from are remembered for so long.
 const MEMORY: Duration = Duration::from_secs(30 * 86_400);
-/// Entries of each kind. When they are used up, the oldest go.
-const ENTRIES: usize = 16_384;
 
 /// Which limit a try met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +74,15 @@ impl Guesses {
         Ok(())
     }
 
+    /// Whether the next wrong try meets a limit: what is refused for that is told once, not a line each.
+    #[must_use]
+    pub fn is_used_up(&self, client: u128, login: LoginKey, now: Time) -> Option<Limit> {
+        if self.clients.get(&client, now) >= OF_CLIENT {
+            return Some(Limit::Client);
+        }
+        (self.logins.get(&login, now) >= OF_LOGIN).then_some(Limit::Login)
+    }
+
     /// The try was right, or was no try: it is given back. `right`: the network is one of the login's from now on.
     pub fn give_back(&mut self, client: u128, login: LoginKey, right: bool, now: Time) {
         self.clients.take_back(&client);
@@ -86,70 +92,6 @@ impl Guesses {
         if right {
             self.homes.renew((login, client), now);
         }
-    }
-}
-
-/// How many, since when.
-#[derive(Debug)]
-struct Counts<K> {
-    entries: HashMap<K, (u32, Time)>,
-    window: Duration,
-}
-
-impl<K: Hash + Eq + Clone> Counts<K> {
-    fn new(window: Duration) -> Self {
-        Self { entries: HashMap::new(), window }
-    }
-
-    /// How many count now.
-    fn get(&self, key: &K, now: Time) -> u32 {
-        self.entries.get(key).filter(|(_, since)| self.is_fresh(*since, now)).map_or(0, |(count, _)| *count)
-    }
-
-    /// A clock that jumped back does not keep an entry for ever.
-    fn is_fresh(&self, since: Time, now: Time) -> bool {
-        since <= now.plus(self.window) && now.since(since) < self.window
-    }
-
-    fn add(&mut self, key: K, now: Time) {
-        let count = self.get(&key, now);
-        let since = self.entries.get(&key).filter(|_| count > 0).map_or(now, |(_, since)| *since);
-        self.put(key, (count.saturating_add(1), since), now);
-    }
-
-    fn renew(&mut self, key: K, now: Time) {
-        self.put(key, (1, now), now);
-    }
-
-    fn take_back(&mut self, key: &K) {
-        if let Some((count, _)) = self.entries.get_mut(key) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    fn put(&mut self, key: K, entry: (u32, Time), now: Time) {
-        if self.entries.len() >= ENTRIES && !self.entries.contains_key(&key) {
-            self.make_room(now);
-        }
-        self.entries.insert(key, entry);
-    }
-
-    /// Throws away what does not count any more, or else the older half: a pass over the table each time that half of it is new.
-    fn make_room(&mut self, now: Time) {
-        let window = self.window;
-        self.entries.retain(|_, (count, since)| *count > 0 && *since <= now.plus(window) && now.since(*since) < window);
-        if self.entries.len() <= ENTRIES / 2 {
-            return;
-        }
-        let mut moments: Vec<Time> = self.entries.values().map(|(_, since)| *since).collect();
-        let middle = moments.len() / 2;
-        let (_, middle, _) = moments.select_nth_unstable(middle);
-        let middle = *middle;
-        let mut kept = 0;
-        self.entries.retain(|_, (_, since)| {
-            kept += usize::from(*since >= middle);
-            *since >= middle && kept <= ENTRIES / 2
-        });
     }
 }
 
@@ -206,26 +148,6 @@ mod tests {
         let mut guesses = Guesses::default();
         let begun = (0..100).filter(|_| guesses.begin(1, 7, START).is_ok()).count();
         assert_eq!(begun, OF_CLIENT as usize);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_newest_are_kept() {
-        let mut guesses = Guesses::default();
-        for n in 0..ENTRIES as u64 * 5 {
-            assert_eq!(guesses.begin(u128::from(n), n, START.plus(Duration::from_millis(n))), Ok(()));
-            guesses.give_back(u128::from(n), n, true, START.plus(Duration::from_millis(n)));
-            let _ = guesses.begin(u128::from(n), n, START.plus(Duration::from_millis(n)));
-        }
-        let sizes = [guesses.clients.entries.len(), guesses.logins.entries.len(), guesses.homes.entries.len()];
-        assert!(sizes.iter().all(|size| *size <= ENTRIES), "{sizes:?}");
-        let last = u64::from(ENTRIES as u32) * 5 - 1;
-        assert_eq!(guesses.clients.get(&u128::from(last), START.plus(Duration::from_millis(last))), 1);
-        // All at one moment: still bounded.
-        let mut counts = Counts::new(WINDOW);
-        for n in 0..ENTRIES * 3 {
-            counts.add(n, START);
-        }
-        assert!(counts.entries.len() <= ENTRIES);
     }
 
     #[test]

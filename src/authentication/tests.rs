@@ -20,7 +20,7 @@ mod slow;
 
 /// Name to TXT records. `!` in front: the server fails; `?`: it says nothing.
 pub(crate) type Zone = HashMap<String, Vec<String>>;
-type Asked = Arc<Mutex<Vec<String>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
 
 /// Answers TXT questions from `zone`, everything else with NXDOMAIN, until the test ends.
 pub(crate) async fn name_server(zone: Zone) -> TokioResolver {
@@ -28,7 +28,7 @@ pub(crate) async fn name_server(zone: Zone) -> TokioResolver {
 }
 
 /// The same, with the names that were asked for.
-async fn counting(zone: Zone) -> (TokioResolver, Asked) {
+pub(crate) async fn counting(zone: Zone) -> (TokioResolver, Asked) {
     let asked = Asked::default();
     let log = Arc::clone(&asked);
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

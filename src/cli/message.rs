@@ -32,6 +32,8 @@ pub(super) enum Command {
     Export(Export),
     /// List what parties reported, newest first, and count by seller
     Reports(super::reports::Which),
+    /// Sums of refused messages of strangers that have no rows of their own, newest first
+    Refusals(super::refusals::Which),
 }
 
 impl Command {
@@ -52,6 +54,7 @@ impl Command {
                 context.out.table(&rows, &head, cells, "There are no such messages.")
             }
             Self::Reports(which) => super::reports::list(context, &store, &which),
+            Self::Refusals(which) => super::refusals::list(context, &store, &which),
             Self::Show { id } => super::walk::show(context, &store, id),
             Self::Export(export) => export.run(context, &store),
         }

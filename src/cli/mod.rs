@@ -20,6 +20,7 @@ mod password;
 mod policy;
 mod queue;
 mod quota;
+mod refusals;
 mod reports;
 mod statistics;
 #[cfg(test)]

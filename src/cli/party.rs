@@ -34,6 +34,13 @@ pub(super) struct Limit {
     limit: usize,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct RefusalNotices {
+    /// Whether the party is told, by mail, of refused messages in its name; it can turn that off itself by the address in such a notice
+    #[arg(long, value_name = "on|off")]
+    refusal_notices: Option<OnOff>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Seller {
     /// Create or change a seller; what is left out stays as it is
@@ -62,6 +69,8 @@ pub(super) enum Seller {
         /// Language of notices, BCP 47
         #[arg(long, value_name = "TAG")]
         language: Option<String>,
+        #[command(flatten)]
+        refusals: RefusalNotices,
     },
     /// Show a seller
     Show(Id),
@@ -99,6 +108,8 @@ pub(super) enum Buyer {
         /// Language of notices, BCP 47
         #[arg(long, value_name = "TAG")]
         language: Option<String>,
+        #[command(flatten)]
+        refusals: RefusalNotices,
     },
     /// Show a buyer
     Show(Id),
@@ -128,7 +139,7 @@ fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
 impl Seller {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         match self {
-            Self::Set { id, name, email, senders, auto_replies, unauthenticated, language } => {
+            Self::Set { id, name, email, senders, auto_replies, unauthenticated, language, refusals } => {
                 let new = NewParty {
                     marketplace: context.marketplace()?.id.clone(),
                     role: Role::Seller,
@@ -140,7 +151,7 @@ impl Seller {
                     auto_replies: auto_replies.map(|value| matches!(value, OnOff::On)),
                     unauthenticated: unauthenticated.map(|value| matches!(value, AllowRefuse::Allow)),
                 };
-                set(context, new)
+                set(context, new, &refusals)
             }
             Self::Show(id) => show(context, Role::Seller, &id.id),
             Self::List(limit) => list(context, Role::Seller, limit.limit),
@@ -156,7 +167,7 @@ impl Seller {
 impl Buyer {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         match self {
-            Self::Set { id, email, addresses: further, name, language } => {
+            Self::Set { id, email, addresses: further, name, language, refusals } => {
                 let new = NewParty {
                     marketplace: context.marketplace()?.id.clone(),
                     role: Role::Buyer,
@@ -168,7 +179,7 @@ impl Buyer {
                     auto_replies: None,
                     unauthenticated: None,
                 };
-                set(context, new)
+                set(context, new, &refusals)
             }
             Self::Show(id) => show(context, Role::Buyer, &id.id),
             Self::List(limit) => list(context, Role::Buyer, limit.limit),
@@ -179,11 +190,15 @@ impl Buyer {
     }
 }
 
-fn set(context: Context<'_>, new: NewParty) -> Outcome {
+fn set(context: Context<'_>, new: NewParty, refusals: &RefusalNotices) -> Outcome {
     let domains = context.own_domains();
     let store = context.store(Open::Create)?;
+    let quiet = refusals.refusal_notices.map(|notices| matches!(notices, OnOff::Off));
     let (party, made) = store.write_blocking(move |change| {
         let (id, made) = change.set_party(&new, &domains, Time::now())?;
+        if let Some(quiet) = quiet {
+            change.set_quiet(id, quiet)?;
+        }
         Ok((change.party(id)?, made))
     })?;
     let said = format!("{} {} {}.", kind(party.role), party.external, if made { "was created" } else { "is set" });
@@ -204,7 +219,8 @@ pub(super) fn find(
 fn show(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
     let store = context.store(Open::Existing)?;
     let party = find(&store, &context.marketplace()?.id, role, id)?;
-    let mut shown = document(&party);
+    let notices = !store.read(|view| view.told_of_refusals(party.id))?.quiet;
+    let mut shown = merged(document(&party), json!({ "refusal_notices": notices }));
     if role == Role::Seller {
         let password = store.read(|view| view.has_password(party.id))?;
         shown = merged(shown, json!({ "password": password }));

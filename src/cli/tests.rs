@@ -235,9 +235,12 @@ fn documents() {
     let table = [
         (
             "seller show s1 --marketplace jp",
-            "addresses auto_replies email id language marketplace name password removed suspended unauthenticated",
+            "addresses auto_replies email id language marketplace name password refusal_notices removed suspended unauthenticated",
         ),
-        ("buyer show b1 --marketplace jp", "addresses email id language marketplace name opted_out removed"),
+        (
+            "buyer show b1 --marketplace jp",
+            "addresses email id language marketplace name opted_out refusal_notices removed",
+        ),
         ("buyer list", "addresses email id language marketplace name opted_out removed"),
         ("order show o1 --marketplace jp", "buyer category id marketplace placed seller status"),
         ("alias get --buyer b1 --seller s1 --marketplace jp", "buyer buyer_alias marketplace seller seller_alias"),

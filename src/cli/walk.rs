@@ -52,7 +52,7 @@ fn answers(row: &MessageRow) -> Vec<RuleAnswer> {
     found
 }
 
-/// What an operator can do about a refusal whose reply tells the author no more than a stranger.
+/// What an operator can do about a refusal whose reply tells the author no more than a stranger. The facts above it say what each check found.
 pub(super) fn remedy(reason: &str) -> Option<&'static str> {
     match reason {
         "stranger" => Some(
@@ -62,6 +62,26 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
             "the envelope sender, `Sender` or the `i=` of a signature (the fact sent-by-another says which) is another mailbox of the author's domain, as \
              bounces@… of a mailing service is; SPF proves a domain, not a person. Register it with `seller set ID --sender` or `buyer set ID --address`, \
              or have the service bounce to a domain of its own",
+        ),
+        "unauthenticated" => Some(
+            "nothing proves the author: his domain has neither SPF that fits nor DKIM, or the mail came past the front. If it was his own: an SPF record that names his \
+             servers, with the envelope sender in the domain of From, or a DKIM signature of that domain over From, Subject and To; a login on a submission listener; or, \
+             for a seller, `seller set ID --unauthenticated allow`. His registered address is told of it by mail",
+        ),
+        "spf-failed" => Some(
+            "SPF did not pass for the author's domain, and it has nothing else to check by: the sending server is not in its SPF record, or the envelope sender is of another \
+             domain. If it was his own: send by the servers that the record names, add this one to it, or sign with DKIM. His registered address is told of it by mail",
+        ),
+        "dkim-failed" => Some(
+            "no DKIM signature of the author's domain passed: the message was changed on its way, the key is not in DNS, or too little is signed (From, Subject and To). \
+             If it was his own: mend that, or have SPF pass with the envelope sender in the domain of From. His registered address is told of it by mail",
+        ),
+        "authentication-failed" => Some(
+            "neither SPF nor DKIM passed for the author's domain, or its DMARC policy was not met; the facts say which found what. If it was his own: an envelope sender in \
+             the domain of From from a server of its SPF record, or a DKIM signature of that domain. His registered address is told of it by mail",
+        ),
+        "dns-trouble" => Some(
+            "DNS did not answer for the author's domain, or your name servers do not; the sender's server tries again. Whoever writes is deferred alike",
         ),
         "suspended" => Some("the party is suspended: `seller resume ID` ends that"),
         _ => None,

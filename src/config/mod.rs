@@ -292,6 +292,12 @@ pub struct Limits {
     pub message_work: u64,
     /// `Received` fields at which a message is a loop.
     pub hops: usize,
+    /// Messages of strangers, refused in an hour, of one client address (IPv6: one /64): at the next, the session ends after its reply.
+    pub refusals_per_client: u32,
+    /// The same of one alias, over all clients.
+    pub refusals_per_alias: u32,
+    /// Of those, messages of one client address that have a row each in the history, a minute; more are summed.
+    pub refusal_rows: u32,
 }
 
 impl Default for Limits {
@@ -320,6 +326,9 @@ impl Default for Limits {
             mime_parts: 1000,
             message_work: 2000,
             hops: 50,
+            refusals_per_client: 60,
+            refusals_per_alias: 200,
+            refusal_rows: 10,
         }
     }
 }

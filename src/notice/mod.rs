@@ -39,11 +39,13 @@ pub enum Name {
     NoResponseDone,
     /// The buyer has opted out by mail.
     StopDone,
+    /// Mail in the reader's name was refused.
+    Refused,
 }
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Failure,
         Self::Doubtful,
         Self::Delayed,
@@ -54,6 +56,7 @@ impl Name {
         Self::ReportDone,
         Self::NoResponseDone,
         Self::StopDone,
+        Self::Refused,
     ];
 
     /// The file's name without its ending, and the word used in metrics.
@@ -70,6 +73,7 @@ impl Name {
             Self::ReportDone => "report-done",
             Self::NoResponseDone => "no-response-done",
             Self::StopDone => "stop-done",
+            Self::Refused => "refused",
         }
     }
 
@@ -95,14 +99,21 @@ impl Name {
             Self::ReportDone | Self::NoResponseDone | Self::StopDone => {
                 (&["marketplace", "reference", "received"], &[])
             }
+            Self::Refused => {
+                (&["marketplace", "reference", "received", "number", "list", "quiet"], &["number", "list", "quiet"])
+            }
         }
     }
 }
 
 /// The keys that `reasons.txt` has sentences for.
 fn reason_keys() -> impl Iterator<Item = &'static str> {
-    FailureClass::ALL.into_iter().map(FailureClass::as_str).chain(DECISION_KEYS)
+    FailureClass::ALL.into_iter().map(FailureClass::as_str).chain(DECISION_KEYS).chain(CHECKS)
 }
+
+/// The checks by which mail in somebody's name is refused: words of [`crate::policy::Reason`], and keys of `reasons.txt`.
+pub const CHECKS: [&str; 5] =
+    ["unauthenticated", "other-mailbox", "spf-failed", "dkim-failed", "authentication-failed"];
 
 /// What stands for a placeholder.
 #[derive(Clone, Debug)]
@@ -223,6 +234,40 @@ pub fn opt_out_limit(frame: &Frame<'_>, receiver: &Alias, subject: &str, limit: 
 #[must_use]
 pub fn confirmation(frame: &Frame<'_>, name: Name) -> Vec<u8> {
     write::letter(frame, &frame.fill(name, &[]))
+}
+
+/// Refused messages that named the reader as their author, of one alias and by one check.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The alias that they were sent to.
+    pub receiver: &'a Alias,
+    /// The check, one of [`CHECKS`].
+    pub check: &'a str,
+    /// How many.
+    pub number: u64,
+    /// When the first of them came.
+    pub first: Time,
+    /// And the last.
+    pub last: Time,
+}
+
+/// Mail in the reader's name was refused: `number` in all, of which `named` tells the most. Nothing of the messages stands in it, and nobody's address but
+/// the reader's aliases. `quiet`: the address by which he wants to hear no more of it.
+#[must_use]
+pub fn refused(frame: &Frame<'_>, number: u64, named: &[Named<'_>], quiet: &str) -> Vec<u8> {
+    let line = |named: &Named<'_>| {
+        let (first, last) = (frame.time(named.first), frame.time(named.last));
+        format!("{} × {}, {first} – {last}", named.receiver.as_str(), named.number)
+    };
+    let number = number.to_string();
+    let values = [
+        ("number", Value::Text(&number)),
+        ("list", Value::List(named.iter().map(|named| (line(named), named.check)).collect())),
+        ("quiet", Value::Text(quiet)),
+    ];
+    let mut filled = frame.fill(Name::Refused, &values);
+    filled.html = filled.html.replace(quiet, &format!("<a href=\"mailto:{quiet}\">{quiet}</a>"));
+    write::unasked(frame, &filled)
 }
 
 /// Mail to postmaster or abuse of `domain`, as an attachment: for an operator whose server takes 7-bit mail only. `id`: its own, and as a Message-ID.

@@ -4,6 +4,7 @@ use super::*;
 use mail_parser::{MessageParser, MimeHeaders as _};
 
 const ALIAS: &str = "k7bzn4wq3xv9hdtm2@market.example.jp";
+const QUIET: &str = "quiet+aaaaaaaaaaaaaaaaaaaaaaaaaaaaa@market.example.jp";
 
 struct World {
     texts: Texts,
@@ -57,6 +58,11 @@ fn all(world: &World, frame: &Frame<'_>) -> Vec<(Name, Vec<u8>)> {
     for name in [Name::ReportDone, Name::NoResponseDone, Name::StopDone] {
         made.push((name, confirmation(frame, name)));
     }
+    let named = CHECKS.map(|check| {
+        let (first, last) = (frame.received, frame.now);
+        Named { receiver: &world.other, check, number: 3, first, last }
+    });
+    made.push((Name::Refused, super::refused(frame, 15, &named, QUIET)));
     made
 }
 
@@ -94,11 +100,37 @@ fn every_notice_is_a_sound_message() {
             let html = message.body_html(0).unwrap();
             assert!(!plain.contains('{') && !html.contains('{'), "{what}: a placeholder is left\n{plain}");
             assert!(!html.contains("<b>"), "{what}");
-            if name != Name::StopDone {
+            if !matches!(name, Name::StopDone | Name::Refused) {
                 assert!(plain.contains("2026-11-21 17:00 (+09:00)"), "{what}\n{plain}");
             }
             assert!(plain.contains(&MessageId(77).to_string()), "{what}");
         }
+    }
+}
+
+/// What somebody has to know whose own mail was refused: how many, when, where to, why, and how to hear no more of it.
+#[test]
+fn a_notice_of_refused_mail_tells_numbers_and_checks() {
+    let world = world();
+    for language in world.texts.languages() {
+        let made = all(&world, &frame(&world, &language));
+        let (_, bytes) = made.iter().find(|(name, _)| *name == Name::Refused).unwrap();
+        let message = MessageParser::default().parse(bytes).unwrap();
+        let (plain, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
+        let lines: Vec<&str> =
+            plain.lines().filter(|line| line.starts_with(&format!("- {}", world.other.as_str()))).collect();
+        assert_eq!(lines.len(), CHECKS.len(), "{plain}");
+        for line in &lines {
+            assert!(line.contains(" × 3, 2026-11-21 17:00 (+09:00) – 2026-11-21 18:00 (+09:00): "), "{line}");
+            assert!(!line.ends_with(": "), "{language}: a check has no sentence\n{line}");
+        }
+        assert_eq!(lines.iter().collect::<std::collections::BTreeSet<_>>().len(), CHECKS.len());
+        assert!(
+            plain.contains("15") && plain.contains("SPF") && plain.contains("DKIM") && plain.contains(QUIET),
+            "{plain}"
+        );
+        assert!(html.contains(&format!("<a href=\"mailto:{QUIET}\">")), "{html}");
+        assert_eq!(message.header("Auto-Submitted").and_then(|value| value.as_text()), Some("auto-generated"));
     }
 }
 

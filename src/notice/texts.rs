@@ -76,6 +76,7 @@ macro_rules! built_in {
             ($language, "report-done.txt", include_str!(concat!("../../conf/notices/", $language, "/report-done.txt"))),
             ($language, "no-response-done.txt", include_str!(concat!("../../conf/notices/", $language, "/no-response-done.txt"))),
             ($language, "stop-done.txt", include_str!(concat!("../../conf/notices/", $language, "/stop-done.txt"))),
+            ($language, "refused.txt", include_str!(concat!("../../conf/notices/", $language, "/refused.txt"))),
             ($language, "footer.txt", include_str!(concat!("../../conf/notices/", $language, "/footer.txt"))),
             ($language, "reasons.txt", include_str!(concat!("../../conf/notices/", $language, "/reasons.txt"))),
         )*]

@@ -36,15 +36,23 @@ pub(super) fn report(
     let kind = ContentType::new("multipart/report")
         .attribute("report-type", "delivery-status")
         .attribute("boundary", boundary(frame, "r"));
-    message(frame, filled, MimePart::new(kind, vec![words(frame, filled), status]))
+    message(frame, filled, MimePart::new(kind, vec![words(frame, filled), status]), REPLIED)
 }
 
 /// A notice for people only.
 pub(super) fn letter(frame: &Frame<'_>, filled: &Filled) -> Vec<u8> {
-    message(frame, filled, words(frame, filled))
+    message(frame, filled, words(frame, filled), REPLIED)
 }
 
-fn message(frame: &Frame<'_>, filled: &Filled, body: MimePart<'_>) -> Vec<u8> {
+/// The same where it answers nothing.
+pub(super) fn unasked(frame: &Frame<'_>, filled: &Filled) -> Vec<u8> {
+    message(frame, filled, words(frame, filled), "auto-generated")
+}
+
+/// RFC 3834 5, of what answers a message.
+const REPLIED: &str = "auto-replied";
+
+fn message(frame: &Frame<'_>, filled: &Filled, body: MimePart<'_>, submitted: &'static str) -> Vec<u8> {
     let mut builder = MessageBuilder::new()
         .from(Address::new_address(Some(frame.marketplace.to_owned()), format!("postmaster@{}", frame.domain)))
         .to(Address::new_address(None::<String>, frame.to.expose().to_owned()))
@@ -53,7 +61,7 @@ fn message(frame: &Frame<'_>, filled: &Filled, body: MimePart<'_>) -> Vec<u8> {
         .message_id(MessageId::new(frame.message_id.to_owned()))
         .header("MIME-Version", Raw::new("1.0"))
         // RFC 3834 5, and the name that Exchange goes by: nobody's machine is to answer.
-        .header("Auto-Submitted", Raw::new("auto-replied"))
+        .header("Auto-Submitted", Raw::new(submitted))
         .header("X-Auto-Response-Suppress", Raw::new("All"))
         .header(LOOP_MARK, Raw::new(frame.domain.to_owned()));
     if let Some(id) = frame.original_id.filter(|id| is_message_id(id)) {

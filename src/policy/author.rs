@@ -198,24 +198,48 @@ impl Senders<'_> {
     }
 }
 
+/// Whether the author is the party whose turn it is, as far as anybody can know. What is refused for
+/// anything else is a stranger's mail, whomever it names.
+#[must_use]
+pub fn is_known(facts: &Facts<'_>) -> bool {
+    facts.author == Author::Party && unproved(facts).is_none()
+}
+
+/// What keeps the mail of somebody who calls himself the party from being his.
+fn unproved(facts: &Facts<'_>) -> Option<Reason> {
+    if facts.other_mailbox {
+        return Some(Reason::OtherMailbox);
+    }
+    match facts.proof {
+        Proof::NotChecked | Proof::Proved => None,
+        // A suspended seller's leave to write without proof is suspended, too: his own reply is only
+        // for who is proved, and everybody else hears the one of strangers.
+        Proof::Absent if facts.unauthenticated_allowed && !facts.author_suspended => None,
+        Proof::Absent => Some(Reason::Unauthenticated),
+        Proof::Failed(method) => Some(Reason::AuthenticationFailed(method)),
+        Proof::Trouble => Some(Reason::DnsTrouble),
+    }
+}
+
+/// The order hides who stands behind the alias. What the message alone tells comes first; then DNS
+/// trouble, whoever the author says he is; then a stranger and a party that nothing proves, who are
+/// answered alike. The honest: mail from a domain whose DNS is down waits, and comes again; a party
+/// whose mail proves nothing is told so at its registered address (`relay::owners`). The liar: his
+/// guess is refused in the words, and after the work, that every other guess gets.
 pub(super) fn rule(facts: &Facts<'_>) -> Option<Decision> {
     let refused = |reason| Some(Decision::reject(reason));
     match facts.author {
-        Author::Party => {}
-        Author::Stranger => return refused(Reason::Stranger),
         Author::Missing => return refused(Reason::NoAuthor),
         Author::Several => return refused(Reason::SeveralAuthors),
         Author::Malformed => return refused(Reason::MalformedAuthor),
+        Author::Party | Author::Stranger if facts.proof == Proof::Trouble => {
+            return Some(Decision::new(Verdict::Defer, Reason::DnsTrouble));
+        }
+        Author::Stranger => return refused(Reason::Stranger),
+        Author::Party => {}
     }
-    if facts.other_mailbox {
-        return refused(Reason::OtherMailbox);
-    }
-    match facts.proof {
-        Proof::NotChecked | Proof::Proved => {}
-        Proof::Absent if facts.unauthenticated_allowed => {}
-        Proof::Absent => return refused(Reason::Unauthenticated),
-        Proof::Failed(method) => return refused(Reason::AuthenticationFailed(method)),
-        Proof::Trouble => return Some(Decision::new(Verdict::Defer, Reason::DnsTrouble)),
+    if let Some(reason) = unproved(facts) {
+        return refused(reason);
     }
     if facts.author_suspended {
         return refused(Reason::Suspended);

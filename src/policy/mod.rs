@@ -12,6 +12,7 @@ pub mod failure;
 pub mod opt_out;
 pub mod quota;
 pub mod reason;
+pub mod reminder;
 pub mod retry;
 #[cfg(test)]
 mod tests;

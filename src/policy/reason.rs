@@ -185,23 +185,20 @@ impl Reason {
             (Self::NoAuthor, _) => reply(550, 6, 0, "The message needs a From field"),
             (Self::SeveralAuthors, _) => reply(550, 6, 0, "The message must have one From field with one address"),
             (Self::MalformedAuthor, _) => reply(550, 6, 0, "The From field must hold one plain mail address"),
-            // One text for all three: whether an address is registered is nobody's business.
-            (Self::Stranger | Self::OtherMailbox | Self::Suspended, _) => {
-                reply(550, 7, 1, "You may not write to this address; use the address that the marketplace knows you by")
+            // One reply for all: whether an address is registered is nobody's business. An honest party
+            // whose mail proves nothing reads what helps; which check failed is told to its registered
+            // address and to the operator. A liar reads the same whomever he names.
+            (Self::Stranger | Self::OtherMailbox | Self::Unauthenticated | Self::AuthenticationFailed(_), _) => reply(
+                550,
+                7,
+                1,
+                "You may not write here: use the address that the marketplace knows you by, with SPF or DKIM that proves it",
+            ),
+            // For a proved author alone: the rules come to it behind the proof.
+            (Self::Suspended, _) => {
+                reply(550, 7, 1, "Your account at the marketplace is suspended; write to the marketplace")
             }
             (Self::Gone, _) => reply(550, 1, 1, NO_SUCH_ADDRESS),
-            (Self::Unauthenticated, _) => {
-                reply(550, 7, 26, "Nothing proves the author: the author's domain needs SPF or DKIM aligned with From")
-            }
-            (Self::AuthenticationFailed(Method::Spf), _) => {
-                reply(550, 7, 23, "SPF did not pass for the author's domain")
-            }
-            (Self::AuthenticationFailed(Method::Dkim), _) => {
-                reply(550, 7, 20, "No DKIM signature of the author's domain passed")
-            }
-            (Self::AuthenticationFailed(Method::Several), _) => {
-                reply(550, 7, 26, "Neither SPF nor DKIM passed for the author's domain")
-            }
             (Self::DnsTrouble, _) => reply(451, 7, 24, "The author's domain cannot be checked now; try again later"),
             (Self::TooLarge(mib), _) => tell(552, 3, 4, format!("The message is too large: {mib} MiB at most")),
             (Self::AttachmentsTooLarge(mib), _) => {

@@ -3,9 +3,11 @@
 
 use super::judge::{Gathered, Letter};
 use super::notices::About;
+use super::refusals::Refusal;
 use super::{Arrived, Relay, Shop};
 use crate::message::{Inspection, Malformed, addressed, headers, words};
 use crate::notice::{self, Name};
+use crate::policy::author::is_known;
 use crate::policy::quota::Day;
 use crate::policy::reason::NO_SUCH_ADDRESS;
 use crate::policy::{Decision, Reason, may_act};
@@ -44,11 +46,11 @@ impl Relay {
     ) -> Result<Gathered> {
         let inspection = match inspection {
             Ok(inspection) => inspection,
-            Err(fault) => return Ok(Gathered::Refused(Decision::reject(fault.reason()).reply(message))),
+            Err(fault) => return Ok(Gathered::Refused(Decision::reject(fault.reason()).reply(message), None)),
         };
         let received = view.thread_entry(message)?.map(|entry| entry.received);
         let (Some((shop, pair, actor)), Some(received)) = (self.way_back(view, message)?, received) else {
-            return Ok(Gathered::Refused(Reply::new(550, 1, 1, NO_SUCH_ADDRESS)));
+            return Ok(Gathered::Refused(Reply::new(550, 1, 1, NO_SUCH_ADDRESS), None));
         };
         let letter = Letter::new(message, &shop, pair, actor);
         let mut facts = self.facts(view, arrived, inspection, &letter, &[], (recipient, None))?;
@@ -62,8 +64,10 @@ impl Relay {
         let named = || addressed::names(&fields, recipient);
         let refused = may_act(&facts).or_else(|| (!named()).then(|| Decision::reject(Reason::Stranger)));
         if let Some(refused) = refused {
+            // A stranger is counted, not logged line by line: see `refusals`.
             tracing::debug!(id = %letter.id, what = purpose.word(), reason = refused.reason.as_str(), "refused to act");
-            return Ok(Gathered::Refused(refused.reply(message)));
+            let refusal = (!is_known(&facts)).then(|| Refusal::of(&letter, refused.reason.as_str()));
+            return Ok(Gathered::Refused(refused.reply(message), refusal));
         }
         let author = inspection.author.as_ref().ok().map(|author| author.address.clone());
         let reason =

@@ -49,9 +49,19 @@ struct Warning {
 impl Relay {
     /// Writes everything, hands what goes out to the queue, and answers. `None`: nothing was done,
     /// and the message has to be judged anew, as another session was quicker.
-    pub(super) async fn commit(self: &Arc<Self>, judged: Judged) -> Option<Reply> {
-        if judged.letters.is_empty() && !judged.took_more() {
-            return Some(judged.otherwise);
+    pub(super) async fn commit(self: &Arc<Self>, mut judged: Judged) -> Option<Reply> {
+        let over = self.note_refusals(&mut judged);
+        let reply = self.settle(judged).await?;
+        Some(if over { reply.closing() } else { reply })
+    }
+
+    async fn settle(self: &Arc<Self>, judged: Judged) -> Option<Reply> {
+        if !judged.letters.iter().any(|letter| letter.kept) && !judged.took_more() {
+            // Nothing is written: refusals that are summed, or nobody to decide about.
+            let (decisions, ids) = judged.letters.iter().map(|letter| (letter.decision.clone(), letter.id)).unzip();
+            let written = Written { decisions, ids, ..Written::default() };
+            self.tell_decisions(&judged, &written);
+            return Some(reply(&judged, &written));
         }
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
@@ -85,18 +95,20 @@ impl Relay {
             let (critical, over) = (day.used, day.over);
             tracing::warn!(seller, critical, over, messages, "{what}");
         }
+        self.tell_decisions(&judged, &written);
+        Some(reply(&judged, &written))
+    }
+
+    /// To metrics and log. What is summed is logged as a sum.
+    fn tell_decisions(&self, judged: &Judged, written: &Written) {
         for ((letter, decision), id) in judged.letters.iter().zip(&written.decisions).zip(&written.ids) {
             let (verdict, reason) = (decision.verdict.as_str(), decision.reason.as_str());
             self.metrics.decisions.get_or_create(&Label { verdict, reason }).inc();
-            // What a proved author sends is told each time.
-            let refused = matches!(decision.verdict, Verdict::Reject | Verdict::Defer);
-            if refused && !self.logs(judged.network) {
-                continue;
-            }
             let (author, size) = (letter.author.as_str(), judged.raw.len());
-            tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
+            if letter.kept {
+                tracing::info!(%id, %author, verdict, reason, size, place = letter.place, "decided");
+            }
         }
-        Some(reply(&judged, &written))
     }
 
     fn write_all(&self, change: &Change<'_>, judged: &Judged) -> Result<Option<Written>> {
@@ -124,8 +136,10 @@ impl Relay {
                 continue;
             }
             let decision = self.counted(change, letter, judged.at, &mut written)?;
-            // A stranger's mail is not kept: anybody could fill the disk with it. What a party wrote is.
-            let keep = decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean);
+            // A stranger's mail is not kept, and what is deferred for DNS trouble is a stranger's:
+            // anybody could fill the disk with it. What a party wrote is.
+            let keep =
+                letter.known && (decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean));
             let kept = match (keep, body) {
                 (false, _) => None,
                 (true, Some(body)) => Some(body),
@@ -134,7 +148,9 @@ impl Relay {
                     body
                 }
             };
-            change.insert_message(&row(letter, &decision, judged, kept))?;
+            if letter.kept {
+                change.insert_message(&row(letter, &decision, judged, kept))?;
+            }
             if letter.past.known.is_some() {
                 change.keep_signatures(letter.id, (letter.pair.id, letter.author), &judged.signatures)?;
             }
@@ -154,6 +170,9 @@ impl Relay {
         }
         for act in &judged.acts {
             written.waits |= self.take_act(change, act, judged.at)?;
+        }
+        for party in &judged.quiet {
+            change.set_quiet(*party, true)?;
         }
         // What is left is the commit, with what shares it: the servers answer while the disk flushes.
         for leased in &mut written.leased {

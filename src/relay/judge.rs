@@ -4,6 +4,7 @@ use super::act::Act;
 use super::bounce::Report;
 use super::compose::Ids;
 use super::operator::Forward;
+use super::refusals::{Place, Refusal};
 use super::repeats::Past;
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
@@ -12,14 +13,14 @@ use crate::config::AuthenticationMode;
 use crate::message::author::AuthorFault;
 use crate::message::work::{self, Allowance, End};
 use crate::message::{Inspection, Malformed, Shared, inspect};
-use crate::policy::author::{Author, Senders, Sign};
+use crate::policy::author::{Author, Senders, Sign, is_known};
 use crate::policy::automatic::Automatic;
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{MayAnswer, Thread, critical_limit, is_critical, without_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
 use crate::policy::{Answer, Decision, Facts, Hops, REPEATED, Reason, Verdict, decide_by, every_answer, may_act};
 use crate::store::{Body, Pair, Party, StoreError, View};
-use crate::types::{Address, MessageId, Reply, Role, Time};
+use crate::types::{Address, MessageId, PartyId, Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,12 +29,12 @@ use std::sync::atomic::AtomicBool;
 pub(super) struct Judged {
     pub(super) raw: Bytes,
     pub(super) at: Time,
-    /// The client's, as limits count it.
-    pub(super) network: Option<u128>,
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
     pub(super) acts: Vec<Act>,
+    /// Parties that want to hear nothing of refused mail.
+    pub(super) quiet: Vec<PartyId>,
     /// For the operator.
     pub(super) forward: Option<Forward>,
     /// Of what proved its author: see
@@ -43,12 +44,16 @@ pub(super) struct Judged {
     pub(super) otherwise: Reply,
     /// Why it was not looked through to its end.
     pub(super) ended: Option<End>,
+    /// Where it comes from, as refusals are counted.
+    pub(super) place: Place,
+    /// What strangers wanted of addresses that act.
+    pub(super) refused: Vec<Refusal>,
 }
 
 impl Judged {
     /// Whether it is taken for more than letters: the operator, reports, addresses that act.
     pub(super) fn took_more(&self) -> bool {
-        self.forward.is_some() || !self.reports.is_empty() || !self.acts.is_empty()
+        self.forward.is_some() || !self.reports.is_empty() || !self.acts.is_empty() || !self.quiet.is_empty()
     }
 
     /// Nothing is done, and the sender tries again.
@@ -65,7 +70,9 @@ impl Judged {
         self.letters.clear();
         self.reports.clear();
         self.acts.clear();
+        self.quiet.clear();
         self.forward = None;
+        self.refused.clear();
         self
     }
 
@@ -80,8 +87,24 @@ impl Judged {
         }
         self.reports.clear();
         self.acts.clear();
+        self.quiet.clear();
         self.forward = None;
         self.otherwise = decision.reply(MessageId(0));
+        self
+    }
+
+    /// Where DNS trouble keeps the author from being proved, and no letter is taken, the rest waits, too:
+    /// the whole message comes again. Taken in part, its letters would be lost without a word, as nobody
+    /// unproved is told of anything.
+    fn wait_for_dns(mut self) -> Self {
+        let taken = |letter: &Letter| matches!(letter.decision.verdict, Verdict::Relay | Verdict::Block);
+        let waits = self.letters.iter().any(|letter| letter.decision.reason == Reason::DnsTrouble);
+        if waits && !self.letters.iter().any(taken) {
+            self.reports.clear();
+            self.acts.clear();
+            self.quiet.clear();
+            self.forward = None;
+        }
         self
     }
 }
@@ -97,6 +120,10 @@ pub(super) struct Letter {
     pub(super) original: Option<String>,
     /// The address that it was written from, if it is one of the author's.
     pub(super) writer: Option<Address>,
+    /// The author is the party, as far as can be known: see [`is_known`].
+    pub(super) known: bool,
+    /// It has a row in the history; a stranger's may be part of a sum instead.
+    pub(super) kept: bool,
     pub(super) subject: String,
     pub(super) automatic: bool,
     /// Where the guard found an address.
@@ -131,6 +158,8 @@ impl Letter {
             thread: id,
             original: None,
             writer: None,
+            known: false,
+            kept: true,
             subject: String::new(),
             automatic: false,
             place: None,
@@ -157,6 +186,18 @@ impl Letter {
         self
     }
 
+    /// Whether mail to the envelope sender of a message of ours is no answer to it, but something for the
+    /// walk of that message. Vacation programs answer there (RFC 3834 4), and what the receiver writes,
+    /// proved, is a letter like any other. Beside that the shape decides, never the name in `From`: what a
+    /// machine wrote and nothing proves is taken down as a report, and what a person wrote is refused as
+    /// from a stranger. The honest: a receiver whose vacation mail proves nothing is not heard, and his
+    /// server gets no error for it. The liar: 250, or the one refusal, whomever he names.
+    fn is_a_machines(&self, arrived: &Arrived, inspection: &Result<Inspection, Malformed>) -> bool {
+        let automatic = inspection.as_ref().is_ok_and(|found| found.automatic.is_some());
+        let waits = self.decision.reason == Reason::DnsTrouble;
+        (arrived.envelope.sender.is_none() || automatic) && !self.known && !waits
+    }
+
     /// Completes the facts with what the checks of the author found, and who had the last word.
     fn conclude(&mut self, rule: &str, arrived: &Arrived) {
         if let Some(proof) = arrived.proof_words() {
@@ -174,8 +215,10 @@ pub(super) enum Gathered {
     Letter(Box<Letter>),
     Report(MessageId),
     Act(Box<Act>),
+    Quiet(PartyId),
     Operator,
-    Refused(Reply),
+    /// With what a stranger wanted, if it was one.
+    Refused(Reply, Option<Refusal>),
     Nobody,
 }
 
@@ -215,15 +258,17 @@ impl Relay {
         let mut judged = Judged {
             raw: raw.clone(),
             at: *at,
-            network: self.network_of(client),
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
             acts: Vec::new(),
+            quiet: Vec::new(),
             forward: None,
             signatures: arrived.authentication.signatures.clone(),
             otherwise: Reply::new(250, 0, 0, "Ok"),
             ended: None,
+            place: self.place(arrived),
+            refused: Vec::new(),
         };
         let (mut reported, mut operator) = (Vec::new(), false);
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
@@ -241,13 +286,18 @@ impl Relay {
                     judged.acts.push(*act);
                     Ok(None)
                 }
+                Gathered::Quiet(party) => {
+                    judged.quiet.push(party);
+                    Ok(None)
+                }
                 Gathered::Operator => {
                     operator = true;
                     Ok(None)
                 }
                 // It was there at RCPT. The others are not held up by it.
-                Gathered::Refused(reply) => {
+                Gathered::Refused(reply, refusal) => {
                     judged.otherwise = reply;
+                    judged.refused.extend(refusal);
                     Ok(None)
                 }
                 Gathered::Nobody => Ok(None),
@@ -271,7 +321,7 @@ impl Relay {
             }
         }
         tracing::debug!(recipients = envelope.recipients.len(), tls = client.tls, "judged");
-        judged
+        judged.wait_for_dns()
     }
 
     /// What the store knows of one recipient, with the rules' verdict where it is a party.
@@ -284,21 +334,26 @@ impl Relay {
     ) -> Result<Gathered, StoreError> {
         let (way, answers) = match self.target_in(view, recipient) {
             Ok(Target::Alias(shop, (pair, side))) => (Some((shop, pair, side.other())), None),
-            Ok(Target::Bounce(message)) => match self.answerer(view, message, inspection)? {
-                None => return Ok(Gathered::Report(message)),
-                way => (way, Some(message)),
-            },
+            // A delivery report, whoever sends it.
+            Ok(Target::Bounce(message)) if inspection.as_ref().map_or(true, |found| found.report) => {
+                return Ok(Gathered::Report(message));
+            }
+            Ok(Target::Bounce(message)) => (self.way_back(view, message)?, Some(message)),
             Ok(Target::Act(purpose, message)) => {
                 return self.act(view, arrived, inspection, (purpose, message), recipient);
             }
+            Ok(Target::Quiet(party)) => return Ok(Gathered::Quiet(party)),
             Ok(Target::Operator) => return Ok(Gathered::Operator),
-            Err(NoTarget::Refused(reply)) => return Ok(Gathered::Refused(reply)),
+            Err(NoTarget::Refused(reply)) => return Ok(Gathered::Refused(reply, None)),
             Err(NoTarget::Trouble(error)) => return Err(error),
         };
         let Some((shop, pair, author)) = way else { return Ok(Gathered::Nobody) };
         let mut letter = Letter::new(self.next_id(arrived.at), &shop, pair, author);
         self.decide(view, arrived, inspection, &mut letter, (recipient, answers))?;
-        Ok(Gathered::Letter(Box::new(letter)))
+        Ok(match answers {
+            Some(message) if letter.is_a_machines(arrived, inspection) => Gathered::Report(message),
+            _ => Gathered::Letter(Box::new(letter)),
+        })
     }
 
     /// Writes what goes out of a letter that the rules let pass.
@@ -325,21 +380,6 @@ impl Relay {
         }
         letter.conclude(rule, arrived);
         Ok(letter)
-    }
-
-    /// Vacation programs answer to the envelope sender (RFC 3834 4), which is ours. What the receiver of `message` writes there is a message to
-    /// its author like any other, and judged like it. `None` for delivery reports, and for everybody else's mail.
-    fn answerer(
-        &self,
-        view: &View<'_>,
-        message: MessageId,
-        inspection: &Result<Inspection, Malformed>,
-    ) -> Result<Option<Way>, StoreError> {
-        let Some(author) = inspection.as_ref().ok().filter(|i| !i.report).and_then(|i| i.author.as_ref().ok()) else {
-            return Ok(None);
-        };
-        let way = self.way_back(view, message)?;
-        Ok(way.filter(|(_, pair, role)| self.writes_as(pair.party(*role), &author.address)))
     }
 
     /// Marketplace and pair of a message, and who received it.
@@ -396,6 +436,7 @@ impl Relay {
         if arrived.explain {
             letter.answers = every_answer(&facts);
         }
+        letter.known = is_known(&facts);
         letter.facts = facts.words();
         letter.quota.clone_from(&facts.quota);
         letter.uncritical = without_critical(&facts);

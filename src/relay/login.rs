@@ -109,9 +109,8 @@ impl Relay {
         let begun = self.logins.guesses().begin(network, key, Time::now());
         if let Err(limit) = begun {
             count(&self.metrics.logins, limit.as_str());
-            if self.logs(self.network_of(client)) {
-                tracing::warn!(limit = limit.as_str(), "too many failed logins");
-            }
+            // Told in the log when the limit was reached: see below. A client could else write a line a try.
+            tracing::debug!(limit = limit.as_str(), "too many failed logins");
             return Answer::Refused(Reply::new(454, 7, 0, "Too many failed logins, try again later"));
         }
         let outcome = match self.credential(login) {
@@ -131,6 +130,9 @@ impl Relay {
                 count(&self.metrics.logins, "wrong");
                 if self.logs(self.network_of(client)) {
                     tracing::info!("login refused");
+                }
+                if let Some(limit) = self.logins.guesses().is_used_up(network, key, Time::now()) {
+                    tracing::warn!(limit = limit.as_str(), "too many failed logins");
                 }
                 Answer::Refused(wrong())
             }

@@ -5,7 +5,8 @@
 //! goes out, and what cannot be made safe is refused while the sender still listens; `commit`
 //! writes all of it in one transaction; then the queue gets the finished bytes in memory.
 //! `notices` is what authors are told later, `act` what addresses in footers do, `operator` what
-//! becomes of mail to postmaster and abuse.
+//! becomes of mail to postmaster and abuse. `refusals` counts and sums what is refused of
+//! strangers, and `owners` tells whom they named.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -18,7 +19,9 @@ mod judge;
 mod login;
 mod notices;
 mod operator;
+mod owners;
 mod prove;
+mod refusals;
 mod repeats;
 mod target;
 #[cfg(test)]
@@ -81,6 +84,7 @@ pub struct Relay {
     doubts: Mutex<Shares>,
     /// Log lines that strangers cause.
     quiet: Mutex<Quiet>,
+    refusals: refusals::Refusals,
 }
 
 /// Reports that nothing proves: so many notices a day for one pair, and for all.
@@ -156,6 +160,7 @@ impl Relay {
             forwards,
             doubts: Mutex::new(Shares::new(DOUBTS, DAY)),
             quiet: Mutex::default(),
+            refusals: refusals::Refusals::default(),
         }))
     }
 

@@ -87,6 +87,11 @@ impl Relay {
     }
 
     /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.
+    ///
+    /// Only who is proved: by the refused letter, or by another of this message that was taken of him. The
+    /// honest author whose mail proves nothing hears nothing, and if the rest of his mail was for the
+    /// operator, what was meant for the alias is lost to him; that is told at his registered address
+    /// (`owners`). The liar would otherwise have mail sent to whom he guesses, and see it by the time.
     pub(super) fn partial_notice(
         &self,
         change: &Change<'_>,
@@ -94,15 +99,20 @@ impl Relay {
         decisions: &[Decision],
         ids: &[MessageId],
     ) -> Result<bool> {
-        let mut taken =
-            decisions.iter().zip(ids).filter(|(d, _)| matches!(d.verdict, Verdict::Relay | Verdict::Block)).peekable();
+        let is_taken = |decision: &Decision| matches!(decision.verdict, Verdict::Relay | Verdict::Block);
+        let mut taken = decisions.iter().zip(ids).filter(|(decision, _)| is_taken(decision)).peekable();
         let first = taken.peek().map(|(_, id)| **id);
         let accepted = judged.took_more() || first.is_some();
         let again = first.is_some() && taken.all(|(decision, _)| decision.reason == Reason::Repeated);
+        let party = |letter: &Letter| letter.pair.party(letter.author).id;
+        let proved_elsewhere = |letter: &Letter| {
+            let mut others = judged.letters.iter().zip(decisions);
+            others.any(|(other, decision)| is_taken(decision) && party(other) == party(letter))
+        };
         let refused = judged.letters.iter().zip(decisions).filter(|(letter, decision)| {
-            // Nobody is told of an alias that is not his to write to; an answer to all sends a copy to the author's own.
-            let stranger = matches!(decision.reason, Reason::Stranger | Reason::OtherMailbox | Reason::Suspended);
-            matches!(decision.verdict, Verdict::Reject | Verdict::Defer) && !stranger && !letter.automatic
+            matches!(decision.verdict, Verdict::Reject | Verdict::Defer)
+                && !letter.automatic
+                && (letter.known || proved_elsewhere(letter))
         });
         let refused: Vec<_> = refused.collect();
         let Some((letter, _)) = refused.first().filter(|_| accepted) else { return Ok(false) };

@@ -1,6 +1,5 @@
 //! Who stands behind a message's author, asked before it is judged: the only part of the walk that waits for the network.
 
-use super::target::{NoTarget, Target};
 use super::{Arrived, Relay};
 use crate::authentication::{Authentication, Check, front};
 use crate::config::AuthenticationMode;
@@ -11,7 +10,10 @@ use crate::types::{Address, Client, Envelope, PartyId, Reply, Time};
 use std::sync::atomic::Ordering;
 
 impl Relay {
-    /// What is known of the author. A stranger is not worth a look-up: nobody can have us ask DNS about the domain of his choice.
+    /// What is known of the author. It is asked once for a message, whoever the author says he is and
+    /// whoever the recipients are: work that is done for the right guess alone would tell the guess.
+    /// That a stranger can have DNS asked about the domain of his choice is the price; how long that
+    /// may take is bounded, and his network's refusals are counted (see `refusals`).
     pub(super) async fn authenticate(
         &self,
         client: &Client,
@@ -30,9 +32,6 @@ impl Relay {
         let Ok(author) = author::read(&fields).map(|author| author.address) else {
             return Authentication::only(Proof::Absent);
         };
-        if !self.may_write(envelope, &author) {
-            return Authentication::only(Proof::Absent);
-        }
         let (ip, helo, sender) = (client.ip, client.helo.as_str(), envelope.sender.as_ref());
         let provider = self.providers.gives_mailboxes(author.domain());
         let check = Check { raw, ip, helo, sender, author: &author, recipients: &envelope.recipients, now, provider };
@@ -79,24 +78,6 @@ impl Relay {
             }
             Err(error) => Err(error.reply()),
         }
-    }
-
-    /// Whether one of the recipients is an alias to which this address is registered to write, or an address that acts for it. Trouble counts as yes: it is met again when
-    /// the message is judged.
-    fn may_write(&self, envelope: &Envelope, author: &Address) -> bool {
-        envelope.recipients.iter().any(|recipient| {
-            let way = self.store.glance(|view| match self.target_in(view, recipient) {
-                Ok(Target::Alias(shop, (pair, side))) => Ok(Some((shop, pair, side.other()))),
-                Ok(Target::Bounce(message) | Target::Act(_, message)) => self.way_back(view, message),
-                Err(NoTarget::Trouble(error)) => Err(error),
-                Ok(Target::Operator) | Err(NoTarget::Refused(_)) => Ok(None),
-            });
-            match way {
-                Ok(Some((_, pair, role))) => self.writes_as(pair.party(role), author),
-                Ok(None) => false,
-                Err(_) => true,
-            }
-        })
     }
 }
 

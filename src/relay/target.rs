@@ -4,7 +4,7 @@ use super::{Relay, Shop};
 use crate::policy::reason::NO_SUCH_ADDRESS;
 use crate::store::{Pair, StoreError, View};
 use crate::types::token::Purpose;
-use crate::types::{Address, Alias, MessageId, Reply, Role};
+use crate::types::{Address, Alias, MessageId, PartyId, Reply, Role};
 use std::sync::Arc;
 
 /// A recipient, understood.
@@ -15,6 +15,8 @@ pub(super) enum Target<A> {
     Bounce(MessageId),
     /// An address that acts, and the message that it was made for.
     Act(Purpose, MessageId),
+    /// The address by which a party wants no more notices of refused mail.
+    Quiet(PartyId),
     /// Postmaster or abuse.
     Operator,
 }
@@ -76,10 +78,10 @@ impl Relay {
         if let Some((word, token)) = local.split_once('+') {
             let purpose = Purpose::of_word(word).ok_or_else(unknown)?;
             let message = self.store.secret().read(purpose, token).ok_or_else(unknown)?;
-            return Ok(if purpose == Purpose::Bounce {
-                Target::Bounce(message)
-            } else {
-                Target::Act(purpose, message)
+            return Ok(match purpose {
+                Purpose::Bounce => Target::Bounce(message),
+                Purpose::Quiet => Target::Quiet(PartyId(message.0)),
+                _ => Target::Act(purpose, message),
             });
         }
         let alias = Alias::from_text(&format!("{local}@{}", recipient.domain()));

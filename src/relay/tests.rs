@@ -2,10 +2,12 @@
 
 mod acts;
 mod critical;
+mod guesses;
 mod later;
 mod logins;
 mod marks;
 mod operators;
+mod owners;
 mod proof;
 mod repeats;
 
@@ -58,6 +60,9 @@ async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     .unwrap();
     config.authentication.mode = AuthenticationMode::None;
     config.delivery.route = format!("maildir:{}", dir.path().join("mail").display());
+    // Tests look at each of many refusals from one address.
+    config.limits.refusal_rows = 10_000;
+    (config.limits.refusals_per_client, config.limits.refusals_per_alias) = (10_000, 10_000);
     change(&mut config);
     let config = Arc::new(config);
     let metrics = Metrics::default();

@@ -131,7 +131,9 @@ pub async fn run(
         starttls: false,
         submission: false,
     };
-    let server = Server::new(relay, settings, certificate.clone(), config.data_dir.clone(), metrics.clone());
+    let tending = tokio::spawn(Arc::clone(&relay).tend(Time::now));
+    let server =
+        Server::new(Arc::clone(&relay), settings, certificate.clone(), config.data_dir.clone(), metrics.clone());
     let server = tokio::spawn(server.run(sockets, watch));
 
     let ready = Started { listeners, metrics: http };
@@ -160,6 +162,10 @@ pub async fn run(
     drop(deliveries);
     watchdog.abort();
     janitor.abort();
+    tending.abort();
+    if let Err(error) = relay.write_refusals().await {
+        tracing::error!(%error, "cannot write sums of refused mail");
+    }
     crate::janitor::finish(&store).await;
     // Not by the last of its clones: the relay and the queue know each other for ever.
     store.close();

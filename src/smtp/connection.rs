@@ -195,6 +195,9 @@ where
                 }
             };
             self.answer(&step).await?;
+            if step.next == Next::Close {
+                break step;
+            }
         };
         self.flush().await?;
         let quit = last.reply.is_positive();

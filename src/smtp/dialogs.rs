@@ -38,6 +38,9 @@ impl Handler for Echo {
         if raw.starts_with(b"Subject: later") {
             return Reply::new(451, 3, 0, "Later");
         }
+        if raw.starts_with(b"Subject: enough") {
+            return Reply::new(550, 7, 1, "No").closing();
+        }
         let (bytes, recipients) = (raw.len(), envelope.recipients.len());
         let login = client.login.map_or(String::new(), |login| format!(" as {}", login.0));
         Reply::new(250, 6, 0, format!("{bytes} octets for {recipients} from {} {}{login}", client.ip, client.helo))

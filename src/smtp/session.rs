@@ -331,7 +331,8 @@ impl Session {
         }
         self.errors += 1;
         let delay = self.errors > self.settings.limits.errors_soft;
-        Step { reply, next: Next::Line, delay }
+        let next = if reply.closes() { Next::Close } else { Next::Line };
+        Step { reply, next, delay }
     }
 
     fn accepted(&mut self, reply: Reply) -> Step {

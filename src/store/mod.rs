@@ -18,6 +18,7 @@ mod parties;
 mod passwords;
 mod policies;
 pub mod queue;
+mod refusals;
 mod reports;
 mod responses;
 mod retention;
@@ -38,6 +39,7 @@ pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
 pub use parties::{Flaw, Flawed, NewParty, Party, Switch};
 pub use policies::{StsMode, StsPolicy};
+pub use refusals::{Progress, Refused, Summed, SummedRow, Told};
 pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
 pub use retention::{Old, Purged};
@@ -238,6 +240,15 @@ impl Store {
         (ours && known).then(|| View::of(&connection, f)).transpose()
     }
 
+    /// Counts from now on what the database does, in steps of SQLite's machine: for tests that say that two things cost the same.
+    #[cfg(test)]
+    pub(crate) fn count_steps(&self) -> Arc<std::sync::atomic::AtomicU64> {
+        let steps = Arc::default();
+        self.0.writer.count_steps(&steps);
+        self.readers().iter_mut().for_each(|reader| count_steps(reader, &steps));
+        steps
+    }
+
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         locked(&self.0.readers)
     }
@@ -319,6 +330,16 @@ impl Store {
             error.into()
         })
     }
+}
+
+#[cfg(test)]
+fn count_steps(connection: &mut Connection, steps: &Arc<std::sync::atomic::AtomicU64>) {
+    let steps = Arc::clone(steps);
+    let count = move || {
+        steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        false
+    };
+    connection.progress_handler(1, Some(count)).unwrap();
 }
 
 struct Task<F, T> {

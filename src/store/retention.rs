@@ -66,6 +66,8 @@ pub struct Purged {
     pub blocks: usize,
     /// Days of sellers whose quota and critical messages are not asked for any more.
     pub quota: usize,
+    /// Sums of refused mail.
+    pub refusals: usize,
 }
 
 impl Purged {
@@ -117,14 +119,14 @@ impl View<'_> {
         Ok(old.optional()?)
     }
 
-    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let mut statement = self.0.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
     }
 }
 
 impl Change<'_> {
-    fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
+    pub(super) fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
         self.0
             .0
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
@@ -203,7 +205,8 @@ impl Change<'_> {
         ] {
             quota += self.0.0.prepare_cached(sql)?.execute([old.days.0, many])?;
         }
-        Ok(Purged { messages: rows.len(), blocks: self.purge_blocks(limit)?, quota })
+        let refusals = self.purge_refusals(old.days, limit.saturating_mul(QUOTA))?;
+        Ok(Purged { messages: rows.len(), blocks: self.purge_blocks(limit)?, quota, refusals })
     }
 
     /// Blocks of which no message is left go; the end of the last one becomes the anchor. The newest stays.

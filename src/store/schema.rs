@@ -239,7 +239,36 @@ CREATE INDEX sts_policy_expires ON sts_policy (expires);
 
 /// Refused mail, summed, and what parties were told of it.
 const REFUSALS: &str = "
--- nothing yet
+-- Refused mail of strangers that has no rows of its own; appended once a minute.
+CREATE TABLE refusal (
+    id INTEGER PRIMARY KEY,
+    minute INTEGER NOT NULL,                   -- its first moment
+    client INTEGER NOT NULL,                   -- keyed hash of the network; 0: several
+    pair INTEGER NOT NULL,                     -- 0: several
+    author INTEGER NOT NULL,                   -- the side that it says has written it: 0 buyer, 1 seller
+    reason TEXT NOT NULL,
+    number INTEGER NOT NULL
+) STRICT;
+
+-- What a party has to be told of refused mail in its name.
+CREATE TABLE refused (
+    party INTEGER NOT NULL REFERENCES party,
+    pair INTEGER NOT NULL REFERENCES pair,
+    reason TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    message INTEGER,                           -- the newest of them that has a row
+    PRIMARY KEY (party, pair, reason)
+) WITHOUT ROWID, STRICT;
+
+-- What it was told before.
+CREATE TABLE refusal_notice (
+    party INTEGER PRIMARY KEY REFERENCES party,
+    told INTEGER,                              -- when last
+    run INTEGER NOT NULL DEFAULT 0,            -- notices since a month without
+    quiet INTEGER NOT NULL DEFAULT 0           -- it wants none
+) STRICT;
 ";
 
 /// What tells that a message is one that has been here before: see store/seen.rs. And critical

@@ -121,6 +121,14 @@ impl Writer {
         }
     }
 
+    /// Counts each step of SQLite's machine on the writer's connection.
+    #[cfg(test)]
+    pub(super) fn count_steps(&self, steps: &Arc<AtomicU64>) {
+        if let Some(core) = locked(&self.shared.core).as_mut() {
+            super::count_steps(&mut core.connection, steps);
+        }
+    }
+
     pub(super) fn healthy(&self) -> bool {
         !*self.shared.poisoned.borrow()
     }

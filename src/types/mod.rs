@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod alias;
+pub mod counts;
 pub mod credential;
 pub mod envelope;
 pub mod ids;

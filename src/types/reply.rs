@@ -10,19 +10,20 @@ pub struct Reply {
     code: u16,
     enhanced: Option<(u16, u16)>,
     lines: Vec<Cow<'static, str>>,
+    closes: bool,
 }
 
 impl Reply {
     /// A reply with an enhanced status code: `Reply::new(550, 1, 1, "No such address")` is `550 5.1.1 No such address`.
     #[must_use]
     pub fn new(code: u16, subject: u16, detail: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, enhanced: Some((subject, detail)), lines: vec![text.into()] }
+        Self { code, enhanced: Some((subject, detail)), lines: vec![text.into()], closes: false }
     }
 
     /// A reply without one: greetings, `354`, EHLO (RFC 2034 3).
     #[must_use]
     pub fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, enhanced: None, lines: vec![text.into()] }
+        Self { code, enhanced: None, lines: vec![text.into()], closes: false }
     }
 
     /// The same reply with one more line.
@@ -30,6 +31,18 @@ impl Reply {
     pub fn line(mut self, text: impl Into<Cow<'static, str>>) -> Self {
         self.lines.push(text.into());
         self
+    }
+
+    /// The same reply, word for word, after which the session ends.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+
+    /// Whether the session ends after it.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        self.closes
     }
 
     /// The three-digit code.

@@ -24,6 +24,8 @@ pub enum Purpose {
     NoResponse,
     /// `stop+TOKEN@domain`: no more messages from sellers.
     Stop,
+    /// `quiet+TOKEN@domain`: no more notices of mail that was refused in a party's name. Its token names the party, not a message.
+    Quiet,
 }
 
 impl Purpose {
@@ -37,13 +39,14 @@ impl Purpose {
             Self::Report => "report",
             Self::NoResponse => "done",
             Self::Stop => "stop",
+            Self::Quiet => "quiet",
         }
     }
 
     /// The purpose whose [`word`](Self::word) this is, of those that are addresses.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
-        [Self::Bounce, Self::Report, Self::NoResponse, Self::Stop].into_iter().find(|p| p.word() == word)
+        [Self::Bounce, Self::Report, Self::NoResponse, Self::Stop, Self::Quiet].into_iter().find(|p| p.word() == word)
     }
 }
 

@@ -158,6 +158,13 @@ impl Place {
              [log]\nformat = \"json\"\nlevel = \"debug\"\n{extra}",
             dir.path().join("data").display()
         );
+        // Most tests look at each of many refusals, all from one address.
+        let many = "refusal_rows = 10000\nrefusals_per_client = 10000\nrefusals_per_alias = 10000\n";
+        let text = match text.split_once("[limits]\n") {
+            _ if text.contains("refusal") => text,
+            Some((before, after)) => format!("{before}[limits]\n{many}{after}"),
+            None => format!("{text}[limits]\n{many}"),
+        };
         let text =
             if text.contains("[[listener]]") { text } else { text + "[[listener]]\naddress = \"127.0.0.1:0\"\n" };
         std::fs::write(&config, text).unwrap();

@@ -74,9 +74,9 @@ async fn a_front_is_believed_from_trusted_networks_only() {
     // trusted, message, reply, reason
     let cases = [
         (true, mail("mx.front.test", "pass"), "250 2.6.0", "relayed"),
-        (false, mail("mx.front.test", "pass"), "550 5.7.26", "unauthenticated"),
-        (true, mail("mx.other.test", "pass"), "550 5.7.26", "unauthenticated"),
-        (true, mail("mx.front.test", "fail"), "550 5.7.26", "authentication-failed"),
+        (false, mail("mx.front.test", "pass"), "550 5.7.1", "unauthenticated"),
+        (true, mail("mx.other.test", "pass"), "550 5.7.1", "unauthenticated"),
+        (true, mail("mx.front.test", "fail"), "550 5.7.1", "authentication-failed"),
         (true, mail("mx.front.test", "temperror"), "451 4.7.24", "dns-trouble"),
     ];
     for (trusted, message, want, reason) in cases {
@@ -96,7 +96,7 @@ async fn authors_are_verified_by_dns() {
     let send = async |from: &str, to: &str| {
         let reply = world.send(from, &[to], &mail(from)).await.wire();
         let newest = world.newest();
-        (reply.get(..10).unwrap_or("").trim().to_owned(), newest.reason)
+        (reply.split_whitespace().take(2).collect::<Vec<_>>().join(" "), newest.reason)
     };
     let is = |(reply, reason): (String, String), want: (&str, &str)| assert_eq!((&*reply, &*reason), want);
     is(send(SELLER, buyer_alias).await, ("451 4.7.24", "dns-trouble"));
@@ -106,7 +106,7 @@ async fn authors_are_verified_by_dns() {
     ];
     world.relay.verify_with(Verifier::new(name_server(zone.into()).await, "mx.m.test"));
     is(send(SELLER, buyer_alias).await, ("250 2.6.0", "relayed"));
-    is(send(BUYER, seller_alias).await, ("550 5.7.23", "spf-failed"));
+    is(send(BUYER, seller_alias).await, ("550 5.7.1", "spf-failed"));
     is(send("x@sellerco.example", buyer_alias).await, ("550 5.7.1", "stranger"));
     assert_eq!(world.arrived(BUYER).await.len(), 1);
 }
