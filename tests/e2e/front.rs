@@ -51,7 +51,8 @@ fn a_front_is_believed_where_it_is_trusted() {
         (
             "DMARC does not say by which, and the signature covers it",
             true,
-            results("mx.front.test; dmarc=pass header.from=sellerco.example") + &good,
+            // Another signature: the same one is the same message.
+            results("mx.front.test; dmarc=pass header.from=sellerco.example") + &good.replace("QUJD", "QUJE"),
             "250 2.6.0",
         ),
         (

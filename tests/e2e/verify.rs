@@ -270,10 +270,15 @@ pub fn send(port: u16, first: &[&str], sender: &str, recipient: &str, message: &
 /// Every message signed, by one process.
 fn signed(cases: &[Case], keys: &str, alias: &str) -> Vec<Vec<u8>> {
     let base64 = data_encoding::BASE64;
-    let wire = |message: &str| message.replace("ALIAS", alias).replace('\n', "\r\n");
+    // A number each: what is signed alike in one second is the same message.
+    let wire = |number: usize, message: &str| {
+        let message = message.replace("ALIAS", alias).replace("\n\nhello", &format!("\n\n{number} hello"));
+        message.replace('\n', "\r\n")
+    };
     let items: Vec<serde_json::Value> = cases
         .iter()
-        .map(|c| serde_json::json!({ "message": base64.encode(wire(&c.message).as_bytes()), "keys": c.keys, "arc": c.arc }))
+        .enumerate()
+        .map(|(n, c)| serde_json::json!({ "message": base64.encode(wire(n, &c.message).as_bytes()), "keys": c.keys, "arc": c.arc }))
         .collect();
     let made = run("/usr/bin/python3", &["-c", SIGN, keys, "sign"], &serde_json::Value::from(items).to_string());
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
