@@ -5,7 +5,7 @@ use super::corpus::{Tally, kinds, samples};
 use super::house::{BUYER, SELLER, form, keep, path, python};
 use super::plant::{Canary, from_party, planted};
 use marketrelay::config::Limits;
-use marketrelay::message::inspect;
+use marketrelay::message::{inspect, same};
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -74,6 +74,13 @@ fn the_collections_through_the_daemon() {
                 tally.count(reply.trim_end());
                 continue;
             };
+            if let Some((first, before)) = sent.get(id) {
+                // Some stand in several collections, and a planted one with nowhere to plant is the first again.
+                let parts = |raw: &[u8]| same::parts(raw, &Limits::default());
+                assert_eq!(parts(before), parts(&input), "{first} and {}", sample.name);
+                tally.count("the same message again");
+                continue;
+            }
             tally.count("relayed");
             sent.insert(id.to_owned(), (sample.name.clone(), input));
             waiting.iter_mut().filter(|(address, _)| *address == you).for_each(|(_, count)| *count += 1);
