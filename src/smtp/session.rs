@@ -4,7 +4,7 @@
 
 use super::auth::{self, Answer, Attempt, Exchange, Turn};
 use super::command::{self, Command, Mail, Recipient};
-use super::front::{Front, Xclient};
+use super::front::Front;
 use crate::config::Limits;
 use crate::types::{Address, Client, Envelope, Reply};
 use std::sync::Arc;
@@ -104,8 +104,9 @@ impl Session {
     #[must_use]
     pub fn new(settings: Arc<Settings>, client: Client) -> Self {
         let state = State::Connected;
-        let (errors, junk, messages, overshoot, failed_logins) = (0, 0, 0, 0, 0);
-        let (front, attempt, space, announced) = (Front::default(), None, true, 0);
+        let (errors, junk) = (0, 0);
+        let (messages, overshoot, failed_logins, announced) = (0, 0, 0, 0);
+        let (front, attempt, space) = (Front::default(), None, true);
         Self {
             settings,
             client,
@@ -214,8 +215,9 @@ impl Session {
                 let step = Step { reply: Reply::new(220, 0, 0, "Ready to start TLS"), next: Next::Tls, delay: false };
                 self.keep(state, |_| step)
             }
-            (Command::Xclient(found), state @ (State::Connected | State::Ready)) if self.client.trusted => {
-                self.keep(state, |s| s.xclient(found))
+            (Command::Xclient(found), State::Connected | State::Ready) if self.client.trusted => {
+                self.front.xclient(&mut self.client, found);
+                self.keep(State::Connected, |s| s.accepted(s.greeting()))
             }
             (Command::Xforward(found), state @ (State::Connected | State::Ready)) if self.client.trusted => {
                 self.front.xforward(&mut self.client, found);
@@ -376,12 +378,6 @@ impl Session {
             reply = reply.line("XCLIENT NAME ADDR PORT PROTO HELO").line("XFORWARD ADDR HELO");
         }
         reply.line("ENHANCEDSTATUSCODES").line("8BITMIME").line("SMTPUTF8").line("HELP")
-    }
-
-    fn xclient(&mut self, found: Xclient) -> Step {
-        self.front.xclient(&mut self.client, found);
-        self.state = State::Connected;
-        self.accepted(self.greeting())
     }
 
     fn mail(&mut self, mail: Mail) -> Step {
