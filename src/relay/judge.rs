@@ -309,13 +309,13 @@ impl Relay {
         }
         if !reported.is_empty() {
             // Once for all that it is addressed to, and not while the store writes.
-            match self.store.glance(|view| self.read_reports(view, &arrived, &inspection, &reported)) {
+            match self.store.glance(|view| self.read_reports(view, arrived, &inspection, &reported)) {
                 Ok(reports) => judged.reports = reports,
                 Err(error) => return judged.trouble(&error, self.logs(None)),
             }
         }
         if operator {
-            match self.for_operator(&arrived) {
+            match self.for_operator(arrived) {
                 Ok(forward) => judged.forward = Some(forward),
                 Err(reply) => return judged.refused(reply),
             }
