@@ -2,7 +2,7 @@
 
 use super::tests::{message, open, pair};
 use super::*;
-use crate::types::{MessageId, Role, Time};
+use crate::types::{MessageId, Role, SystemRandom, Time};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -110,7 +110,7 @@ fn kept(store: &Store, pair: &Pair, numbers: std::ops::Range<u64>) {
 /// Chains all that is there; the blocks.
 fn chain(store: &Store) -> usize {
     let mut blocks = 0;
-    while let Some(block) = store.read(|v| v.next_block(v.last_message()?)).unwrap() {
+    while let Some(block) = store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap() {
         assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
         blocks += 1;
     }
@@ -205,12 +205,12 @@ fn blocks_do_not_race() {
     let (_, _, pair) = pair(&store);
     kept(&store, &pair, 0..3);
     kept(&store, &pair, 5..9);
-    let block = store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+    let block = store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap().unwrap();
     // One that was still on its way is in the store when the block comes.
     kept(&store, &pair, 4..5);
     let append = |block| store.write_blocking(move |c| c.append_block(&block)).unwrap();
     assert!(!append(block), "made without the late one");
-    let again = || store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+    let again = || store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap().unwrap();
     let (one, two) = (again(), again());
     assert!(append(one) && !append(two), "two who chain at once");
     // Too late for the chain is too late for the store.

@@ -7,6 +7,7 @@
 
 mod body;
 mod chain;
+pub mod erasure;
 mod error;
 #[cfg(test)]
 mod history_tests;
@@ -30,6 +31,7 @@ mod writer;
 
 pub use body::Body;
 pub use chain::{Block, Position};
+pub use erasure::{Belongings, ErasedMessage, ErasedParty, Erasure, Remains, Tombstone};
 pub use error::{Result, StoreError};
 pub use messages::{Filter, MessageRow, NewMessage};
 pub use open::{FILE, Open, OpenError};
@@ -40,7 +42,7 @@ pub use policies::{StsMode, StsPolicy};
 pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
 pub use retention::{Old, Purged};
-pub use verify::{Fault, Verified};
+pub use verify::{Erased, Fault, Verified};
 
 use crate::metrics::Metrics;
 use crate::types::token::Secret;

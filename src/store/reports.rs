@@ -3,7 +3,7 @@
 use super::parties::{role_number, role_of};
 use super::{Change, Result, View};
 use crate::types::{MessageId, PartyId, Role, Time};
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 /// A report, with whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -64,6 +64,16 @@ impl View<'_> {
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What a side wrote when it reported a message; empty if it wrote nothing, `None` if it did not report it.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn reason_of(&self, message: MessageId, reporter: Role) -> Result<Option<String>> {
+        let sql = "SELECT reason FROM report WHERE message = ?1 AND reporter = ?2";
+        let values = params![message.0, role_number(reporter)];
+        Ok(self.0.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?)
     }
 
     /// How many reports each seller has to do with, the most reported first; of one seller if `seller` is given.
