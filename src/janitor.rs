@@ -60,7 +60,8 @@ fn newest(store: &Store) -> MessageId {
 async fn chain(store: &Store, settled: MessageId) -> Result<bool> {
     let reader = store.clone();
     // Unpacking, hashing and reading texts is work for a thread that may take its time.
-    let block = tokio::task::spawn_blocking(move || reader.read(|view| view.next_block(settled, &mut SystemRandom))).await;
+    let block =
+        tokio::task::spawn_blocking(move || reader.read(|view| view.next_block(settled, &mut SystemRandom))).await;
     // A panic there has been reported by the hook.
     let Some(block) = block.unwrap_or(Ok(None))? else { return Ok(false) };
     store.write_with_others(move |change| change.append_block(&block)).await

@@ -74,8 +74,12 @@ impl Disclosure {
             fields.insert("role".into(), party.role.as_str().into());
             fields.insert("password".into(), password.into());
             let now: Vec<String> = party.addresses.iter().map(|address| address.key().expose().to_owned()).collect();
-            let former: Vec<&str> =
-                party.known.iter().map(|key| key.expose()).filter(|key| !now.iter().any(|known| known == key)).collect();
+            let former: Vec<&str> = party
+                .known
+                .iter()
+                .map(|key| key.expose())
+                .filter(|key| !now.iter().any(|known| known == key))
+                .collect();
             fields.insert("former_addresses".into(), json!(former));
             fields.insert("erased".into(), json!(erasure));
         }
@@ -132,17 +136,15 @@ impl Disclosure {
     fn entry(&mut self, row: &MessageRow) -> Result<Option<Value>, Failure> {
         let id = MessageId(row.number);
         let (role, sent) = (self.party.role, row.author == self.party.role.as_str());
-        let Some(pair) = row.pair.map(|pair| self.pair(pair)).transpose()?.filter(|_| sent || row.verdict == "relay") else {
+        let Some(pair) = row.pair.map(|pair| self.pair(pair)).transpose()?.filter(|_| sent || row.verdict == "relay")
+        else {
             return Ok(None);
         };
         let other = pair.party(role.other());
         let with = json!({ "alias": pair.alias(role.other()).as_str(), "name": other.name });
-        let (events, tombstone, reason) = self.store.read(|view| {
-            Ok((view.events(id)?, view.tombstone(id)?, view.reason_of(id, role)?))
-        })?;
-        let erased = tombstone.map(|tombstone| {
-            json!({ "at": tombstone.erasure.at, "whole": tombstone.whole })
-        });
+        let (events, tombstone, reason) =
+            self.store.read(|view| Ok((view.events(id)?, view.tombstone(id)?, view.reason_of(id, role)?)))?;
+        let erased = tombstone.map(|tombstone| json!({ "at": tombstone.erasure.at, "whole": tombstone.whole }));
         // A copy that never left, or that waits, was not received.
         let content = if sent {
             self.store.read(|view| view.raw(id))?

@@ -27,7 +27,8 @@ pub(super) struct How {
 impl How {
     fn by(&self) -> Result<String, Failure> {
         let user = nix::unistd::getuid();
-        let own = || nix::unistd::User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name);
+        let own =
+            || nix::unistd::User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name);
         let name: String = harmless(&self.by.clone().unwrap_or_else(own)).chars().take(NAME).collect();
         if name.is_empty() { Err(Failure::Failed("--by needs a name".to_owned())) } else { Ok(name) }
     }
@@ -54,8 +55,16 @@ fn kept(role: Role, found: &Belongings, messages: u64) -> Vec<Kept> {
             messages,
             "verdict, times, size and fate without any content prove what the relay did; they go after keep_days",
         ),
-        stays("aliases", found.pairs.saturating_mul(2), "no alias is ever given twice, so that nobody gets another's mail"),
-        stays("orders", found.orders, "the platform's ids, status words and categories; the other party's quota counts them"),
+        stays(
+            "aliases",
+            found.pairs.saturating_mul(2),
+            "no alias is ever given twice, so that nobody gets another's mail",
+        ),
+        stays(
+            "orders",
+            found.orders,
+            "the platform's ids, status words and categories; the other party's quota counts them",
+        ),
     ];
     match role {
         Role::Seller => kept.push(stays("days of the quota", found.days, "numbers; they go after keep_days")),
@@ -92,9 +101,8 @@ pub(super) fn party(context: Context<'_>, role: Role, id: &ExternalId, how: &How
     let by = how.by()?;
     let whom = json!({ "marketplace": party.marketplace, "role": role.as_str(), "id": party.external });
     if how.dry_run {
-        let (found, hold, begun) = store.read(|view| {
-            Ok((view.belongings(&party)?, view.holds(party.id)?, view.erasure_of_party(party.id)?))
-        })?;
+        let (found, hold, begun) = store
+            .read(|view| Ok((view.belongings(&party)?, view.holds(party.id)?, view.erasure_of_party(party.id)?)))?;
         let kept = kept(role, &found, found.messages);
         let text = format!("{} {id}: nothing was erased.{}{}", kind(role), would_go(&found), stays(&kept));
         let document = json!({
@@ -124,7 +132,10 @@ pub(super) fn party(context: Context<'_>, role: Role, id: &ExternalId, how: &How
         )
     };
     if done.unreadable > 0 {
-        text.push_str(&format!("\nNote: {} message(s) of others cannot be read and were not searched.", done.unreadable));
+        text.push_str(&format!(
+            "\nNote: {} message(s) of others cannot be read and were not searched.",
+            done.unreadable
+        ));
     }
     remains_text(remains).iter().for_each(|note| text.push_str(&format!("\nNote: {note}.")));
     let notes: Vec<&str> = [NOT_SEARCHED, BACKUPS].into_iter().chain(remains_text(remains)).collect();
@@ -164,7 +175,9 @@ pub(super) fn message(context: Context<'_>, store: &Store, id: MessageId, how: &
     let before = tombstone.filter(|tombstone| tombstone.whole).map(|tombstone| tombstone.erasure);
     let kept = "the walk stays, without any content: parties, verdict, times, size and fate";
     let quoted = "answers that quote it are the other party's messages and stay: `buyer erase` or `seller erase` takes quotes, too";
-    let said = |erasure: &Erasure| format!("Message {id} was erased at {}, by {}; nothing more was there.", erasure.at, erasure.by);
+    let said = |erasure: &Erasure| {
+        format!("Message {id} was erased at {}, by {}; nothing more was there.", erasure.at, erasure.by)
+    };
     if how.dry_run {
         let text = before.as_ref().map_or_else(
             || format!("Would go: octets, subject, ids and words of message {id}, {waiting} item(s) of the queue.\nStays: {kept}; {quoted}."),
@@ -174,13 +187,15 @@ pub(super) fn message(context: Context<'_>, store: &Store, id: MessageId, how: &
         return context.out.done(&document, &text);
     }
     let now = Time::now();
-    let done: ErasedMessage =
-        store.write_blocking(move |change| change.erase_one(id, &by, now, &mut SystemRandom))?;
+    let done: ErasedMessage = store.write_blocking(move |change| change.erase_one(id, &by, now, &mut SystemRandom))?;
     let remains = store.clear_remains()?;
     let erasure = store.read(|view| view.tombstone(id))?.map(|tombstone| tombstone.erasure);
     let mut text = match (&before, done.erased) {
         (Some(before), false) => said(before),
-        _ => format!("Message {id} is erased; {} item(s) taken out of the queue.\nStays: {kept}; {quoted}.", done.cancelled),
+        _ => format!(
+            "Message {id} is erased; {} item(s) taken out of the queue.\nStays: {kept}; {quoted}.",
+            done.cancelled
+        ),
     };
     if done.same > 0 {
         let same = format!(

@@ -88,7 +88,10 @@ fn said(found: &Verified, torn: bool) -> String {
         found.gone, found.waiting
     );
     if found.erased > 0 {
-        text.push_str(&format!("\nOf {} message(s) all or something was erased; what stays of them is as it was then:", found.erased));
+        text.push_str(&format!(
+            "\nOf {} message(s) all or something was erased; what stays of them is as it was then:",
+            found.erased
+        ));
     }
     for Erased { erasure, messages } in &found.erasures {
         let (at, by) = (&erasure.at, &erasure.by);

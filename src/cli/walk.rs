@@ -69,8 +69,11 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
 
 /// `message show ID`.
 pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
-    let found = store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?, view.tombstone(id)?)))?;
-    let (Some(row), events, waiting, tombstone) = found else { return Err(Failure::NotFound(format!("no message {id}"))) };
+    let found =
+        store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?, view.tombstone(id)?)))?;
+    let (Some(row), events, waiting, tombstone) = found else {
+        return Err(Failure::NotFound(format!("no message {id}")));
+    };
     let (facts, rules) = (facts(&row.facts), answers(&row));
     let mut text = head(&row);
     if let Some(tombstone) = &tombstone {

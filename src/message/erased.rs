@@ -13,7 +13,7 @@
 //! quotes of what was written more than a quarter of a megabyte of text before. A signature over a message that changed does not hold any more.
 
 use super::headers::Field;
-use super::mime::{Encoding, Part, Parametrised};
+use super::mime::{Encoding, Parametrised, Part};
 use super::scrub::{self, Replacement, backward, forward, forward_over_gap, scrub, scrub_name};
 use super::search::is_dense;
 use super::text::{decode_charset, decode_words, encode_unstructured, parameter};
@@ -218,9 +218,9 @@ impl<'a> Conversation<'a> {
 
     /// The next message of the pair is the erased person's.
     pub fn erased_wrote(&mut self, raw: &[u8], subject: &str) {
-        let base = base_of(subject);
-        if !self.other.subjects.contains(&base) {
-            self.erased.subjects.insert(base);
+        let hash = base_of(subject);
+        if !fold(base(subject)).is_empty() && !self.other.subjects.contains(&hash) {
+            self.erased.subjects.insert(hash);
         }
         // What it quotes of the other's is the other's.
         let own: Vec<String> = self.lines(raw).into_iter().filter(|line| !self.other.has(line)).collect();
@@ -286,16 +286,16 @@ impl<'a> Conversation<'a> {
         }
         // `Subject: what the person wrote there`, in a quoted header.
         let rest = line.split_once([':', '：']).filter(|(label, _)| label.chars().count() <= LABEL);
-        rest.is_some_and(|(_, rest)| !rest.trim().is_empty() && self.is_subject(rest))
+        rest.is_some_and(|(_, rest)| self.is_subject(rest))
     }
 
     fn is_subject(&self, text: &str) -> bool {
-        self.erased.subjects.contains(&base_of(text)) && !text.trim().is_empty()
+        self.erased.subjects.contains(&base_of(text))
     }
 
     /// A subject without what is the person's.
     fn subject(&self, subject: &str) -> Option<String> {
-        if !fold(subject).is_empty() && self.is_subject(subject) {
+        if self.is_subject(subject) {
             let base = base(subject);
             return Some(format!("{}{ERASED}", subject.get(..subject.len() - base.len()).unwrap_or("")));
         }
@@ -486,7 +486,8 @@ impl<'a> Conversation<'a> {
         let pieces: String = encoded_words(&value)
             .into_iter()
             .map(|piece| match self.person.without(&decode_words(piece)) {
-                Some(changed) => encode_unstructured(&changed, 40),
+                // White space at the end parts it from what follows.
+                Some(changed) => encode_unstructured(&changed, 40) + piece.get(piece.trim_end().len()..).unwrap_or(""),
                 None => piece.to_owned(),
             })
             .collect();
@@ -556,7 +557,8 @@ fn base(subject: &str) -> &str {
     let mut rest = subject.trim();
     for _ in 0..10 {
         let Some((label, after)) = rest.split_once([':', '：']) else { break };
-        let word = label.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | ' ' | '^'));
+        let word =
+            label.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | ' ' | '^'));
         let short = (1..=4).contains(&word.chars().count()) && word.chars().all(char::is_alphabetic);
         if !short {
             break;

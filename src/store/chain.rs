@@ -344,7 +344,8 @@ impl Change<'_> {
         if !fits || self.chain_position()? != block.after {
             return Ok(false);
         }
-        let sql = "INSERT INTO chain (seq, last_message, last_event, entries, salts, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql =
+            "INSERT INTO chain (seq, last_message, last_event, entries, salts, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let to = &block.to;
         let values = params![to.seq, to.message, to.event, block.entries, block.salts, to.hash];
         self.0.0.prepare_cached(sql)?.execute(values)?;

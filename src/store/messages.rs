@@ -360,9 +360,11 @@ impl Change<'_> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
                    automatic, needs_response, fate, facts, shared) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
-        let (chained, erased) = self.0.0.prepare_cached(TAKEN)?.query_row([new.pair.map(|pair| pair.0)], |row| {
-            Ok((MessageId(row.get(0)?), row.get::<_, bool>(1)?))
-        })?;
+        let (chained, erased) = self
+            .0
+            .0
+            .prepare_cached(TAKEN)?
+            .query_row([new.pair.map(|pair| pair.0)], |row| Ok((MessageId(row.get(0)?), row.get::<_, bool>(1)?)))?;
         // It would look like one that somebody put in later: see `chain`. Its sender tries again.
         if new.id <= chained {
             return Err(StoreError::Refused("a message took too long to be written".to_owned()));

@@ -231,7 +231,8 @@ impl Change<'_> {
             self.set_addresses(id, FURTHER, further)?;
         }
         if made && new.role == Role::Buyer {
-            let keys = new.main.iter().chain(new.further.iter().flatten()).map(|address| address.key().expose().to_owned());
+            let keys =
+                new.main.iter().chain(new.further.iter().flatten()).map(|address| address.key().expose().to_owned());
             if self.opted_out_before(&new.marketplace, keys)? {
                 self.set_switch(id, Switch::OptedOut, true)?;
             }

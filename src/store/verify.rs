@@ -166,9 +166,15 @@ impl View<'_> {
             };
             let tombstone = if entry.event { None } else { self.tombstone(MessageId(entry.id))? };
             match (record, tombstone) {
-                (Some(record), Some(tombstone)) if self.is_as_erased(&record, &tombstone)? => found.add(tombstone.erasure),
+                (Some(record), Some(tombstone)) if self.is_as_erased(&record, &tombstone)? => {
+                    found.add(tombstone.erasure)
+                }
                 (Some(record), None) if entry.is_of(&record, &hash) => {
-                    if entry.event { found.events += 1 } else { found.messages += 1 }
+                    if entry.event {
+                        found.events += 1
+                    } else {
+                        found.messages += 1
+                    }
                 }
                 (Some(_), _) => return Ok(Some(Fault::new(entry, "changed"))),
                 (None, _) if entry.message < purged.0 => found.gone += 1,

@@ -192,9 +192,10 @@ impl View<'_> {
     /// The database's trouble.
     pub fn tombstone(&self, message: MessageId) -> Result<Option<Tombstone>> {
         let sql = "SELECT erasure, whole, salt, leaf FROM tombstone WHERE message = ?1";
-        let found = self.0.prepare_cached(sql)?.query_row([message.0], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        });
+        let found = self
+            .0
+            .prepare_cached(sql)?
+            .query_row([message.0], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
         let Some((number, whole, salt, leaf)) = found.optional()? else { return Ok(None) };
         let mut statement = self.0.prepare_cached(&format!("{ERASURE} WHERE e.id = ?1"))?;
         let erasure = statement.query_row([number], erasure_of).optional()?;
@@ -445,7 +446,8 @@ impl Change<'_> {
     }
 
     fn with_body(&self, body: i64) -> Result<Vec<MessageId>> {
-        let mut statement = self.0.0.prepare_cached("SELECT id FROM message WHERE body = ?1 AND shared = 1 ORDER BY id")?;
+        let mut statement =
+            self.0.0.prepare_cached("SELECT id FROM message WHERE body = ?1 AND shared = 1 ORDER BY id")?;
         let ids = statement.query_map([body], |row| row.get(0).map(MessageId))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }

@@ -2,9 +2,9 @@
 //! have to be there still; then those go.
 
 use super::{Belongings, Changed, Erasure, sides};
+use crate::message::Replacement;
 use crate::message::erased::{Conversation, Person};
 use crate::message::search::words;
-use crate::message::Replacement;
 use crate::store::queue::ItemId;
 use crate::store::{Body, Change, Pair, Party, Result, Store, StoreError, View};
 use crate::types::{Address, MessageId, PairId, PartyId, Random, Role, Time};
@@ -93,9 +93,8 @@ impl View<'_> {
         let sql = "SELECT r.message, r.reporter, r.reason FROM message x JOIN report r ON r.message = x.id \
                    WHERE x.pair = ?1 AND r.reason <> '' ORDER BY r.message";
         let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map([pair.0], |row| {
-            Ok((MessageId(row.get(0)?), super::role_of(row.get(1)?), row.get(2)?))
-        })?;
+        let rows = statement
+            .query_map([pair.0], |row| Ok((MessageId(row.get(0)?), super::role_of(row.get(1)?), row.get(2)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
@@ -139,8 +138,15 @@ impl Store {
         }
         let (begins, by) = (party.clone(), by.to_owned());
         let erasure = self.write_blocking(move |change| change.begin_erasure(&begins, &by, now()))?;
-        let mut done =
-            ErasedParty { before_already: erasure.done, erasure, before, messages: 0, changed: 0, unreadable: 0, cancelled: 0 };
+        let mut done = ErasedParty {
+            before_already: erasure.done,
+            erasure,
+            before,
+            messages: 0,
+            changed: 0,
+            unreadable: 0,
+            cancelled: 0,
+        };
         if done.before_already {
             return Ok(done);
         }
