@@ -1,9 +1,10 @@
-//! `marketrelay buyer|seller export ID`: what is kept of a person, for the person (GDPR article 15). One JSON document, one message after another, so that a long
-//! history takes no memory.
+//! `marketrelay buyer|seller export ID`: what is kept of a person, for the person (GDPR article
+//! 15). One JSON document, one message after another, so that a long history takes no memory.
 //!
-//! What the person wrote is there as it was received. What was written to the person is there as the person got it: the copy is made anew from the message as received,
-//! so that it tells no more of its author than the first one did. Nothing else of the other party is in here: no address, no id of the platform, no fact that its
-//! messages were judged by.
+//! What the person wrote is there as it was received. What was written to the person is there as
+//! the person got it: the copy is made anew from the message as received, so that it tells no more
+//! of its author than the first one did. Nothing else of the other party is in here: no address, no
+//! id of the platform, no fact that its messages were judged by.
 
 use super::export::new_file;
 use super::party::{document, find};
@@ -132,7 +133,8 @@ impl Disclosure {
         }
     }
 
-    /// One message. None: it was written to the person and never sent on, so it is its author's alone.
+    /// One message. None: it was written to the person and never sent on, so it is its author's
+    /// alone.
     fn entry(&mut self, row: &MessageRow) -> Result<Option<Value>, Failure> {
         let id = MessageId(row.number);
         let (role, sent) = (self.party.role, row.author == self.party.role.as_str());

@@ -1,5 +1,6 @@
-//! `marketrelay buyer|seller erase` and `message erase`: what a person wrote and is known by goes. Without questions, so that programs can call it; `--dry-run` tells
-//! beforehand. What stays, and why, is told each time.
+//! `marketrelay buyer|seller erase` and `message erase`: what a person wrote and is known by goes.
+//! Without questions, so that programs can call it; `--dry-run` tells beforehand. What stays, and
+//! why, is told each time.
 
 use super::party::{find, kind};
 use super::{Context, Failure, Outcome};

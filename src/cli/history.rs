@@ -19,7 +19,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "HASH")]
         holds: Option<String>,
     },
-    /// List what was erased, oldest first: what to erase again after a backup from before was restored
+    /// List what was erased, oldest first: what to erase again after a backup from before was
+    /// restored
     Erasures {
         /// At most so many
         #[arg(long, default_value_t = 100_000)]

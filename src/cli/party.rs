@@ -80,7 +80,8 @@ pub(super) enum Seller {
     /// The password of a seller who logs in to send
     #[command(subcommand)]
     Password(super::password::Command),
-    /// Remove a seller for ever: its aliases answer 550; what is kept of it stays, which `erase` takes
+    /// Remove a seller for ever: its aliases answer 550; what is kept of it stays, which `erase`
+    /// takes
     Remove(Id),
     /// Erase a seller for ever: what it wrote and is known by goes, its aliases answer 550
     #[command(after_help = ERASE)]
@@ -127,7 +128,8 @@ pub(super) enum Buyer {
     OptOut(Id),
     /// Unsolicited messages again
     OptIn(Id),
-    /// Remove a buyer for ever: its aliases answer 550; what is kept of it stays, which `erase` takes
+    /// Remove a buyer for ever: its aliases answer 550; what is kept of it stays, which `erase`
+    /// takes
     Remove(Id),
     /// Erase a buyer for ever: what it wrote and is known by goes, its aliases answer 550
     #[command(after_help = ERASE)]

@@ -150,7 +150,8 @@ impl Relay {
         }
     }
 
-    /// The copy of a relayed message as its receiver got it, without a signature: made anew from what the store keeps.
+    /// The copy of a relayed message as its receiver got it, without a signature: made anew from
+    /// what the store keeps.
     ///
     /// # Errors
     /// The store's trouble.

@@ -1,11 +1,14 @@
 //! The chain over the history: a later change of a message or of an event shows.
 //!
-//! Each record's *leaf* is SHA-256 over a random salt of 16 octets and its own fields that never change: of a message all but how it stands to queue and
-//! response clock, with every octet as received; of an event all of it. The chain's hash behind a record is SHA-256 over the hash before it and the leaf. Leaves
-//! are kept in blocks of some hundred records, one row a block, beside the ids; their salts in a column of their own.
+//! Each record's *leaf* is SHA-256 over a random salt of 16 octets and its own fields that never
+//! change: of a message all but how it stands to queue and response clock, with every octet as
+//! received; of an event all of it. The chain's hash behind a record is SHA-256 over the hash
+//! before it and the leaf. Leaves are kept in blocks of some hundred records, one row a block,
+//! beside the ids; their salts in a column of their own.
 //!
-//! What is erased leaves its leaf behind and loses its salt: the chain still holds, and nobody can try on the leaf what the message may have said. What stays of
-//! the message then is proved by its tombstone: see [`super::erasure`].
+//! What is erased leaves its leaf behind and loses its salt: the chain still holds, and nobody can
+//! try on the leaf what the message may have said. What stays of the message then is proved by its
+//! tombstone: see [`super::erasure`].
 //!
 //! What that is worth, and what not:
 //! - The chain is written right behind the history, not in the transaction that accepts a message: a block takes what was received up to some minutes ago. What is
@@ -13,11 +16,14 @@
 //! - A message whose id is older than the last block is not taken any more: a record that is no block's is one that was put in later.
 //! - Who can write to the database can also make the whole chain anew. Therefore the hash of the last block is logged now and then, and `history verify --holds HASH`
 //!   says whether the chain still goes through it.
-//! - Retention takes messages away with their events, from the oldest on. Their leaves stay until all records of a block are gone; then the hash of the last block
-//!   that went stays as the anchor. A record that is missing though it is younger than that is a fault.
-//! - Blocks of stores before version 6 of the schema have no salts: an entry is the chain's hash itself, over the hash before it and the record. They stay as they
-//!   are, as a chain made anew would not go through the hashes that operators wrote down. Of a message erased from such a block the hash stays until retention takes
-//!   the block: who knows every octet of it can still show that it was this one, and nobody can read it out of there.
+//! - Retention takes messages away with their events, from the oldest on. Their leaves stay until
+//!   all records of a block are gone; then the hash of the last block that went stays as the
+//!   anchor. A record that is missing though it is younger than that is a fault.
+//! - Blocks of stores from before erasure have no salts: an entry is the chain's hash itself, over
+//!   the hash before it and the record. They stay as they are, as a chain made anew would not go
+//!   through the hashes that operators wrote down. Of a message erased from such a block that hash
+//!   stays until retention takes the block. Nobody can read anything out of it, but who knows every
+//!   octet but a few, as of an answer in which a name was replaced, can try guesses of those.
 
 use super::{Change, Result, StoreError, View};
 use crate::message::search::words;
@@ -108,7 +114,8 @@ pub struct Block {
     entries: Vec<u8>,
     salts: Vec<u8>,
     messages: usize,
-    /// Erasures that had been when its messages were read: another one may have taken words that are in here.
+    /// Erasures that had been when its messages were read: another one may have taken words that
+    /// are in here.
     erasures: i64,
     /// For the full-text index.
     words: Vec<(i64, String)>,
@@ -331,8 +338,9 @@ fn event_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
 }
 
 impl Change<'_> {
-    /// Puts a block behind the chain and its words into the index. `false`: it does not fit any more, because another one came before it, a message that
-    /// belongs into it, or an erasure; then it is made anew.
+    /// Puts a block behind the chain and its words into the index. `false`: it does not fit any
+    /// more, because another one came before it, a message that belongs into it, or an erasure;
+    /// then it is made anew.
     ///
     /// # Errors
     /// The database's trouble.
@@ -372,7 +380,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// The block that holds a message, if it is in the chain. Blocks are numbered without gaps, and their messages grow.
+    /// The block that holds a message, if it is in the chain. Blocks are numbered without gaps, and
+    /// their messages grow.
     fn block_of(&self, message: MessageId) -> Result<Option<i64>> {
         let ends = "SELECT min(seq), max(seq) FROM chain";
         let (low, high) = self.0.0.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -381,7 +390,8 @@ impl Change<'_> {
         let mut last = |seq: i64| last.query_row([seq], |row| row.get::<_, i64>(0)).optional();
         while low < high {
             let middle = low + (high - low) / 2;
-            // Where somebody has taken a block away there is nothing to be found any more: `history verify` says so.
+            // Where somebody has taken a block away there is nothing to be found any more: `history
+            // verify` says so.
             let Some(end) = last(middle)? else { return Ok(None) };
             if end < message.0 { low = middle + 1 } else { high = middle }
         }

@@ -167,7 +167,8 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     })
 }
 
-/// Up to which message the chain goes, and whether a party of this pair is erased: asked at once, as every message is written behind it.
+/// Up to which message the chain goes, and whether a party of this pair is erased: asked at once,
+/// as every message is written behind it.
 const TAKEN: &str = "SELECT ifnull((SELECT last_message FROM chain ORDER BY seq DESC LIMIT 1), 0), \
                      EXISTS (SELECT 1 FROM pair p JOIN erasure e ON e.party = p.buyer WHERE p.id = ?1) \
                      OR EXISTS (SELECT 1 FROM pair p JOIN erasure e ON e.party = p.seller WHERE p.id = ?1)";
@@ -369,7 +370,8 @@ impl Change<'_> {
         if new.id <= chained {
             return Err(StoreError::Refused("a message took too long to be written".to_owned()));
         }
-        // Judged before the erasure began. Its sender tries again, and hears that there is no such address, as from every alias of a party that is gone.
+        // Judged before the erasure began. Its sender tries again, and hears that there is no such
+        // address, as from every alias of a party that is gone.
         if erased {
             return Err(StoreError::Refused("a party of the message is being erased".to_owned()));
         }

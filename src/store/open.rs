@@ -257,7 +257,8 @@ pub(super) fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // What is deleted is overwritten where the page is written anyway, so that an erasure finds little left.
+    // What is deleted is overwritten where the page is written anyway, so that an erasure finds
+    // little left.
     connection.pragma_update_and_check(None, "secure_delete", "FAST", |row| row.get::<_, i64>(0))?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())

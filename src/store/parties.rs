@@ -186,8 +186,9 @@ impl Change<'_> {
         Ok(self.0.0.last_insert_rowid())
     }
 
-    /// Creates or changes a party. Twice the same changes nothing more. Says whether it was made. A buyer who comes back after an erasure is opted out from the
-    /// start if one of his addresses was.
+    /// Creates or changes a party. Twice the same changes nothing more. Says whether it was made. A
+    /// buyer who comes back after an erasure is opted out from the start if one of his addresses
+    /// was.
     ///
     /// # Errors
     /// [`StoreError::Refused`] for an address in one of `alias_domains`, a new party without an address, a removed party.

@@ -66,7 +66,8 @@ impl View<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// What a side wrote when it reported a message; empty if it wrote nothing, `None` if it did not report it.
+    /// What a side wrote when it reported a message; empty if it wrote nothing, `None` if it did
+    /// not report it.
     ///
     /// # Errors
     /// The database's trouble.

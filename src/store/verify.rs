@@ -143,8 +143,9 @@ impl View<'_> {
         Ok(found.optional()?)
     }
 
-    /// Whether a message of which something was erased is as the erasure left it: its tombstone has the leaf of what stays, and the erasure's event, which is
-    /// chained like any other, has it, too.
+    /// Whether a message of which something was erased is as the erasure left it: its tombstone has
+    /// the leaf of what stays, and the erasure's event, which is chained like any other, has it,
+    /// too.
     fn is_as_erased(&self, record: &Record, tombstone: &Tombstone) -> Result<bool> {
         Ok(tombstone.is_of(record) && self.tells_of(tombstone)?)
     }

@@ -130,7 +130,8 @@ impl Secret {
         tag.into_bytes().try_into().unwrap_or_default()
     }
 
-    /// A sum of texts that nobody without the secret can make: to know them again without keeping them.
+    /// A sum of texts that nobody without the secret can make: to know them again without keeping
+    /// them.
     #[must_use]
     pub fn sum(&self, kind: &str, texts: &[&str]) -> [u8; 32] {
         let start = Tag::start(&self.0).with(b"sum").with(kind.as_bytes());

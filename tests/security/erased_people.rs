@@ -50,7 +50,8 @@ fn found(directory: &Path, words: &[&str]) -> Vec<String> {
     hits
 }
 
-/// Every column of every table that holds text or octets, and every message as it is kept, unpacked.
+/// Every column of every table that holds text or octets, and every message as it is kept,
+/// unpacked.
 fn kept(place: &Place) -> String {
     let code = "import sqlite3, sys\n\
                 c = sqlite3.connect(sys.argv[1])\n\
@@ -85,7 +86,8 @@ fn talked(place: &Place, relay: &Relay, sink: &mut Sink) -> (String, String) {
     assert!(mail(relay, BUYER, &seller, &header, text).0);
     let asked = sink.next(SELLER);
     let id = asked.header("Message-ID").unwrap();
-    // Quoted as mail programs do: wrapped anew, the name that the From field told in the greeting and in To.
+    // Quoted as mail programs do: wrapped anew, the name that the From field told in the greeting
+    // and in To.
     let reply = format!("In-Reply-To: {id}");
     let to = format!("To: \"{NAME}\" <{buyer}>");
     let answer = format!(
@@ -172,7 +174,8 @@ fn nothing_of_an_erased_buyer_is_left() {
     }
     assert_eq!(place.cli(&["message", "list", "--text", "thimblewick"]).as_array().unwrap().len(), 1);
 
-    // The history says what was erased, by whom, and holds through the old head; a second time nothing is left to do.
+    // The history says what was erased, by whom, and holds through the old head; a second time
+    // nothing is left to do.
     let verified = place.cli(&["history", "verify", "--holds", &head]);
     assert_eq!((&verified["fault"], &verified["holds"]), (&Value::Null, &json!(true)), "{verified}");
     assert_eq!(

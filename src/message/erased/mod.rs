@@ -1,16 +1,23 @@
-//! What an erased person leaves in the messages of the other party: its name, its addresses, and lines of its own that are quoted there. Each is replaced by
-//! [`ERASED`]; every other word is the other party's and stays, and so do the parts that hold nothing of it, octet for octet.
+//! What an erased person leaves in the messages of the other party: its name, its addresses, and
+//! lines of its own that are quoted there. Each is replaced by [`ERASED`]; every other word is the
+//! other party's and stays, and so do the parts that hold nothing of it, octet for octet.
 //!
-//! - *Addresses* in every form that [`super::scrub`] knows, in fields, texts, HTML and files that are text.
-//! - *The registered name*, in any letter case, as whole words. Of a buyer's name of several words each of three letters or more (two where words are not parted
-//!   by spaces) also alone, if it begins as it is registered: `Will` goes from "Dear Will" and stays in "I will". A company's name is made of words of the language
-//!   and goes only as a whole.
-//! - *Quoted lines*: behind `>` or in a blockquote each line that stands in what the person wrote before, however it was wrapped; elsewhere such a line of twenty
-//!   octets or more, as below a reply's header. What the other party had written before itself is not the person's, though it quoted it.
+//! - *Addresses* in every form that [`super::scrub`] knows, in fields, texts, HTML and files that
+//!   are text.
+//! - *The registered name*, in any letter case, as whole words. Of a buyer's name of several words
+//!   each of three letters or more (two where words are not parted by spaces) also alone, if it
+//!   begins as it is registered: `Will` goes from "Dear Will" and stays in "I will". A company's
+//!   name is made of words of the language and goes only as a whole.
+//! - *Quoted lines*: behind `>` or in a blockquote each line that stands in what the person wrote
+//!   before, however it was wrapped; elsewhere such a line of twenty octets or more, as below a
+//!   reply's header. What the other party had written before itself is not the person's, though it
+//!   quoted it.
 //! - *A subject* that the person used first, behind any `Re:`, and where a quoted header names it.
 //!
-//! What stays: pictures, PDF and office files; a name in other writing than it is registered in, or shortened; words that were changed after they were quoted;
-//! quotes of what was written more than a quarter of a megabyte of text before. A signature over a message that changed does not hold any more.
+//! What stays: pictures, PDF and office files; a name in other writing than it is registered in, or
+//! shortened; words that were changed after they were quoted; quotes of what was written more than
+//! a quarter of a megabyte of text before. A signature over a message that changed does not hold
+//! any more.
 
 mod names;
 mod parts;
@@ -33,7 +40,8 @@ pub const ERASED: &str = "[erased]";
 /// Depth and number of parts that are looked at: more than any setting lets in.
 const DEPTH: usize = 100;
 const PARTS: usize = 10_000;
-/// Octets of folded text of each side that quotes are looked for in, and lines of one message that are looked at.
+/// Octets of folded text of each side that quotes are looked for in, and lines of one message that
+/// are looked at.
 const KEPT: usize = 256 << 10;
 const LINES: usize = 20_000;
 /// Octets of a folded line that is taken for a copy though nothing marks it as a quote.
@@ -93,7 +101,8 @@ impl<'a> Conversation<'a> {
         self.erased.add(&own.concat());
     }
 
-    /// The next message of the pair is the other party's: what is left of it, and of its subject, where something in it was the person's.
+    /// The next message of the pair is the other party's: what is left of it, and of its subject,
+    /// where something in it was the person's.
     pub fn other_wrote(&mut self, raw: &[u8], subject: &str) -> Option<(Vec<u8>, String)> {
         let new_subject = self.subject(subject);
         let mut parts = 0;

@@ -1,4 +1,5 @@
-//! The names and addresses of an erased person in a text: where they stand, and the text without them.
+//! The names and addresses of an erased person in a text: where they stand, and the text without
+//! them.
 
 use super::ERASED;
 use crate::message::scrub::{Replacement, backward, forward, forward_over_gap, scrub, scrub_name};
@@ -123,12 +124,14 @@ impl Name {
     }
 }
 
-/// Whether a letter beside the end of a name makes it another word. Where words are not parted by spaces, nothing does.
+/// Whether a letter beside the end of a name makes it another word. Where words are not parted by
+/// spaces, nothing does.
 fn joins(beside: Option<char>, end: char) -> bool {
     !is_dense(end) && beside.is_some_and(|c| c.is_alphanumeric() && !is_dense(c))
 }
 
-/// The end of the white space at `at`, a line's end with quote marks included; where it is left out, as in Japanese, `at`.
+/// The end of the white space at `at`, a line's end with quote marks included; where it is left
+/// out, as in Japanese, `at`.
 fn over_space(text: &str, at: usize, html: bool) -> Option<usize> {
     let (mut end, from) = (at, at);
     while end - from < 80 {

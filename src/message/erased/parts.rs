@@ -1,4 +1,5 @@
-//! The parts and fields of a message that loses what is an erased person's. What holds nothing of it keeps its octets.
+//! The parts and fields of a message that loses what is an erased person's. What holds nothing of
+//! it keeps its octets.
 
 use super::{Conversation, DEPTH, PARTS};
 use crate::message::headers::Field;
@@ -89,7 +90,8 @@ impl Conversation<'_> {
         Some(Body { kind: Some(self.kind(&part.kind, Some("utf-8"))), octets })
     }
 
-    /// A Content-Type or Content-Disposition with its parameters, names of files without what is the person's.
+    /// A Content-Type or Content-Disposition with its parameters, names of files without what is
+    /// the person's.
     fn kind(&self, kind: &Parametrised, charset: Option<&str>) -> String {
         let mut value = kind.value.clone();
         for (name, text) in &kind.parameters {
@@ -141,7 +143,8 @@ impl Conversation<'_> {
     }
 }
 
-/// A body that changed: with `kind`, its own Content-Type and the rest of the header stand before it.
+/// A body that changed: with `kind`, its own Content-Type and the rest of the header stand before
+/// it.
 struct Body {
     kind: Option<String>,
     octets: Vec<u8>,

@@ -98,7 +98,8 @@ fn what_is_quoted_goes_and_what_is_the_others_stays() {
     let out = after(said, &format!("Content-Type: text/html\r\n\r\n{html}")).unwrap();
     assert!(out.contains("Sorry!") && !out.contains("arrived") && out.contains("<p>ok</p>"), "{out}");
 
-    // What the other had written first is the other's, though it was quoted back, and so is the subject.
+    // What the other had written first is the other's, though it was quoted back, and so is the
+    // subject.
     let person = hana();
     let mut talk = Conversation::new(&person, Vec::new());
     let first = b"\r\nPlease tell us the number of your order, it stands on the bill.\r\n";
@@ -132,8 +133,7 @@ fn parts_that_hold_nothing_keep_their_octets() {
     let read = Part::read(out.as_bytes(), false);
     assert_eq!(
         read.field("To").unwrap().text(),
-        "[erased] and others <alias@m.test>, \"[erased]\" <x@m.test>"
-            ,
+        "[erased] and others <alias@m.test>, \"[erased]\" <x@m.test>",
         "{out}"
     );
     for stays in [
@@ -171,7 +171,8 @@ fn parts_that_hold_nothing_keep_their_octets() {
 }
 
 proptest::proptest! {
-    /// Whatever stands there: no panic, no name where one was put between words, and the same again changes nothing more.
+    /// Whatever stands there: no panic, no name where one was put between words, and the same again
+    /// changes nothing more.
     #[test]
     fn any_message(head in "[a-zA-Z:;=?/\"<> \r\n-]{0,80}", body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
         let person = hana();

@@ -1,36 +1,47 @@
-//! Erasure (GDPR article 17): what a person wrote and is known by goes, and the history still proves the rest.
+//! Erasure (GDPR article 17): what a person wrote and is known by goes, and the history still
+//! proves the rest.
 //!
 //! # What goes, and what stays
-//! | of the erased person | what becomes of it |
-//! |---|---|
-//! | messages: octets as received, subject, Message-ID, words in the index | gone; verdict, reason, times, size, thread and fate stay: they are the relay's, and the other party's proof that it was written to |
-//! | name, addresses (former ones, too), language, password | gone |
-//! | what it wrote into reports | gone; that it reported stays |
-//! | what waits to go out to it, and from it; notices to it | out of the queue; nobody is told |
-//! | its name, addresses and quoted lines in what the other parties of its pairs wrote | replaced by `[erased]`, see [`crate::message::erased`]; the rest is theirs and stays |
-//! | an opt-out | stays as an HMAC of each address under the store's secret, so that it counts when the address comes back |
-//! | pairs and aliases | stay without a person, so that no alias is ever given to somebody else |
-//! | orders, quota | the platform's ids and words, and numbers: they stay |
-//! | events | our own words: they stay |
+//! - Messages: octets as received, subject, Message-ID and words in the index go. Verdict, reason,
+//!   times, size, thread and fate stay: they are the relay's, and the other party's proof that it
+//!   was written to.
+//! - Name, language, addresses (former ones, too) and password go.
+//! - What the person wrote into reports goes; that it reported stays.
+//! - What waits to go out to it and from it, and notices to it, go out of the queue; nobody is
+//!   told.
+//! - Its name, addresses and quoted lines in what the other parties of its pairs wrote are replaced
+//!   by `[erased]`, see [`crate::message::erased`]; the rest is theirs and stays.
+//! - An opt-out stays as an HMAC of each address under the store's secret, so that it counts when
+//!   the address comes back.
+//! - Pairs and aliases stay without a person, so that no alias is ever given to somebody else.
+//! - Orders and quota stay: the platform's ids and words, and numbers. So do events: they are our
+//!   own words.
 //!
-//! Not found: what third parties wrote to others about the person, pictures, and files that are no text. Backups are copies: what is in them goes with them, or is
-//! erased again after one was restored (`history erasures` says what).
+//! Not found: what third parties wrote to others about the person, pictures, and files that are no
+//! text. Backups are copies: what is in them goes with them, or is erased again after one was
+//! restored (`history erasures` says what).
 //!
 //! # Steps
-//! A party's erasure begins with a row in `erasure`: from then on nobody can write to the party or as it, whoever judged a message before. It ends with the party's
-//! name and addresses, which every step before needs. Each step is a transaction of bounded size and finds nothing to do where it was done before, so that whoever
-//! asks again after a crash goes on where it was. `party` walks over a party's pairs; `remains` takes what is left in the files.
+//! A party's erasure begins with a row in `erasure`: from then on nobody can write to the party or
+//! as it, whoever judged a message before. It ends with the party's name and addresses, which every
+//! step before needs. Each step is a transaction of bounded size and finds nothing to do where it
+//! was done before, so that whoever asks again after a crash goes on where it was. `party` walks
+//! over a party's pairs; `remains` takes what is left in the files.
 //!
 //! # The chain
-//! The leaf of an erased message stays in the chain, its salt goes (see [`super::chain`]). Its *tombstone* has the leaf of what stays of the message, and an event
-//! `erased` with the same leaf is chained like every other event. So `history verify` tells an erasure from a change, and sees a change after it. Who can write to
-//! the store can also erase: but not so that it looks like nothing, or like other words.
+//! The leaf of an erased message stays in the chain, its salt goes (see [`super::chain`]). Its
+//! *tombstone* has the leaf of what stays of the message, and an event `erased` with the same leaf
+//! is chained like every other event. So `history verify` tells an erasure from a change, and sees
+//! a change after it. Who can write to the store can also erase: but not so that it looks like
+//! nothing, or like other words.
 
+mod belongings;
 mod party;
 mod remains;
 #[cfg(test)]
 mod tests;
 
+pub use belongings::Belongings;
 pub use party::ErasedParty;
 pub use remains::Remains;
 
@@ -88,33 +99,6 @@ impl Tombstone {
     }
 }
 
-/// What a party has here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Belongings {
-    /// It has a name.
-    pub name: bool,
-    /// Addresses that it has or had.
-    pub addresses: u64,
-    /// It can log in.
-    pub password: bool,
-    /// Messages that it wrote and that were not erased.
-    pub messages: u64,
-    /// Messages that others wrote to it.
-    pub received: u64,
-    /// Reports that have words of its own.
-    pub reports: u64,
-    /// Items of the queue from it or to it.
-    pub waiting: u64,
-    /// Pairs, each with two aliases.
-    pub pairs: u64,
-    /// Orders.
-    pub orders: u64,
-    /// Days on which what it sent was counted.
-    pub days: u64,
-    /// It has opted out.
-    pub opted_out: bool,
-}
-
 /// A message of another party that loses what was the erased one's in it.
 #[derive(Clone, Debug)]
 pub(super) struct Changed {
@@ -155,8 +139,9 @@ fn erasure_of(row: &Row<'_>) -> rusqlite::Result<Erasure> {
 }
 
 impl View<'_> {
-    /// Why a party may not be erased now; none if it may. The one place where an open claim holds an erasure back (GDPR article 17 (3) (e)): there are no claims
-    /// in this store yet, so nothing does.
+    /// Why a party may not be erased now; none if it may. The one place where an open claim holds
+    /// an erasure back (GDPR article 17 (3) (e)): there are no claims in this store yet, so nothing
+    /// does.
     ///
     /// # Errors
     /// The database's trouble.
@@ -214,42 +199,6 @@ impl View<'_> {
         let value = self.meta(ERASURES)?;
         Ok(value.as_deref().and_then(<[u8]>::first_chunk::<8>).map_or(0, |bytes| i64::from_be_bytes(*bytes)))
     }
-
-    /// What a party has here: what an erasure would take, and what it would leave.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn belongings(&self, party: &Party) -> Result<Belongings> {
-        let (own, place) = sides(party.role);
-        let count = |sql: &str| {
-            let number: i64 = self.0.prepare_cached(sql)?.query_row([party.id.0], |row| row.get(0))?;
-            Ok::<_, super::StoreError>(u64::try_from(number).unwrap_or(0))
-        };
-        let of_pairs = |table: &str, condition: &str| {
-            format!(
-                "SELECT count(*) FROM pair p JOIN message x ON x.pair = p.id {table} WHERE p.{place} = ?1 AND {condition}"
-            )
-        };
-        let erased = "EXISTS (SELECT 1 FROM tombstone t WHERE t.message = x.id AND t.whole = 1)";
-        let orders = format!("SELECT count(*) FROM pair p JOIN orders o ON o.pair = p.id WHERE p.{place} = ?1");
-        let days = if party.role == Role::Seller { count("SELECT count(*) FROM quota WHERE seller = ?1")? } else { 0 };
-        Ok(Belongings {
-            name: !party.name.is_empty(),
-            addresses: party.known.len() as u64,
-            password: self.has_password(party.id)?,
-            messages: count(&of_pairs("", &format!("x.author = {own} AND NOT {erased}")))?,
-            received: count(&of_pairs("", &format!("x.author <> {own}")))?,
-            reports: count(&of_pairs(
-                "JOIN report r ON r.message = x.id",
-                &format!("r.reporter = {own} AND r.reason <> ''"),
-            ))?,
-            waiting: self.items_of(party)?.len() as u64,
-            pairs: count(&format!("SELECT count(*) FROM pair p WHERE p.{place} = ?1"))?,
-            orders: count(&orders)?,
-            days,
-            opted_out: party.opted_out,
-        })
-    }
 }
 
 /// A side's number in the store, and the column of a pair that has it.
@@ -265,8 +214,9 @@ fn leaf_word(leaf: &[u8]) -> String {
 }
 
 impl Change<'_> {
-    /// Begins the erasure of a party, or finds the one that has begun. From here on its aliases answer as those of a removed party do; the opt-out of a buyer is
-    /// kept as a hash of each of his addresses.
+    /// Begins the erasure of a party, or finds the one that has begun. From here on its aliases
+    /// answer as those of a removed party do; the opt-out of a buyer is kept as a hash of each of
+    /// his addresses.
     ///
     /// # Errors
     /// The database's trouble.
@@ -299,7 +249,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Erases one message, whoever wrote it, with what waits of it. What was erased before is left as it is.
+    /// Erases one message, whoever wrote it, with what waits of it. What was erased before is left
+    /// as it is.
     ///
     /// # Errors
     /// [`super::StoreError::NotFound`] and the database's trouble.
@@ -359,7 +310,8 @@ impl Change<'_> {
         Ok(ErasedMessage { erased: true, cancelled, same })
     }
 
-    /// Puts what is left of another party's message in its place, and in that of each message with the same octets. `false`: it is gone meanwhile.
+    /// Puts what is left of another party's message in its place, and in that of each message with
+    /// the same octets. `false`: it is gone meanwhile.
     pub(super) fn change_message(
         &self,
         erasure: &Erasure,
@@ -414,7 +366,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Whether this buyer, who is new, has opted out under one of these addresses and was erased since.
+    /// Whether this buyer, who is new, has opted out under one of these addresses and was erased
+    /// since.
     pub(super) fn opted_out_before(&self, marketplace: &str, keys: impl Iterator<Item = String>) -> Result<bool> {
         let mut statement = self.0.0.prepare_cached("SELECT 1 FROM opt_out WHERE sum = ?1")?;
         for key in keys {

@@ -1,5 +1,6 @@
-//! The walk over what a party has here. For each pair twice: what the other party wrote loses what is the erased one's in it, for which the erased one's messages
-//! have to be there still; then those go.
+//! The walk over what a party has here. For each pair twice: what the other party wrote loses what
+//! is the erased one's in it, for which the erased one's messages have to be there still; then
+//! those go.
 
 use super::{Belongings, Changed, Erasure, sides};
 use crate::message::Replacement;
@@ -67,7 +68,8 @@ impl View<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Items of the queue that are a party's: to it, under any address that it had, and messages that it wrote. Looks at every row.
+    /// Items of the queue that are a party's: to it, under any address that it had, and messages
+    /// that it wrote. Looks at every row.
     pub(super) fn items_of(&self, party: &Party) -> Result<Vec<(ItemId, String)>> {
         let (own, place) = sides(party.role);
         let sql = format!(
@@ -118,11 +120,13 @@ struct Walk<'a, R> {
 }
 
 impl Store {
-    /// Erases a party in bounded steps beside whoever else uses the store. Asked again after something stopped it, it goes on. Blocks until all of it is done; what
-    /// is left in the files then is for [`clear_remains`](Self::clear_remains).
+    /// Erases a party in bounded steps beside whoever else uses the store. Asked again after
+    /// something stopped it, it goes on. Blocks until all of it is done; what is left in the files
+    /// then is for [`clear_remains`](Self::clear_remains).
     ///
     /// # Errors
-    /// [`StoreError::Refused`] if something holds it back ([`View::holds`]); the database's trouble.
+    /// [`StoreError::Refused`] if something holds it back ([`View::holds`]); the database's
+    /// trouble.
     pub fn erase_party<R>(&self, party: PartyId, by: &str, now: fn() -> Time, random: R) -> Result<ErasedParty>
     where
         R: Random + Clone + Send + 'static,
@@ -176,7 +180,8 @@ impl Store {
 }
 
 impl<R: Random + Clone + Send + 'static> Walk<'_, R> {
-    /// Takes what is the erased party's out of what the other party of a pair wrote. Says in how many messages there was something, and how many cannot be read.
+    /// Takes what is the erased party's out of what the other party of a pair wrote. Says in how
+    /// many messages there was something, and how many cannot be read.
     fn change_others(&self, pair: PairId) -> Result<(u64, u64)> {
         let pair = self.store.read(|view| view.pair(pair))?;
         let (mut talk, mut after) = (Conversation::new(&self.person, copied(&pair)), MessageId(0));

@@ -1,16 +1,20 @@
-//! What is left in the files of what was erased: words in the index that no row leads to, pages that are free, unused parts of pages, and the log.
+//! What is left in the files of what was erased: words in the index that no row leads to, pages
+//! that are free, unused parts of pages, and the log.
 //!
-//! The index is written anew in steps (a row that is deleted there is only marked), and free pages go back to the file system. Unused parts of pages may still
-//! hold what stood there when rows moved: only a database that is written anew as a whole (`VACUUM`) has none. That holds up everybody who writes for as long as it
-//! takes, so it is done where nobody is held up, or not for long: no daemon runs, or the store is small. Otherwise it is done by whoever asks for the erasure again
-//! while the daemon is stopped.
+//! The index is written anew in steps (a row that is deleted there is only marked), and free pages
+//! go back to the file system. Unused parts of pages may still hold what stood there when rows
+//! moved: only a database that is written anew as a whole (`VACUUM`) has none. That holds up
+//! everybody who writes for as long as it takes, so it is done where nobody is held up, or not for
+//! long: no daemon runs, or the store is small. Otherwise it is done by whoever asks for the
+//! erasure again while the daemon is stopped.
 
 use crate::store::{Change, FILE, Result, Store, StoreError, open};
 
 /// Pages of the index that one step writes, and free pages that one step gives back.
 const MERGED: i64 = 200;
 const FREED: u32 = 500;
-/// Octets of a store that is written anew beside a daemon: two seconds on a slow disk, where a daemon waits for five.
+/// Octets of a store that is written anew beside a daemon: two seconds on a slow disk, where a
+/// daemon waits for five.
 const SMALL: i64 = 64 << 20;
 
 /// What may be left in the files.
@@ -21,7 +25,8 @@ pub enum Remains {
     None,
     /// Unused parts of pages may hold pieces of what was there: a daemon runs on a large store.
     UnusedSpace,
-    /// The log could not be emptied, as others were reading all the time: pages of it may hold pieces.
+    /// The log could not be emptied, as others were reading all the time: pages of it may hold
+    /// pieces.
     Log,
 }
 
@@ -46,7 +51,8 @@ impl Change<'_> {
 }
 
 impl Store {
-    /// Takes what is left of erased words out of the files, as far as that can be done now. Blocks until then.
+    /// Takes what is left of erased words out of the files, as far as that can be done now. Blocks
+    /// until then.
     ///
     /// # Errors
     /// The database's trouble.

@@ -1,4 +1,5 @@
-//! Erasure against a real file: the chain, stores from before, crashes, races, and what is left in the files.
+//! Erasure against a real file: the chain, stores from before, crashes, races, and what is left in
+//! the files.
 
 use crate::store::chain::{Hash, entries};
 use crate::store::history_tests::{T0, asked, chain, kept, received_before, tamper, verify};
