@@ -82,7 +82,8 @@ impl Disclosure {
                 .filter(|key| !now.iter().any(|known| known == key))
                 .collect();
             fields.insert("former_addresses".into(), json!(former));
-            fields.insert("erased".into(), json!(erasure));
+            let erased = erasure.map(|erasure| json!({ "at": erasure.at, "done": erasure.done }));
+            fields.insert("erased".into(), json!(erased));
         }
         let orders: Vec<Value> = orders
             .into_iter()

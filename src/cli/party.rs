@@ -34,9 +34,9 @@ pub(super) struct Limit {
     limit: usize,
 }
 
-const ERASE: &str = "Messages, subjects, ids, words of the index, name, addresses and password go; in the other parties' messages the name,\n\
-                     addresses and quoted lines are replaced. What stays is told with the reason. Asked again after something\n\
-                     stopped it, it goes on. `history verify` tells what was erased, when and by whom.";
+const ERASE: &str = "Messages, subjects, ids, words of the index, name, addresses and password go; in the other parties' messages the \
+                     name, addresses and quoted lines are replaced. What stays is told with the reason. Asked again after \
+                     something stopped it, it goes on. `history verify` tells what was erased, when and by whom.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Seller {

@@ -100,6 +100,11 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn report(&self, message: MessageId, reporter: Role, reason: &str, now: Time) -> Result<()> {
+        // Asked for before its erasure began: that it reported counts, its words are gone.
+        let erased = "SELECT 1 FROM message x JOIN pair p ON p.id = x.pair \
+                      JOIN erasure e ON e.party = CASE ?2 WHEN 0 THEN p.buyer ELSE p.seller END WHERE x.id = ?1";
+        let erased = self.0.0.prepare_cached(erased)?.exists(params![message.0, role_number(reporter)])?;
+        let reason = if erased { "" } else { reason };
         let sql = "INSERT INTO report (message, reporter, at, reason) VALUES (?1, ?2, ?3, ?4) \
                    ON CONFLICT (message, reporter) DO UPDATE SET reason = excluded.reason WHERE excluded.reason <> ''";
         self.0.0.prepare_cached(sql)?.execute(params![message.0, role_number(reporter), now.0, reason])?;

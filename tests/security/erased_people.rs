@@ -91,7 +91,7 @@ fn talked(place: &Place, relay: &Relay, sink: &mut Sink) -> (String, String) {
     let reply = format!("In-Reply-To: {id}");
     let to = format!("To: \"{NAME}\" <{buyer}>");
     let answer = format!(
-        "Dear Hanako,\ncertainly we replace it.\n\nOn Saturday {NAME} <{buyer}> wrote:\n> The zylophone came quixotically late and the\n> marzipanesque box was open, which is a pity\n> for all of us.\n> Write to me soon.\n"
+        "Dear Hanako,\ncertainly we replace it. Write to {SELLER}.\n\nOn Saturday {NAME} <{buyer}> wrote:\n> The zylophone came quixotically late and the\n> marzipanesque box was open, which is a pity\n> for all of us.\n> Write to me soon.\n"
     );
     assert!(mail(relay, SELLER, &buyer, &["Subject: Re: My umbrellastand", &to, &reply], &answer).0);
     sink.next(BUYER);
@@ -152,6 +152,7 @@ fn nothing_of_an_erased_buyer_is_left() {
     assert!(text.contains(NAME) && text.contains("old-b-real") && text.contains("quixotically"), "{text}");
     assert!(text.contains("certainly we replace") && text.contains("grumblesworth"), "{text}");
     assert!(!text.contains("s-real") && !text.contains("sellerco"), "the other side's address: {text}");
+    assert!(text.contains(&format!("replace it. Write to {seller_alias}.")), "as the buyer got it: {text}");
     let sent = told["messages"].as_array().unwrap().iter().filter(|m| m["direction"] == "sent").count();
     assert_eq!((sent, told["party"]["opted_out"].clone()), (3, json!(true)), "{text}");
 

@@ -252,6 +252,15 @@ fn an_erasure_and_whoever_looked_before() {
     store.write_blocking(move |c| c.begin_erasure(&party, "kim", now())).unwrap();
     let late = asked(9, &pair, nth_time(9));
     assert!(store.write_blocking(move |c| c.insert_message(&late)).is_err(), "a message that was judged before");
+    let told = |by: Role| {
+        store
+            .write_blocking(move |c| {
+                c.report(nth(1), by, "in my words", now())?;
+                c.reason_of(nth(1), by)
+            })
+            .unwrap()
+    };
+    assert_eq!((told(Role::Buyer).as_deref(), told(Role::Seller).as_deref()), (Some(""), Some("in my words")));
     let state = |store: &Store| store.read(|v| v.erasure_of_party(buyer)).unwrap().unwrap().done;
     assert!(!state(&store));
     let stopped = store.write_blocking(move |c| {
