@@ -7,7 +7,9 @@ use crate::store::tests::{open, pair};
 use crate::store::*;
 use crate::types::random::Seeded;
 use crate::types::{MessageId, Random as _, Role, SystemRandom, Time};
+use data_encoding::HEXLOWER;
 use rusqlite::params;
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 fn now() -> Time {
@@ -87,7 +89,7 @@ fn what_is_erased_is_no_change_and_what_changes_then_is() {
         chain(&store);
         (dir, store, head, buyer)
     };
-    let (dir, store, head, buyer) = build();
+    let (_dir, store, head, buyer) = build();
     for gone in ["the cup", "b1 Ltd", "返品", "n2"] {
         assert_eq!(scan(&store, gone), 0, "{gone}");
     }
@@ -105,26 +107,6 @@ fn what_is_erased_is_no_change_and_what_changes_then_is() {
         store.read(|v| v.messages(&filter)).unwrap().len()
     };
     assert_eq!((hits("cup"), hits("返品"), hits("answer1"), hits("ours")), (0, 0, 1, 12));
-
-    // Nor do the index's pages hold more, once they were written anew.
-    let terms = |store: &Store| {
-        let read = |c: &Change<'_>| {
-            c.0.0.execute_batch("CREATE VIRTUAL TABLE temp.term USING fts5vocab(main, search, row)")?;
-            let terms: Vec<String> = {
-                let mut statement = c.0.0.prepare("SELECT term FROM temp.term")?;
-                statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
-            };
-            c.0.0.execute_batch("DROP TABLE temp.term")?;
-            Ok(terms)
-        };
-        store.write_blocking(read).unwrap()
-    };
-    assert_eq!(store.clear_remains().unwrap(), Remains::None);
-    let left = terms(&store);
-    assert!(left.iter().any(|term| term == "answer11") && !left.iter().any(|term| term == "cup"), "{left:?}");
-    store.close();
-    let files = fs_text(dir.path());
-    assert!(!files.contains("the cup") && !files.contains("b1 Ltd") && files.contains("answer"), "in the files");
 
     // The first is the buyer's, the second the seller's.
     let table: &[&str] = &[
@@ -170,6 +152,96 @@ use pair as pair_of;
 fn fs_text(dir: &std::path::Path) -> String {
     let files = std::fs::read_dir(dir).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
     files.map(|octets| String::from_utf8_lossy(&octets).into_owned()).collect()
+}
+
+/// Words of the index's pages.
+fn terms(store: &Store) -> Vec<String> {
+    let read = |c: &Change<'_>| {
+        c.0.0.execute_batch("CREATE VIRTUAL TABLE temp.term USING fts5vocab(main, search, row)")?;
+        let terms: Vec<String> = {
+            let mut statement = c.0.0.prepare("SELECT term FROM temp.term")?;
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+        };
+        c.0.0.execute_batch("DROP TABLE temp.term")?;
+        Ok(terms)
+    };
+    store.write_blocking(read).unwrap()
+}
+
+/// One of many, whose rows share pages with theirs and were moved about: as many as fill some
+/// pages of each table.
+#[test]
+fn nothing_is_left_in_the_files() {
+    const PARTIES: u64 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    // As a version before this one wrote, which overwrote nothing.
+    let plain =
+        |c: &Change<'_>| Ok(c.0.0.pragma_update_and_check(None, "secure_delete", false, |row| row.get::<_, i64>(0))?);
+    assert_eq!(store.write_blocking(plain).unwrap(), 0);
+    let (_, seller, _) = pair(&store);
+    let word = |n: u64| HEXLOWER.encode(&Sha256::digest(n.to_be_bytes())[..8]);
+    let mut victim = None;
+    for n in 0..PARTIES {
+        let own = word(n);
+        let made = store.write_blocking(move |c| {
+            let address = |at: &str| crate::types::Address::parse(&format!("{own}@{at}.test"));
+            let new = NewParty {
+                marketplace: "jp".into(),
+                role: Role::Buyer,
+                external: format!("B-{n}").parse().unwrap(),
+                name: Some(format!("name{own}")),
+                main: address("home").ok(),
+                further: Some((0..3).map(|i| address(&format!("further{i}")).unwrap()).collect()),
+                language: None,
+                auto_replies: None,
+                unauthenticated: None,
+            };
+            let (buyer, _) = c.set_party(&new, &["m.test".to_owned()], T0)?;
+            let pair = c.pair_or_new(buyer, seller, ("m.test", 35), T0, &mut SystemRandom)?;
+            let pair = c.pair(pair)?;
+            // Some longer than a page, some not kept long: their pages are used again.
+            let text = format!("body{own} ").repeat(if n % 7 == 0 { 700 } else { 9 });
+            let raw: Vec<u8> = format!("Subject: subject{own}\r\n\r\n{text}\r\n").into_bytes();
+            let new = NewMessage { original: Some(format!("mid{own}@home")), ..asked(n, &pair, nth_time(n)) };
+            let body = Some(c.insert_body(&Body::pack(&raw))?);
+            c.insert_message(&NewMessage { body, subject: format!("subject{own}"), ..new })?;
+            Ok(buyer)
+        });
+        let buyer = made.unwrap();
+        if n == PARTIES / 2 {
+            victim = Some(buyer);
+        }
+        // The address changes, as people move.
+        let own = word(n);
+        let moved = store.write_blocking(move |c| {
+            c.0.0.execute("UPDATE party SET name = name || ' the ' || name WHERE id = ?1", [buyer.0])?;
+            c.0.0.execute(
+                "UPDATE party_address SET address = 'former-' || address WHERE party = ?1 AND kind = 1",
+                [buyer.0],
+            )?;
+            c.record(nth(n), nth_time(n), "delivered", "").map(|()| own)
+        });
+        moved.unwrap();
+    }
+    chain(&store);
+    let buyer = victim.unwrap();
+    let gone = move |c: &Change<'_>| {
+        Ok(c.0.0.execute("DELETE FROM party_address WHERE party = ?1 AND kind = 1", [buyer.0])?)
+    };
+    assert_eq!(store.write_blocking(gone).unwrap(), 3);
+    let own = word(PARTIES / 2);
+    assert!(fs_text(dir.path()).contains(&own) && terms(&store).contains(&format!("body{own}")));
+    store.erase_party(buyer, "kim", now, SystemRandom).unwrap();
+    assert_eq!(store.clear_remains().unwrap(), Remains::None);
+    let left = terms(&store);
+    assert!(left.contains(&format!("body{}", word(1))) && !left.iter().any(|term| term.contains(&own)));
+    assert!(!fs_text(dir.path()).contains(&own), "while the store is open");
+    chain(&store);
+    assert_eq!((verify(&store, None).fault, verify(&store, None).erased), (None, 1));
+    store.close();
+    let files = fs_text(dir.path());
+    assert!(!files.contains(&own) && files.contains(&word(1)));
 }
 
 /// Makes a chain look as it did before there were salts.
