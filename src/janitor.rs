@@ -2,7 +2,7 @@
 //! that are longer than the steps, so that nobody waits for it.
 
 use crate::store::{Result, Store};
-use crate::types::{MessageId, Time};
+use crate::types::{MessageId, SystemRandom, Time};
 use std::time::{Duration, Instant};
 
 /// How often retention looks, messages of one step, and pages that one step gives back.
@@ -60,7 +60,8 @@ fn newest(store: &Store) -> MessageId {
 async fn chain(store: &Store, settled: MessageId) -> Result<bool> {
     let reader = store.clone();
     // Unpacking, hashing and reading texts is work for a thread that may take its time.
-    let block = tokio::task::spawn_blocking(move || reader.read(|view| view.next_block(settled))).await;
+    let block =
+        tokio::task::spawn_blocking(move || reader.read(|view| view.next_block(settled, &mut SystemRandom))).await;
     // A panic there has been reported by the hook.
     let Some(block) = block.unwrap_or(Ok(None))? else { return Ok(false) };
     store.write_with_others(move |change| change.append_block(&block)).await
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::store::{Body, Filter, NewMessage, Open, Verified};
-    use crate::types::{Role, SystemRandom};
+    use crate::types::Role;
 
     /// Goes with the paused clock of the test.
     fn clock() -> Time {

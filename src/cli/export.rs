@@ -152,7 +152,7 @@ fn cannot(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 /// What is written is private mail: nobody else may read it.
-fn new_file(path: &Path) -> Result<BufWriter<File>, Failure> {
+pub(super) fn new_file(path: &Path) -> Result<BufWriter<File>, Failure> {
     let file = File::options().write(true).create_new(true).mode(0o600).open(path);
     file.map(BufWriter::new).map_err(|error| cannot(path, &error))
 }

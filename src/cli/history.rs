@@ -1,7 +1,7 @@
 //! `marketrelay history …`: whether the history is still what it was.
 
 use super::{Context, Failure, Outcome};
-use crate::store::{Open, Verified};
+use crate::store::{Erased, Erasure, Open, Verified};
 use clap::Subcommand;
 
 /// Blocks that are read from one snapshot: a second of work at most, so that a daemon beside it can go on tidying up.
@@ -19,11 +19,21 @@ pub(super) enum Command {
         #[arg(long, value_name = "HASH")]
         holds: Option<String>,
     },
+    /// List what was erased, oldest first: what to erase again after a backup from before was
+    /// restored
+    Erasures {
+        /// At most so many
+        #[arg(long, default_value_t = 100_000)]
+        limit: usize,
+    },
 }
 
 impl Command {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
-        let Self::Verify { holds } = self;
+        let holds = match self {
+            Self::Verify { holds } => holds,
+            Self::Erasures { limit } => return erasures(context, limit),
+        };
         let holds = holds.map(|text| text.trim().to_ascii_lowercase());
         if holds.as_ref().is_some_and(|text| text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit())) {
             return Err(Failure::Failed("--holds takes 64 hexadecimal digits".to_owned()));
@@ -43,6 +53,26 @@ impl Command {
     }
 }
 
+fn erasures(context: Context<'_>, limit: usize) -> Outcome {
+    let store = context.store(Open::Existing)?;
+    let found = store.read(|view| view.erasures_after(0, limit))?;
+    let list: Vec<Erasure> = found.into_iter().map(|(_, erasure)| erasure).collect();
+    let rows = list.iter().map(|erasure| {
+        let done = if erasure.done { "done" } else { "begun: ask for it again" };
+        vec![erasure.at.clone(), erasure.by.clone(), what(erasure), done.to_owned()]
+    });
+    context.out.table(&list, &["at", "by", "what", "state"], rows.collect(), "Nothing was erased.")
+}
+
+/// Whom or what an erasure took.
+fn what(erasure: &Erasure) -> String {
+    match (&erasure.role, &erasure.id, &erasure.message) {
+        (Some(role), Some(id), _) => format!("{role} {id} ({})", erasure.marketplace.as_deref().unwrap_or("")),
+        (_, _, Some(message)) => format!("message {message}"),
+        _ => String::new(),
+    }
+}
+
 fn said(found: &Verified, torn: bool) -> String {
     let counted = format!("{} message(s) and {} event(s)", found.messages, found.events);
     if let Some(fault) = &found.fault {
@@ -54,8 +84,19 @@ fn said(found: &Verified, torn: bool) -> String {
             "{counted} fit together, but the chain does not go through that hash: it was made anew, or the hash is older than what retention keeps."
         );
     }
-    format!(
-        "{counted} are as they were; {} record(s) are gone by retention, {} message(s) are not chained yet.\nThe chain ends with {}",
-        found.gone, found.waiting, found.head
-    )
+    let mut text = format!(
+        "{counted} are as they were; {} record(s) are gone by retention, {} message(s) are not chained yet.",
+        found.gone, found.waiting
+    );
+    if found.erased > 0 {
+        text.push_str(&format!(
+            "\nOf {} message(s) all or something was erased; what stays of them is as it was then:",
+            found.erased
+        ));
+    }
+    for Erased { erasure, messages } in &found.erasures {
+        let (at, by) = (&erasure.at, &erasure.by);
+        text.push_str(&format!("\n  {messages} erased at {at}, by {by}: {}", what(erasure)));
+    }
+    text + &format!("\nThe chain ends with {}", found.head)
 }

@@ -248,7 +248,10 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
                 auto_replies: None,
                 unauthenticated: None,
             };
-            let (party, _) = change.set_party(&new, &shops.own_domains, now).map_err(told)?;
+            let (party, made) = change.set_party(&new, &shops.own_domains, now).map_err(told)?;
+            // A list that has `false` for everybody does not know who opted out before he was
+            // erased: that stands. He says so himself, by `buyer opt-in`.
+            let opted_out = opted_out.filter(|on| *on || !made);
             opted_out.map_or(Ok(()), |on| change.set_switch(party, Switch::OptedOut, on).map(|_| ()).map_err(told))
         }
         Line::Order { id, marketplace, buyer, seller, status, category, placed } => {

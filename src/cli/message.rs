@@ -28,6 +28,13 @@ pub(super) enum Command {
         /// Its id, as the SMTP reply, the log and `message list` give it
         id: MessageId,
     },
+    /// Erase one message: its octets, subject, ids and words go, its walk stays
+    Erase {
+        /// Its id
+        id: MessageId,
+        #[command(flatten)]
+        how: super::erase::How,
+    },
     /// Write messages as received, oldest first: to an mbox (mboxrd), or one file each with a timeline
     Export(Export),
     /// List what parties reported, newest first, and count by seller
@@ -56,6 +63,7 @@ impl Command {
             Self::Reports(which) => super::reports::list(context, &store, &which),
             Self::Refusals(which) => super::refusals::list(context, &store, &which),
             Self::Show { id } => super::walk::show(context, &store, id),
+            Self::Erase { id, how } => super::erase::message(context, &store, id, &how),
             Self::Export(export) => export.run(context, &store),
         }
     }

@@ -6,7 +6,9 @@
 mod alias;
 mod check;
 mod demo;
+mod disclose;
 mod dkim;
+mod erase;
 mod export;
 mod history;
 mod import;

@@ -40,6 +40,9 @@ pub(super) struct RefusalNotices {
     #[arg(long, value_name = "on|off")]
     refusal_notices: Option<OnOff>,
 }
+const ERASE: &str = "Messages, subjects, ids, words of the index, name, addresses and password go; in the other parties' messages the \
+                     name, addresses and quoted lines are replaced. What stays is told with the reason. Asked again after \
+                     something stopped it, it goes on. `history verify` tells what was erased, when and by whom.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Seller {
@@ -85,8 +88,24 @@ pub(super) enum Seller {
     /// The password of a seller who logs in to send
     #[command(subcommand)]
     Password(super::password::Command),
-    /// Remove a seller for ever: its aliases answer 550, the history stays
+    /// Remove a seller for ever: its aliases answer 550; what is kept of it stays, which `erase`
+    /// takes
     Remove(Id),
+    /// Erase a seller for ever: what it wrote and is known by goes, its aliases answer 550
+    #[command(after_help = ERASE)]
+    Erase {
+        #[command(flatten)]
+        id: Id,
+        #[command(flatten)]
+        how: super::erase::How,
+    },
+    /// Write what is kept of a seller, for the seller: one JSON document
+    Export {
+        #[command(flatten)]
+        id: Id,
+        #[command(flatten)]
+        to: super::disclose::To,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,8 +138,24 @@ pub(super) enum Buyer {
     OptOut(Id),
     /// Unsolicited messages again
     OptIn(Id),
-    /// Remove a buyer for ever: its aliases answer 550, the history stays
+    /// Remove a buyer for ever: its aliases answer 550; what is kept of it stays, which `erase`
+    /// takes
     Remove(Id),
+    /// Erase a buyer for ever: what it wrote and is known by goes, its aliases answer 550
+    #[command(after_help = ERASE)]
+    Erase {
+        #[command(flatten)]
+        id: Id,
+        #[command(flatten)]
+        how: super::erase::How,
+    },
+    /// Write what is kept of a buyer, for the buyer: one JSON document
+    Export {
+        #[command(flatten)]
+        id: Id,
+        #[command(flatten)]
+        to: super::disclose::To,
+    },
 }
 
 /// An address as the command line gives it.
@@ -160,6 +195,8 @@ impl Seller {
             Self::Password(command) => command.run(context),
             Self::Resume(id) => switch(context, Role::Seller, &id.id, Switch::Suspended, false),
             Self::Remove(id) => remove(context, Role::Seller, &id.id),
+            Self::Erase { id, how } => super::erase::party(context, Role::Seller, &id.id, &how),
+            Self::Export { id, to } => super::disclose::export(context, Role::Seller, &id.id, &to),
         }
     }
 }
@@ -186,6 +223,8 @@ impl Buyer {
             Self::OptOut(id) => switch(context, Role::Buyer, &id.id, Switch::OptedOut, true),
             Self::OptIn(id) => switch(context, Role::Buyer, &id.id, Switch::OptedOut, false),
             Self::Remove(id) => remove(context, Role::Buyer, &id.id),
+            Self::Erase { id, how } => super::erase::party(context, Role::Buyer, &id.id, &how),
+            Self::Export { id, to } => super::disclose::export(context, Role::Buyer, &id.id, &to),
         }
     }
 }
@@ -201,7 +240,10 @@ fn set(context: Context<'_>, new: NewParty, refusals: &RefusalNotices) -> Outcom
         }
         Ok((change.party(id)?, made))
     })?;
-    let said = format!("{} {} {}.", kind(party.role), party.external, if made { "was created" } else { "is set" });
+    let mut said = format!("{} {} {}.", kind(party.role), party.external, if made { "was created" } else { "is set" });
+    if made && party.opted_out {
+        said.push_str(" It is opted out from the start: one of its addresses had opted out before its owner was erased. `buyer opt-in` ends that.");
+    }
     context.out.done(&document(&party), &said)
 }
 
@@ -269,11 +311,15 @@ fn remove(context: Context<'_>, role: Role, id: &ExternalId) -> Outcome {
         change.remove_party(party.id)?;
         change.party(party.id)
     })?;
-    let said = format!("{} {id} is removed; its aliases answer 550 from now on.", kind(role));
-    context.out.done(&document(&party), &said)
+    let said = format!(
+        "{} {id} is removed; its aliases answer 550 from now on. This is not erasure: messages, name and addresses are kept. `marketrelay {role} erase {id}` takes them.",
+        kind(role)
+    );
+    let erase = format!("marketrelay {role} erase {id}");
+    context.out.done(&merged(document(&party), json!({ "erased": false, "to_erase": erase })), &said)
 }
 
-fn kind(role: Role) -> &'static str {
+pub(super) fn kind(role: Role) -> &'static str {
     match role {
         Role::Buyer => "Buyer",
         Role::Seller => "Seller",
@@ -289,7 +335,7 @@ fn state(party: &Party) -> &'static str {
     }
 }
 
-fn document(party: &Party) -> Value {
+pub(super) fn document(party: &Party) -> Value {
     let addresses: Vec<&str> = party.addresses.iter().map(Address::expose).collect();
     let main = party.main.as_ref().map(Address::expose);
     let common = json!({

@@ -370,7 +370,7 @@ fn a_history(world: &World) -> Vec<String> {
         };
         store.write_blocking(write).unwrap();
         if n == 1 {
-            let block = store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+            let block = store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap().unwrap();
             assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
         }
     }

@@ -90,10 +90,17 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
 
 /// `message show ID`.
 pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
-    let found = store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?)))?;
-    let (Some(row), events, waiting) = found else { return Err(Failure::NotFound(format!("no message {id}"))) };
+    let found =
+        store.read(|view| Ok((view.message(id)?, view.events(id)?, view.queue_of(id)?, view.tombstone(id)?)))?;
+    let (Some(row), events, waiting, tombstone) = found else {
+        return Err(Failure::NotFound(format!("no message {id}")));
+    };
     let (facts, rules) = (facts(&row.facts), answers(&row));
     let mut text = head(&row);
+    if let Some(tombstone) = &tombstone {
+        let what = if tombstone.whole { "all that was written" } else { "what was the other party's in it" };
+        text.push_str(&format!("\n  erased    at {}, by {}: {what}", tombstone.erasure.at, tombstone.erasure.by));
+    }
     text.push_str("\nfacts");
     for (name, value) in &facts {
         text.push_str(&format!("\n  {name:<24}{value}"));
@@ -121,8 +128,10 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
     let facts: serde_json::Map<_, _> =
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-    let document =
-        json!({ "message": row, "facts": facts, "rules": rules, "remedy": remedy, "events": events, "queue": items });
+    let erased = tombstone.map(|tombstone| json!({ "whole": tombstone.whole, "erasure": tombstone.erasure }));
+    let document = json!({
+        "message": row, "facts": facts, "rules": rules, "remedy": remedy, "events": events, "queue": items, "erased": erased,
+    });
     context.out.done(&document, &text)
 }
 

@@ -88,8 +88,13 @@ pub(super) fn written<'a>(
 
 /// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from it octet by octet. `None`: there was nothing.
 pub(super) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement]) -> Option<Vec<u8>> {
+    change_untold(bytes, |text| scrub(text, html, replacements))
+}
+
+/// The same for any other change of a text. `None`: it changes nothing.
+pub(super) fn change_untold(bytes: &[u8], change: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        return scrub(text, html, replacements).map(String::into_bytes);
+        return change(text).map(String::into_bytes);
     }
     let encodings: &[&'static Encoding] = match bytes {
         [0xff, 0xfe, ..] => &[UTF_16LE],
@@ -102,7 +107,7 @@ pub(super) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement
         work::count(now.len() * 4);
         let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(now) else { continue };
         if encode(&text, encoding).is_some_and(|back| back == now)
-            && let Some(clean) = scrub(&text, html, replacements)
+            && let Some(clean) = change(&text)
         {
             out = encode(&clean, encoding).or(out);
         }

@@ -16,6 +16,7 @@ mod charset;
 mod content_id;
 pub mod content_lines;
 mod contents;
+pub mod erased;
 pub mod footer;
 pub mod guard;
 pub mod headers;

@@ -159,6 +159,15 @@ impl Relay {
         }
     }
 
+    /// The copy of a relayed message as its receiver got it, without a signature: made anew from
+    /// what the store keeps.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub fn copy(&self, id: MessageId) -> Result<Loaded> {
+        self.store.read(|view| self.relayed(view, id))
+    }
+
     fn relayed(&self, view: &View<'_>, id: MessageId) -> Result<Loaded> {
         let (Some(entry), Some(raw)) = (view.thread_entry(id)?, view.raw(id)?) else { return Ok(Loaded::Gone) };
         let Some(pair) = entry.pair.map(|pair| view.pair(pair)).transpose()? else { return Ok(Loaded::Gone) };

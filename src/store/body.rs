@@ -85,4 +85,11 @@ impl Change<'_> {
         insert.execute(params![body.size, body.packed, body.bytes])?;
         Ok(self.0.0.last_insert_rowid())
     }
+
+    /// Puts another body in the place of one, for all messages that share it.
+    pub(super) fn replace_body(&self, id: i64, body: &Body) -> Result<()> {
+        let sql = "UPDATE body SET size = ?2, packed = ?3, raw = ?4 WHERE id = ?1";
+        self.0.0.prepare_cached(sql)?.execute(params![id, body.size, body.packed, body.bytes])?;
+        Ok(())
+    }
 }

@@ -2,15 +2,15 @@
 
 use super::tests::{message, open, pair};
 use super::*;
-use crate::types::{MessageId, Role, Time};
+use crate::types::{MessageId, Role, SystemRandom, Time};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const T0: Time = Time(1_800_000_000_000);
+pub(super) const T0: Time = Time(1_800_000_000_000);
 
 /// A buyer's message received at `at`.
-fn asked(n: u64, pair: &Pair, at: Time) -> NewMessage {
+pub(super) fn asked(n: u64, pair: &Pair, at: Time) -> NewMessage {
     let id = MessageId::after(MessageId(0), at, n);
     NewMessage {
         received: at,
@@ -91,7 +91,7 @@ fn the_response_clock() {
 }
 
 /// A store with a pair, and messages as `n` counts: one a minute from [`T0`], with bodies that say their number.
-fn kept(store: &Store, pair: &Pair, numbers: std::ops::Range<u64>) {
+pub(super) fn kept(store: &Store, pair: &Pair, numbers: std::ops::Range<u64>) {
     let pair = pair.clone();
     let write = move |c: &Change<'_>| {
         for n in numbers.clone() {
@@ -108,16 +108,16 @@ fn kept(store: &Store, pair: &Pair, numbers: std::ops::Range<u64>) {
 }
 
 /// Chains all that is there; the blocks.
-fn chain(store: &Store) -> usize {
+pub(super) fn chain(store: &Store) -> usize {
     let mut blocks = 0;
-    while let Some(block) = store.read(|v| v.next_block(v.last_message()?)).unwrap() {
+    while let Some(block) = store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap() {
         assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
         blocks += 1;
     }
     blocks
 }
 
-fn verify(store: &Store, holds: Option<&str>) -> Verified {
+pub(super) fn verify(store: &Store, holds: Option<&str>) -> Verified {
     let (mut found, mut at) = (Verified::default(), None);
     loop {
         at = store.read(|v| v.verify(at.clone(), 2, holds, &mut found)).unwrap();
@@ -128,7 +128,7 @@ fn verify(store: &Store, holds: Option<&str>) -> Verified {
 }
 
 /// Changes rows behind the store's back.
-fn tamper(store: &Store, sql: &'static str) -> usize {
+pub(super) fn tamper(store: &Store, sql: &'static str) -> usize {
     store.write_blocking(move |c| Ok(c.0.0.execute(sql, [])?)).unwrap()
 }
 
@@ -205,12 +205,12 @@ fn blocks_do_not_race() {
     let (_, _, pair) = pair(&store);
     kept(&store, &pair, 0..3);
     kept(&store, &pair, 5..9);
-    let block = store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+    let block = store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap().unwrap();
     // One that was still on its way is in the store when the block comes.
     kept(&store, &pair, 4..5);
     let append = |block| store.write_blocking(move |c| c.append_block(&block)).unwrap();
     assert!(!append(block), "made without the late one");
-    let again = || store.read(|v| v.next_block(v.last_message()?)).unwrap().unwrap();
+    let again = || store.read(|v| v.next_block(v.last_message()?, &mut SystemRandom)).unwrap().unwrap();
     let (one, two) = (again(), again());
     assert!(append(one) && !append(two), "two who chain at once");
     // Too late for the chain is too late for the store.
@@ -234,7 +234,7 @@ fn one_message_that_cannot_be_read_holds_up_no_other() {
 }
 
 /// What was received before a moment has been there for long enough.
-fn received_before(before: Time) -> Old {
+pub(super) fn received_before(before: Time) -> Old {
     Old { to: MessageId(i64::MAX), before, now: Time(i64::MAX), days: before }
 }
 

@@ -174,6 +174,12 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     })
 }
 
+/// Up to which message the chain goes, and whether a party of this pair is erased: asked at once,
+/// as every message is written behind it.
+const TAKEN: &str = "SELECT ifnull((SELECT last_message FROM chain ORDER BY seq DESC LIMIT 1), 0), \
+                     EXISTS (SELECT 1 FROM pair p JOIN erasure e ON e.party = p.buyer WHERE p.id = ?1) \
+                     OR EXISTS (SELECT 1 FROM pair p JOIN erasure e ON e.party = p.seller WHERE p.id = ?1)";
+
 /// 64 bits of a Message-ID's SHA-256: short enough for an index, and nobody can aim at another's.
 pub(super) fn hash(id: &str) -> i64 {
     let digest = Sha256::digest(id.as_bytes());
@@ -367,9 +373,19 @@ impl Change<'_> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
                    automatic, needs_response, fate, facts, shared) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+        let (chained, erased) = self
+            .0
+            .0
+            .prepare_cached(TAKEN)?
+            .query_row([new.pair.map(|pair| pair.0)], |row| Ok((MessageId(row.get(0)?), row.get::<_, bool>(1)?)))?;
         // It would look like one that somebody put in later: see `chain`. Its sender tries again.
-        if new.id <= self.chained_to()? {
+        if new.id <= chained {
             return Err(StoreError::Refused("a message took too long to be written".to_owned()));
+        }
+        // Judged before the erasure began. Its sender tries again, and hears that there is no such
+        // address, as from every alias of a party that is gone.
+        if erased {
+            return Err(StoreError::Refused("a party of the message is being erased".to_owned()));
         }
         let author = role_number(new.author);
         self.0.0.prepare_cached(sql)?.execute(params![

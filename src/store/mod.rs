@@ -7,6 +7,7 @@
 
 mod body;
 mod chain;
+pub mod erasure;
 mod error;
 #[cfg(test)]
 mod history_tests;
@@ -32,6 +33,7 @@ mod writer;
 
 pub use body::Body;
 pub use chain::{Block, Position};
+pub use erasure::{Belongings, ErasedMessage, ErasedParty, Erasure, Remains, Tombstone};
 pub use error::{Result, StoreError};
 pub use messages::{Filter, MessageRow, NewMessage, ThreadEntry};
 pub use open::{FILE, FILES, Open, OpenError};
@@ -44,7 +46,7 @@ pub use reports::{Report, Reported};
 pub use responses::{Response, Statistics};
 pub use retention::{Old, Purged};
 pub use seen::{Before, Critical, CriticalOf, Earlier};
-pub use verify::{Fault, Verified};
+pub use verify::{Erased, Fault, Verified};
 
 use crate::metrics::Metrics;
 use crate::types::token::Secret;

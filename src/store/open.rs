@@ -226,7 +226,7 @@ fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Resul
     fs::File::open(directory).and_then(|d| d.sync_all()).map_err(io)
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
@@ -266,7 +266,7 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<bool> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
 }
 
-fn settings(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn settings(connection: &Connection) -> rusqlite::Result<()> {
     keep_plans(connection)?;
     // WAL answers with the mode it is in; anything else means that the directory cannot have it.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
@@ -276,6 +276,9 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is deleted is overwritten where the page is written anyway, so that an erasure finds
+    // little left.
+    connection.pragma_update_and_check(None, "secure_delete", "FAST", |row| row.get::<_, i64>(0))?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())
 }
@@ -312,13 +315,13 @@ fn check_length(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn log_of(path: &Path) -> PathBuf {
+pub(super) fn log_of(path: &Path) -> PathBuf {
     path.with_file_name(format!("{FILE}-wal"))
 }
 
 /// Gives the empty log the room that it will need: as long as it grows, each flush has to write the file's new length, too. What SQLite finds
 /// there is no log of its own, and begins at the front. A disk without that room has the log grow.
-fn take_room(connection: &mut Connection, log: &Path) -> rusqlite::Result<()> {
+pub(super) fn take_room(connection: &mut Connection, log: &Path) -> rusqlite::Result<()> {
     // Nobody else begins to write meanwhile.
     let alone = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let fill = || {

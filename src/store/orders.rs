@@ -1,7 +1,7 @@
 //! Orders: they belong to a pair, and their number sets the seller's quota.
 
-use super::{Change, Result, StoreError, View};
-use crate::types::{ExternalId, PairId, PartyId, Time, is_steering};
+use super::{Change, Party, Result, StoreError, View};
+use crate::types::{ExternalId, PairId, PartyId, Role, Time, is_steering};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 /// An order.
@@ -83,6 +83,22 @@ impl View<'_> {
         let sql = format!("{ORDER} {place} ORDER BY o.placed DESC, o.id DESC LIMIT ?2");
         let mut statement = self.0.prepare_cached(&sql)?;
         let rows = statement.query_map([value, limit], order_of)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Orders of a party, newest first.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn orders_of(&self, party: &Party, limit: usize) -> Result<Vec<Order>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let place = match party.role {
+            Role::Buyer => "o.pair IN (SELECT id FROM pair WHERE buyer = ?1)",
+            Role::Seller => "o.seller = ?1",
+        };
+        let sql = format!("{ORDER} WHERE {place} ORDER BY o.placed DESC, o.id DESC LIMIT ?2");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement.query_map([party.id.0, limit], order_of)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 

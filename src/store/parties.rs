@@ -256,7 +256,9 @@ impl Change<'_> {
         Ok(self.0.0.last_insert_rowid())
     }
 
-    /// Creates or changes a party. Twice the same changes nothing more. Says whether it was made.
+    /// Creates or changes a party. Twice the same changes nothing more. Says whether it was made. A
+    /// buyer who comes back after an erasure is opted out from the start if one of his addresses
+    /// was.
     ///
     /// # Errors
     /// [`StoreError::Refused`] for an address in one of `own_domains` (the alias domains and our host name, as lower-case A-labels), a name with control characters,
@@ -305,6 +307,13 @@ impl Change<'_> {
         }
         if let Some(further) = &new.further {
             self.set_addresses(id, FURTHER, further)?;
+        }
+        if made && new.role == Role::Buyer {
+            let keys =
+                new.main.iter().chain(new.further.iter().flatten()).map(|address| address.key().expose().to_owned());
+            if self.opted_out_before(&new.marketplace, keys)? {
+                self.set_switch(id, Switch::OptedOut, true)?;
+            }
         }
         Ok((id, made))
     }

@@ -3,7 +3,7 @@
 use super::parties::{role_number, role_of};
 use super::{Change, Result, View};
 use crate::types::{MessageId, PartyId, Role, Time};
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 /// A report, with whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -66,6 +66,17 @@ impl View<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// What a side wrote when it reported a message; empty if it wrote nothing, `None` if it did
+    /// not report it.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn reason_of(&self, message: MessageId, reporter: Role) -> Result<Option<String>> {
+        let sql = "SELECT reason FROM report WHERE message = ?1 AND reporter = ?2";
+        let values = params![message.0, role_number(reporter)];
+        Ok(self.0.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?)
+    }
+
     /// How many reports each seller has to do with, the most reported first; of one seller if `seller` is given.
     ///
     /// # Errors
@@ -89,6 +100,11 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn report(&self, message: MessageId, reporter: Role, reason: &str, now: Time) -> Result<()> {
+        // Asked for before its erasure began: that it reported counts, its words are gone.
+        let erased = "SELECT 1 FROM message x JOIN pair p ON p.id = x.pair \
+                      JOIN erasure e ON e.party = CASE ?2 WHEN 0 THEN p.buyer ELSE p.seller END WHERE x.id = ?1";
+        let erased = self.0.0.prepare_cached(erased)?.exists(params![message.0, role_number(reporter)])?;
+        let reason = if erased { "" } else { reason };
         let sql = "INSERT INTO report (message, reporter, at, reason) VALUES (?1, ?2, ?3, ?4) \
                    ON CONFLICT (message, reporter) DO UPDATE SET reason = excluded.reason WHERE excluded.reason <> ''";
         self.0.0.prepare_cached(sql)?.execute(params![message.0, role_number(reporter), now.0, reason])?;

@@ -13,7 +13,7 @@
 //! like any other. What it costs: a message goes up to a day late, and later by each stop of more than a week. A store that has never been looked at keeps all that it has for
 //! `keep_days` from then on.
 
-use super::chain::{Position, entries};
+use super::chain::Position;
 use super::messages::hash;
 use super::{Change, Result, View};
 use crate::types::{MessageId, Time};
@@ -187,6 +187,7 @@ impl Change<'_> {
             }
             self.0.0.prepare_cached("DELETE FROM report WHERE message = ?1")?.execute([id])?;
             self.0.0.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id])?;
+            self.forget_erasure(MessageId(*id))?;
             if let Some(body) = body {
                 self.0.0.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([id])?;
                 let sql = "DELETE FROM body WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE body = ?1 AND shared = 1)";
@@ -214,7 +215,7 @@ impl Change<'_> {
         let oldest: Option<i64> = self.0.0.query_row("SELECT min(id) FROM message", [], |row| row.get(0))?;
         let bound = oldest.unwrap_or(i64::MAX).min(self.purged_to()?.0);
         // Read until the first that stays: a condition on it would have the whole chain looked through, in each step.
-        let sql = "SELECT seq, last_message, last_event, entries FROM chain \
+        let sql = "SELECT seq, last_message, last_event, coalesce(head, entries) FROM chain \
                    WHERE seq < (SELECT max(seq) FROM chain) ORDER BY seq LIMIT ?1";
         let mut blocks: Vec<Position> = Vec::new();
         let mut statement = self.0.0.prepare_cached(sql)?;
@@ -224,8 +225,7 @@ impl Change<'_> {
             if message >= bound {
                 break;
             }
-            let list = entries(&row.get::<_, Vec<u8>>(3)?).unwrap_or_default();
-            let hash = list.last().map_or([0; 32], |entry| entry.hash);
+            let hash = row.get::<_, Vec<u8>>(3)?.last_chunk::<32>().copied().unwrap_or([0; 32]);
             blocks.push(Position { seq: row.get(0)?, message, event: row.get(2)?, hash });
         }
         drop(rows);

@@ -307,9 +307,36 @@ const EVIDENCE: &str = "
 -- nothing yet
 ";
 
-/// What was erased, when and by whom.
+/// What was erased, when and by whom: see store/erasure.
 const ERASURE: &str = "
--- nothing yet
+-- Of a party, or of one message.
+CREATE TABLE erasure (
+    id INTEGER PRIMARY KEY,
+    party INTEGER UNIQUE REFERENCES party,
+    message INTEGER UNIQUE,
+    at INTEGER NOT NULL,                       -- when it began
+    operator TEXT NOT NULL,                    -- who asked for it
+    done INTEGER                               -- none: it has begun, and goes on when it is asked for again
+) STRICT;
+
+-- Messages of which something was erased: what stays of each is proved by a leaf of its own.
+CREATE TABLE tombstone (
+    message INTEGER PRIMARY KEY,
+    erasure INTEGER NOT NULL,
+    whole INTEGER NOT NULL,                    -- 1: all that its author wrote; 0: what was another's in it
+    salt BLOB NOT NULL,
+    leaf BLOB NOT NULL
+) STRICT;
+
+-- Erased buyers' addresses that had opted out, under the store's secret.
+CREATE TABLE opt_out (
+    sum BLOB PRIMARY KEY,
+    at INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- The salts of a block's leaves, in the order of its entries, and the chain's hash behind it; none in blocks from before.
+ALTER TABLE chain ADD COLUMN salts BLOB;
+ALTER TABLE chain ADD COLUMN head BLOB;
 ";
 
 /// Brings an older schema to the end of the list, one transaction a step. Only under the daemon's lock, or where nobody else has the file yet.

@@ -1,6 +1,7 @@
 //! Whether the history is still what the chain says: see `chain`. In steps of some blocks, each from one snapshot, so that a daemon beside it is not held up.
 
-use super::chain::{Entry, Hash, Position, Read, entries};
+use super::chain::{Entry, Hash, Position, Read, Record, entries};
+use super::erasure::{Erasure, Tombstone};
 use super::{Result, View};
 use crate::types::MessageId;
 use data_encoding::HEXLOWER;
@@ -18,6 +19,10 @@ pub struct Verified {
     pub events: u64,
     /// Records that retention has taken away; their hashes hold the chain together.
     pub gone: u64,
+    /// Messages of which all or something was erased; what stays of them is as it was then.
+    pub erased: u64,
+    /// By which erasures: the first of them.
+    pub erasures: Vec<Erased>,
     /// Messages that are not in the chain yet.
     pub waiting: u64,
     /// The hash that the chain ends with.
@@ -26,6 +31,30 @@ pub struct Verified {
     pub fault: Option<Fault>,
     /// The chain goes through the hash that was asked for.
     pub holds: bool,
+}
+
+/// Erasures that are told one by one.
+const ERASURES: usize = 1000;
+
+/// What one erasure took from the history.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Erased {
+    /// Which.
+    #[serde(flatten)]
+    pub erasure: Erasure,
+    /// Messages that it touched.
+    pub messages: u64,
+}
+
+impl Verified {
+    fn add(&mut self, erasure: Erasure) {
+        self.erased += 1;
+        if let Some(known) = self.erasures.iter_mut().find(|known| known.erasure == erasure) {
+            known.messages += 1;
+        } else if self.erasures.len() < ERASURES {
+            self.erasures.push(Erased { erasure, messages: 1 });
+        }
+    }
 }
 
 /// A record that is not as it was.
@@ -88,21 +117,37 @@ impl View<'_> {
                 found.fault = Some(fault);
                 return Ok(None);
             }
+            let mut hash = at.hash;
+            for entry in list {
+                hash = entry.link(&hash);
+                found.holds |= is_it(&hash);
+            }
+            if hash != block.at.hash {
+                found.fault = Some(first("chain-broken"));
+                return Ok(None);
+            }
             found.blocks += 1;
-            found.holds |= list.iter().any(|entry| is_it(&entry.hash));
             at = block.at;
         }
         Ok(Some(at))
     }
 
     fn block_after(&self, seq: i64) -> Result<Option<Kept>> {
-        let sql = "SELECT seq, last_message, last_event, entries FROM chain WHERE seq > ?1 ORDER BY seq LIMIT 1";
+        let sql = "SELECT seq, last_message, last_event, entries, salts, coalesce(head, entries) FROM chain \
+                   WHERE seq > ?1 ORDER BY seq LIMIT 1";
         let found = self.0.prepare_cached(sql)?.query_row([seq], |row| {
-            let entries = entries(&row.get::<_, Vec<u8>>(3)?);
-            let hash = entries.as_ref().and_then(|list| list.last()).map_or([0; 32], |last| last.hash);
+            let entries = entries(&row.get::<_, Vec<u8>>(3)?, row.get::<_, Option<Vec<u8>>>(4)?.as_deref());
+            let hash = row.get::<_, Vec<u8>>(5)?.last_chunk::<32>().copied().unwrap_or([0; 32]);
             Ok(Kept { at: Position { seq: row.get(0)?, message: row.get(1)?, event: row.get(2)?, hash }, entries })
         });
         Ok(found.optional()?)
+    }
+
+    /// Whether a message of which something was erased is as the erasure left it: its tombstone has
+    /// the leaf of what stays, and the erasure's event, which is chained like any other, has it,
+    /// too.
+    fn is_as_erased(&self, record: &Record, tombstone: &Tombstone) -> Result<bool> {
+        Ok(tombstone.is_of(record) && self.tells_of(tombstone)?)
     }
 
     fn verify_block(
@@ -120,14 +165,23 @@ impl View<'_> {
             } else {
                 self.message_record(entry.id)?.map(|Read { record, .. }| record)
             };
-            match record {
-                Some(record) if record.end(&hash) != entry.hash => return Ok(Some(Fault::new(entry, "changed"))),
-                Some(_) if entry.event => found.events += 1,
-                Some(_) => found.messages += 1,
-                None if entry.message < purged.0 => found.gone += 1,
-                None => return Ok(Some(Fault::new(entry, "missing"))),
+            let tombstone = if entry.event { None } else { self.tombstone(MessageId(entry.id))? };
+            match (record, tombstone) {
+                (Some(record), Some(tombstone)) if self.is_as_erased(&record, &tombstone)? => {
+                    found.add(tombstone.erasure)
+                }
+                (Some(record), None) if entry.is_of(&record, &hash) => {
+                    if entry.event {
+                        found.events += 1
+                    } else {
+                        found.messages += 1
+                    }
+                }
+                (Some(_), _) => return Ok(Some(Fault::new(entry, "changed"))),
+                (None, _) if entry.message < purged.0 => found.gone += 1,
+                (None, _) => return Ok(Some(Fault::new(entry, "missing"))),
             }
-            hash = entry.hash;
+            hash = entry.link(&hash);
         }
         // What lies in the block's range and is not in it was put there later.
         for (event, sql, range) in [
@@ -138,7 +192,7 @@ impl View<'_> {
             let mut statement = self.0.prepare_cached(sql)?;
             let mut rows = statement.query(params![range[0], range[1]])?;
             while let Some(row) = rows.next()? {
-                let entry = Entry { event, id: row.get(0)?, message: row.get(1)?, hash };
+                let entry = Entry { event, id: row.get(0)?, message: row.get(1)?, hash, salt: None };
                 if !known.contains(&entry.id) {
                     return Ok(Some(Fault::new(&entry, "added")));
                 }

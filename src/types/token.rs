@@ -153,6 +153,15 @@ impl Secret {
         tag.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
     }
 
+    /// A sum of texts that nobody without the secret can make: to know them again without keeping
+    /// them.
+    #[must_use]
+    pub fn sum(&self, kind: &str, texts: &[&str]) -> [u8; 32] {
+        let start = Tag::start(&self.0).with(b"sum").with(kind.as_bytes());
+        let tag = texts.iter().fold(start, |tag, text| tag.with(text.as_bytes()));
+        tag.into_bytes().try_into().unwrap_or_default()
+    }
+
     fn mark_mac(&self, pair: PairId, side: Role, thread: &[u8; 8]) -> Tag {
         let start = Tag::start(&self.0).with(Purpose::Thread.word().as_bytes());
         start.with(&pair.0.to_be_bytes()).with(side.as_str().as_bytes()).with(thread)
@@ -221,6 +230,9 @@ mod tests {
         assert!(ours.network_mark(1) != ours.network_mark(2) && ours.network_mark(1) != other.network_mark(1));
         assert_ne!(ours.key("a", 1), ours.key("a", 2));
         assert_ne!(ours.key("a", 1), other.key("a", 1));
+        assert_eq!(ours.sum("a", &["b", "c"]), ours.sum("a", &["b", "c"]));
+        assert_ne!(ours.sum("a", &["b", "c"]), ours.sum("a", &["bc", ""]));
+        assert_ne!(ours.sum("a", &["b"]), other.sum("a", &["b"]));
         for bad in ["", "a", &token[1..], &format!("{token}aa"), "ä"] {
             assert_eq!(ours.read(Purpose::Bounce, bad), None);
         }

@@ -9,7 +9,7 @@ mod active;
 mod link;
 mod plain;
 mod style;
-mod tokens;
+pub(super) mod tokens;
 
 pub(super) use link::decode;
 
