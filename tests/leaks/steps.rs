@@ -4,6 +4,7 @@
 //! like them. Counted, not timed: the same on every machine. `tests/bench/rewrite` goes up to 16 MiB, and prints times.
 
 use super::alphabets::*;
+use super::cost::used;
 use super::house::House;
 use data_encoding::BASE64;
 use marketrelay::config::{Limits, Metadata};
@@ -33,8 +34,10 @@ struct Scanner {
     name: &'static str,
     before: &'static [u8],
     pieces: Vec<&'static [u8]>,
-    read: Box<dyn Fn(&[u8])>,
+    read: Read,
 }
+
+type Read = Box<dyn Fn(&[u8])>;
 
 /// The order in which pieces stand.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ fn bytes_of(pieces: &[&'static str]) -> Vec<&'static [u8]> {
 
 fn scanners() -> Vec<Scanner> {
     let mut out: Vec<Scanner> = Vec::new();
-    let mut add = |name, before: &'static [u8], pieces: &[&'static [u8]], read: Box<dyn Fn(&[u8])>| {
+    let mut add = |name, before: &'static [u8], pieces: &[&'static [u8]], read: Read| {
         out.push(Scanner { name, before, pieces: pieces.to_vec(), read });
     };
     let key = |address: &str| Address::parse(address).unwrap().key();
@@ -391,9 +394,11 @@ fn cost_of_steps() {
     for (scanner, seed) in scanners().iter().zip(1..) {
         let (mut doubling, mut slowest, mut seconds, mut all) = (0.0_f64, (0.0_f64, String::new()), 0.0, 0.0);
         for shape in shapes(scanner, seed, 12).skip(scanner.pieces.len()) {
-            let began = std::time::Instant::now();
-            let (ratio, steps) = worst(scanner, &shape, &[largest / 8, largest / 4, largest / 2, largest]);
-            let (took, steps) = (began.elapsed().as_secs_f64(), steps.iter().sum::<f64>());
+            let (ratio, _) = worst(scanner, &shape, &[largest / 8, largest / 4, largest / 2, largest]);
+            let input = shape.written(scanner.before, largest);
+            let began = used();
+            let steps = steps(scanner, &input);
+            let took = used() - began;
             (doubling, seconds, all) = (doubling.max(ratio), seconds + took, all + steps);
             if took * 1e9 / steps > slowest.0 && took > 0.01 {
                 slowest = (took * 1e9 / steps, shape.to_string());
@@ -413,9 +418,9 @@ fn cost_of_the_whole_allowance() {
     for (scanner, seed) in scanners().iter().zip(1..) {
         for shape in shapes(scanner, seed, 8).skip(scanner.pieces.len()) {
             let input = shape.written(scanner.before, largest);
-            let began = std::time::Instant::now();
+            let began = used();
             let ((), spent) = within(&allowance, || (scanner.read)(&input));
-            took.push((began.elapsed().as_secs_f64(), format!("{}: {shape}: {spent:?}", scanner.name)));
+            took.push((used() - began, format!("{}: {shape}: {spent:?}", scanner.name)));
         }
     }
     took.sort_by(|a, b| b.0.total_cmp(&a.0));
