@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn the_allowance_ends_it_at_once() {
         // allowance, what is counted, steps a round, rounds that are done, why it ends
-        let cases: [(u64, u64, fn(usize), usize, usize, Option<End>); 6] = [
+        type Case = (u64, u64, fn(usize), usize, usize, Option<End>);
+        let cases: [Case; 6] = [
             (100, 0, count, 10, 10, Some(End::Costly)),
             (101, 0, count, 10, 11, Some(End::Costly)),
             (5 * INTERVAL, 0, count, INTERVAL as usize, 5, Some(End::Costly)),

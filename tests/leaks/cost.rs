@@ -15,14 +15,15 @@ const UNIT: usize = 8 << 10;
 /// Times under this are all noise, and no harm.
 const NOISE: f64 = 0.0005;
 
+/// Seconds of this thread on a processor; getrusage counts by the clock's ticks. Yielding brings the count up to date.
+pub fn used() -> f64 {
+    std::thread::yield_now();
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    line.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
 /// The whole way of a message, in seconds of this thread.
 fn cost(house: &House, raw: &[u8]) -> f64 {
-    // Nanoseconds on a processor; getrusage counts by the clock's ticks. Yielding brings the count up to date.
-    let used = || {
-        std::thread::yield_now();
-        let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        line.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
-    };
     let before = used();
     let limits = Limits { header_size: marketrelay::config::Size::mib(8), ..Limits::default() };
     if inspect(raw, false, &limits).is_ok()

@@ -4,6 +4,7 @@
 //! like them. Counted, not timed: the same on every machine. `tests/bench/rewrite` goes up to 16 MiB, and prints times.
 
 use super::alphabets::*;
+use super::cost::used;
 use super::house::House;
 use data_encoding::BASE64;
 use marketrelay::config::{Limits, Metadata};
@@ -33,8 +34,10 @@ struct Scanner {
     name: &'static str,
     before: &'static [u8],
     pieces: Vec<&'static [u8]>,
-    read: Box<dyn Fn(&[u8])>,
+    read: Read,
 }
+
+type Read = Box<dyn Fn(&[u8])>;
 
 /// The order in which pieces stand.
 #[derive(Debug)]
@@ -96,6 +99,13 @@ impl<'a> Shape<'a> {
     }
 }
 
+impl std::fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pieces = self.pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect::<Vec<_>>();
+        write!(f, "{:?} of {pieces:?}", self.form)
+    }
+}
+
 fn steps(scanner: &Scanner, input: &[u8]) -> f64 {
     let ((), spent) = within(&Allowance::endless(), || (scanner.read)(input));
     (spent.reading + spent.packing) as f64
@@ -123,7 +133,7 @@ fn bytes_of(pieces: &[&'static str]) -> Vec<&'static [u8]> {
 
 fn scanners() -> Vec<Scanner> {
     let mut out: Vec<Scanner> = Vec::new();
-    let mut add = |name, before: &'static [u8], pieces: &[&'static [u8]], read: Box<dyn Fn(&[u8])>| {
+    let mut add = |name, before: &'static [u8], pieces: &[&'static [u8]], read: Read| {
         out.push(Scanner { name, before, pieces: pieces.to_vec(), read });
     };
     let key = |address: &str| Address::parse(address).unwrap().key();
@@ -331,49 +341,89 @@ fn worst(scanner: &Scanner, shape: &Shape<'_>, sizes: &[usize]) -> (f64, Vec<f64
     (all.windows(2).map(ratio).fold(0.0, f64::max), all)
 }
 
+/// Octets of the largest input, for `tests/bench/rewrite`: nothing is timed without it.
+fn largest() -> Option<usize> {
+    std::env::var("COST_LARGEST").ok().map(|size| size.parse().unwrap())
+}
+
+/// All shapes of a scanner: each piece alone, and so many that are drawn.
+fn shapes(scanner: &Scanner, seed: u64, count: usize) -> impl Iterator<Item = Shape<'static>> + use<> {
+    let (pieces, mut random) = (scanner.pieces.clone(), Seeded::new(seed));
+    let alone =
+        pieces.clone().into_iter().map(|piece| Shape { form: Form::Repeated, pieces: vec![piece, piece], seed: 0 });
+    alone.chain((0..count).map(move |_| Shape::draw(&pieces, &mut random)))
+}
+
 #[test]
 fn steps_grow_with_size_alone() {
-    let largest: usize = std::env::var("COST_LARGEST").ok().and_then(|size| size.parse().ok()).unwrap_or(0);
     let mut wrong = Vec::new();
     let mut costs: Vec<(f64, String)> = Vec::new();
-    for (number, scanner) in scanners().iter().enumerate() {
-        let mut random = Seeded::new(2026 + number as u64);
-        let began = std::time::Instant::now();
-        let alone =
-            scanner.pieces.iter().map(|piece| Shape { form: Form::Repeated, pieces: vec![*piece, *piece], seed: 0 });
-        let drawn: Vec<Shape<'_>> = (0..SHAPES).map(|_| Shape::draw(&scanner.pieces, &mut random)).collect();
-        for shape in alone.chain(drawn) {
+    for (scanner, seed) in scanners().iter().zip(2026..) {
+        for shape in shapes(scanner, seed, SHAPES) {
             let (mut ratio, mut all) = worst(scanner, &shape, &[UNIT, 2 * UNIT, 4 * UNIT]);
             let mut size = 4 * UNIT;
-            // Limits that some shape reaches at one of these sizes lie behind it, what is not linear shows all the more.
+            // Limits that some shape reaches at one of these sizes lie behind it; what is not linear shows all the more.
             for larger in [8, 32] {
                 if ratio > DOUBLING && (larger == 8 || ratio < HOPELESS) {
                     size = larger * 4 * UNIT;
-                    (ratio, all) = worst(scanner, &shape, &[larger * UNIT, larger * 2 * UNIT, larger * 4 * UNIT]);
+                    (ratio, all) = worst(scanner, &shape, &[size / 4, size / 2, size]);
                 }
             }
-            if largest > 0 && ratio <= DOUBLING && random.below(20) == 0 {
-                let sizes: Vec<usize> = (0..).map(|n| UNIT << n).take_while(|size| *size <= largest).collect();
-                let from = sizes.len().saturating_sub(4);
-                size = *sizes.last().unwrap();
-                (ratio, all) = worst(scanner, &shape, &sizes[from..]);
-            }
-            let each = all.last().unwrap() / size as f64;
-            let pieces = shape.pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect::<Vec<_>>();
-            let told = format!("{}: {:?} of {pieces:?}: {all:.0?}", scanner.name, shape.form);
-            costs.push((each, told.clone()));
+            let told = format!("{}: {shape}: {all:.0?}", scanner.name);
             if ratio > DOUBLING {
                 wrong.push(format!("{ratio:.2} {told}"));
             }
+            costs.push((all.last().unwrap() / size as f64, told));
         }
-        println!("{:24} {:8.2} s", scanner.name, began.elapsed().as_secs_f64());
     }
     costs.sort_by(|a, b| b.0.total_cmp(&a.0));
-    costs.iter().take(25).for_each(|(each, told)| println!("{each:8.1} steps an octet: {told}"));
-    assert!(
-        wrong.is_empty(),
-        "{} shapes cost more than {DOUBLING} times the steps for twice the size:\n{}",
-        wrong.len(),
-        wrong.join("\n")
+    println!("Most steps an octet");
+    costs.iter().take(15).for_each(|(each, told)| println!("{each:8.1} {told}"));
+    let count = wrong.len();
+    assert!(wrong.is_empty(), "{count} shapes take more than {DOUBLING} times the steps:\n{}", wrong.join("\n"));
+}
+
+/// Up to the size of the largest message: steps, and what a step takes. Release builds, by `tests/bench/rewrite`.
+#[test]
+fn cost_of_steps() {
+    let Some(largest) = largest() else { return };
+    println!(
+        "scanner, worst doubling from {} to {largest} octets, and nanoseconds a step, mean and worst",
+        largest / 8
     );
+    for (scanner, seed) in scanners().iter().zip(1..) {
+        let (mut doubling, mut slowest, mut seconds, mut all) = (0.0_f64, (0.0_f64, String::new()), 0.0, 0.0);
+        for shape in shapes(scanner, seed, 12).skip(scanner.pieces.len()) {
+            let (ratio, _) = worst(scanner, &shape, &[largest / 8, largest / 4, largest / 2, largest]);
+            let input = shape.written(scanner.before, largest);
+            let began = used();
+            let steps = steps(scanner, &input);
+            let took = used() - began;
+            (doubling, seconds, all) = (doubling.max(ratio), seconds + took, all + steps);
+            if took * 1e9 / steps > slowest.0 && took > 0.01 {
+                slowest = (took * 1e9 / steps, shape.to_string());
+            }
+        }
+        println!("{:24} {doubling:5.2} {:7.2} {:7.2}  {}", scanner.name, seconds * 1e9 / all, slowest.0, slowest.1);
+    }
+}
+
+/// The longest that one message takes before its allowance is used up. Release builds, by `tests/bench/rewrite`.
+#[test]
+fn cost_of_the_whole_allowance() {
+    let Some(largest) = largest() else { return };
+    let work = Limits::default().message_work * 1_000_000;
+    let allowance = Allowance { reading: work, packing: 3 * work, ..Allowance::endless() };
+    let mut took: Vec<(f64, String)> = Vec::new();
+    for (scanner, seed) in scanners().iter().zip(1..) {
+        for shape in shapes(scanner, seed, 8).skip(scanner.pieces.len()) {
+            let input = shape.written(scanner.before, largest);
+            let began = used();
+            let ((), spent) = within(&allowance, || (scanner.read)(&input));
+            took.push((used() - began, format!("{}: {shape}: {spent:?}", scanner.name)));
+        }
+    }
+    took.sort_by(|a, b| b.0.total_cmp(&a.0));
+    println!("Seconds of the slowest, of {largest} octets, with {work} steps");
+    took.iter().take(20).for_each(|(seconds, told)| println!("{seconds:7.2} {told}"));
 }

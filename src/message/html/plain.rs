@@ -103,7 +103,7 @@ pub(super) fn end_tags(html: &str) -> String {
                 }
             }
             Token::Close(name) => {
-                if !counts.get(&name.to_ascii_lowercase()).is_some_and(|count| *count > 0) {
+                if counts.get(&name.to_ascii_lowercase()).is_none_or(|count| *count == 0) {
                     continue;
                 }
                 if let Some(at) = open.iter().rposition(|other| other.eq_ignore_ascii_case(name)) {

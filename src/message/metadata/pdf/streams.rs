@@ -38,19 +38,17 @@ pub(super) fn of_type<'a>(bytes: &'a [u8], kind: &[u8], most: usize) -> Result<V
         if found.len() == most {
             return Err(Why::Unsupported);
         }
-        let stream = stream_around(bytes, at)?;
-        work::pack(STREAM + (stream.ends - stream.place.start) / 16);
-        if stream.place.start < done || work::is_over() {
-            return Err(Why::Damaged);
-        }
+        work::pack(STREAM);
+        let Some(stream) = stream_around(bytes, at, done)? else { continue };
+        work::pack((stream.ends - stream.place.start) / 16);
         done = stream.ends;
         found.push(stream);
     }
     Ok(found)
 }
 
-/// The stream in whose dictionary `at` is.
-fn stream_around(bytes: &[u8], at: usize) -> Result<Stream<'_>, Why> {
+/// The stream in whose dictionary `at` is; none if it begins before `done`: it stands in one that is known.
+fn stream_around(bytes: &[u8], at: usize, done: usize) -> Result<Option<Stream<'_>>, Why> {
     // The dictionary: from the last object's start, up to the stream.
     let window = bytes.get(at.saturating_sub(1024)..at).unwrap_or(&[]);
     let from = at - window.len() + memmem::rfind(window, b" obj").ok_or(Why::Unsupported)?;
@@ -60,6 +58,9 @@ fn stream_around(bytes: &[u8], at: usize) -> Result<Stream<'_>, Why> {
     let mut start = stream + 6;
     start += usize::from(bytes.get(start) == Some(&b'\r'));
     start += usize::from(bytes.get(start) == Some(&b'\n'));
+    if start < done {
+        return Ok(None);
+    }
     let rest = bytes.get(start..).unwrap_or(&[]);
     let ends = start + memmem::find(rest, b"endstream").ok_or(Why::Damaged)?;
     let mut end = ends;
@@ -73,7 +74,7 @@ fn stream_around(bytes: &[u8], at: usize) -> Result<Stream<'_>, Why> {
     if let Some(length) = number(dictionary, b"/Length").filter(|length| *length <= end - start && packed) {
         end = start + length;
     }
-    Ok(Stream { dictionary, place: start..end, ends, packed })
+    Ok(Some(Stream { dictionary, place: start..end, ends, packed }))
 }
 
 /// A direct number in a dictionary.
