@@ -172,26 +172,26 @@ impl Relay {
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
             let gathered = self.store.glance(|view| self.gather(view, &arrived, &inspection, recipient));
-            let letter = gathered.map(|gathered| match gathered {
-                Gathered::Letter(letter) => Some(self.finish(&arrived, &inspection, *letter)),
+            let letter = gathered.and_then(|gathered| match gathered {
+                Gathered::Letter(letter) => self.finish(&arrived, &inspection, *letter).map(Some),
                 Gathered::Report(message) => {
                     judged.reports.push(Report { message, raw: raw.clone() });
-                    None
+                    Ok(None)
                 }
                 Gathered::Act(act) => {
                     judged.acts.push(*act);
-                    None
+                    Ok(None)
                 }
                 Gathered::Operator => {
                     judged.forward = true;
-                    None
+                    Ok(None)
                 }
                 // It was there at RCPT. The others are not held up by it.
                 Gathered::Refused(reply) => {
                     judged.otherwise = reply;
-                    None
+                    Ok(None)
                 }
-                Gathered::Nobody => None,
+                Gathered::Nobody => Ok(None),
             });
             match letter {
                 Ok(letter) => judged.letters.extend(letter.map(|letter| letter.held_within(room, &mut held))),
@@ -230,16 +230,21 @@ impl Relay {
     }
 
     /// Writes what goes out of a letter that the rules let pass.
-    fn finish(&self, arrived: &Arrived, inspection: &Result<Inspection, Malformed>, mut letter: Letter) -> Letter {
-        let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return letter };
+    fn finish(
+        &self,
+        arrived: &Arrived,
+        inspection: &Result<Inspection, Malformed>,
+        mut letter: Letter,
+    ) -> Result<Letter, StoreError> {
+        let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return Ok(letter) };
         if letter.decision.verdict == Verdict::Relay {
-            self.compose(arrived, inspection, &mut letter);
+            self.compose(arrived, inspection, &mut letter)?;
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
             }
         }
         letter.conclude(rule, arrived);
-        letter
+        Ok(letter)
     }
 
     /// Vacation programs answer to the envelope sender (RFC 3834 4), which is ours. What the receiver of `message` writes there is a message to

@@ -10,20 +10,23 @@ mod link;
 mod plain;
 mod style;
 mod tokens;
+mod walk;
 
 pub(super) use link::decode;
+pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, walk};
 
-use super::scrub::{Replacement, find, scrub};
+use super::replacements::Replacements;
+use super::scrub::find;
 use std::ops::Range;
 use tokens::{Token, Tokens};
 
 /// Cleans an HTML document or fragment. `None`: nothing had to change, the original may be sent as it is. What is changed says that it is UTF-8, if it says
 /// anything about charsets. A document that is nested too deep becomes its own text.
 #[must_use]
-pub fn clean(html: &str, replacements: &[Replacement]) -> Option<String> {
+pub fn clean(html: &str, replacements: &Replacements) -> Option<String> {
     let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
     let mut changed = rewritten.unwrap_or_else(|| Some(plain::render(html)));
-    if let Some(scrubbed) = scrub(changed.as_deref().unwrap_or(html), true, replacements) {
+    if let Some(scrubbed) = replacements.scrub(changed.as_deref().unwrap_or(html), true) {
         changed = Some(scrubbed);
     }
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
@@ -32,11 +35,16 @@ pub fn clean(html: &str, replacements: &[Replacement]) -> Option<String> {
     changed
 }
 
-/// Replaces addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags stay.
-fn scrub_across_tags(html: &str, replacements: &[Replacement]) -> Option<String> {
+/// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags stay, which would tell of the receiver's.
+fn scrub_across_tags(html: &str, replacements: &Replacements) -> Option<String> {
     let (text, places) = visible(html);
-    let found = find(&text, true, replacements);
-    (!found.is_empty()).then(|| replaced(html, &places, found))
+    let found = find(&text, true, replacements.of_author());
+    let mut words = Vec::with_capacity(found.len());
+    for (range, alias) in found {
+        let word = replacements.instead(text.get(range.clone()).unwrap_or(""), alias);
+        words.push((range, word));
+    }
+    (!words.is_empty()).then(|| replaced(html, &places, words.iter().map(|(range, word)| (range.clone(), &**word))))
 }
 
 /// `html` without what `find` finds in its visible text, in order. The tags stay. `None`: it found nothing.
