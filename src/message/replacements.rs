@@ -127,10 +127,11 @@ impl Replacements {
     }
 }
 
-/// Whether the receiver's own address, in `range`, can be replaced and nobody else sees by it that it was: it is written in one piece, and in no link to a server.
+/// Whether the receiver's own address, in `range`, can be replaced and nobody else sees by it that it was: it is written plainly and in one piece, and in no link to a server.
 fn is_easy(text: &str, range: &Range<usize>) -> bool {
     let written = text.get(range.clone()).unwrap_or("");
-    if written.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>')) {
+    // Programs make links of addresses that are written as such, and of aliases.
+    if !written.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'&' | b'<' | b'>')) {
         return false;
     }
     let before = text.as_bytes().get(range.start.saturating_sub(LINK)..range.start).unwrap_or(&[]);
@@ -149,6 +150,8 @@ pub(super) struct Marks {
     secret: String,
 }
 
+/// Every mark begins so.
+pub(super) const SIGN: char = '\u{f8f0}';
 /// Digits and the end of a mark, in private-use characters.
 const DIGITS: u32 = 0xe000;
 const END: char = '\u{e00a}';
@@ -158,7 +161,7 @@ impl Marks {
     #[must_use]
     pub(super) fn new(digest: &[u8]) -> Self {
         let secret = digest.iter().take(12).filter_map(|byte| char::from_u32(0xe100 + u32::from(*byte)));
-        Self { secret: std::iter::once('\u{f8f0}').chain(secret).collect() }
+        Self { secret: std::iter::once(SIGN).chain(secret).collect() }
     }
 
     /// Writes the mark of this number.
@@ -237,7 +240,11 @@ mod tests {
         // text, as HTML, what becomes of it
         let cases = [
             ("a-real@shop.example, r-real@home.example", false, Some("author@m.test, receiver@m.test")),
-            ("r-real+shop%40home.example", false, Some("receiver@m.test")),
+            ("R-real+shop@home.EXAMPLE", false, Some("receiver@m.test")),
+            // No program makes a link of it.
+            ("r-real%40home.example", false, None),
+            ("r-real\u{ff20}home.example", false, None),
+            ("r-real&#64;home.example", true, None),
             ("<a href=\"mailto:r-real@home.example\">x</a>", true, Some("<a href=\"mailto:receiver@m.test\">x</a>")),
             // A server would see it.
             ("https://x.test/?q=r-real@home.example", false, None),

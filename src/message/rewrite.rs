@@ -300,7 +300,9 @@ impl Writer<'_> {
             if let Some(linked) = std::str::from_utf8(&bytes).ok().and_then(links) {
                 bytes = linked.into_bytes().into();
             }
-            if let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements.of_author()) {
+            // UTF-8 is read like a text of which the charset is told.
+            let untold = std::str::from_utf8(&bytes).is_err();
+            if untold && let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements.of_author()) {
                 bytes = clean.into();
             }
         }

@@ -273,17 +273,18 @@ fn in_note(quote: &Stream, note: &Range<usize>, copy: &Copy, line: usize, place:
     Some((range, words?))
 }
 
-/// Attributes that are word for word the copy's, in a line that is; and links that a program made of an address in such a line.
+/// Attributes that are word for word the copy's, in a line that is; and links that a program made of an address in such a line. Where there are no such lines, as around
+/// a picture, the last ones are the copy's: those of the header over the quote come first.
 fn attributes(text: &str, quote: &Stream, copy: &Copy, found: &[Match], edits: &mut Vec<Edit>) {
     let mut used = vec![false; copy.stream.attributes.len()];
-    for attribute in &quote.attributes {
+    for attribute in quote.attributes.iter().rev() {
         let next = found.partition_point(|line| line.quote.start <= attribute.at);
         let line = next.checked_sub(1).and_then(|n| found.get(n)).filter(|line| attribute.at <= line.quote.end);
         let same = |(n, other): &(usize, &Attribute)| {
-            let here = line.is_none_or(|line| copy.stream.line_of(other.at) == line.line);
+            let here = line.map_or(found.is_empty(), |line| copy.stream.line_of(other.at) == line.line);
             here && !used.get(*n).copied().unwrap_or(true) && other.name == attribute.name && other.value == attribute.value
         };
-        let first = copy.stream.attributes.iter().enumerate().take(MOST_ATTRIBUTES).find(same);
+        let first = copy.stream.attributes.iter().enumerate().rev().take(MOST_ATTRIBUTES).find(same);
         if let Some((n, other)) = first {
             if let Some(used) = used.get_mut(n) {
                 *used = true;

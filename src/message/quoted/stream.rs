@@ -2,7 +2,7 @@
 
 use super::Kind;
 use crate::message::html::{self, Tag};
-use crate::message::replacements::{Marks, Piece, Place};
+use crate::message::replacements::{Marks, Piece, Place, SIGN};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -22,6 +22,8 @@ pub(super) struct Stream {
     pub(super) attributes: Vec<Attribute>,
     /// A line begins with what comes next.
     fresh: bool,
+    /// A quote mark stands before it.
+    quoted: bool,
 }
 
 /// Characters that stand in the source as they are, or one unit that does not.
@@ -105,13 +107,15 @@ impl Stream {
     /// What a document shows, and its attributes.
     pub(super) fn of_html(document: &str) -> Self {
         let mut out = Self::default();
-        let mut quotes = html::Quotes::default();
+        let (mut quotes, mut pre) = (html::Quotes::default(), 0_usize);
+        let is_pre = |name: &str| usize::from(name.eq_ignore_ascii_case("pre"));
         html::walk(document, |tag| match tag {
             Tag::Text(range) => {
                 out.stretches.push(out.text.len());
-                out.entities(document, range, quotes.is_inside());
+                out.entities(document, range, pre > 0, quotes.is_inside());
             }
             Tag::Open { name, attributes, breaks } => {
+                pre += is_pre(name);
                 quotes.open(name, document.get(attributes.clone()).unwrap_or(""));
                 if breaks {
                     out.line();
@@ -129,6 +133,7 @@ impl Stream {
                 }
             }
             Tag::Close { name, breaks } => {
+                pre = pre.saturating_sub(is_pre(name));
                 quotes.close(name);
                 if breaks {
                     out.line();
@@ -140,6 +145,7 @@ impl Stream {
 
     fn line(&mut self) {
         self.fresh = true;
+        self.quoted = false;
     }
 
     fn begin(&mut self, marked: bool) {
@@ -155,13 +161,19 @@ impl Stream {
         }
     }
 
-    fn entities(&mut self, document: &str, range: Range<usize>, marked: bool) {
+    /// `pre`: lines are lines.
+    fn entities(&mut self, document: &str, range: Range<usize>, pre: bool, marked: bool) {
         let mut at = range.start;
         while let Some(c) = document.get(at..range.end).and_then(|rest| rest.chars().next()) {
             let read = if c == '&' { document.get(at..range.end).and_then(html::entity) } else { None };
             let (c, length) = read.unwrap_or((c, c.len_utf8()));
-            if shows(c) {
-                self.put(c, at..at + length, marked);
+            if pre && c == '\n' {
+                self.line();
+            }
+            if (self.fresh || self.lines.is_empty()) && MARKS.contains(&c) {
+                self.quoted = true;
+            } else if shows(c) {
+                self.put(c, at..at + length, marked || self.quoted);
             }
             at += length;
         }
@@ -361,10 +373,10 @@ fn has_space(gap: &str) -> bool {
 
 /// Whether an address may stand in a text whose entities are read.
 pub(super) fn holds_address(text: &str) -> bool {
-    text.contains(['@', '\u{ff20}', '\u{fe6b}']) || text.contains("%40")
+    text.contains(['@', '\u{ff20}', '\u{fe6b}', SIGN]) || text.contains("%40")
 }
 
 /// Whether an address may stand in it as it is written.
 fn may_hold_address(text: &str) -> bool {
-    text.contains(['@', '\u{ff20}', '\u{fe6b}', '%', '&'])
+    text.contains(['@', '\u{ff20}', '\u{fe6b}', '%', '&', SIGN])
 }

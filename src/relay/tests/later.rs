@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_guard_stops_later_is_told_as_it_is() {
     let world = world().await;
-    let new = "b-new-5d2@home.example";
+    let new = "s-new-5d2@sellerco.example";
     let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
     let mail = format!(
         "From: {SELLER}\nSubject: x\nContent-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n\n{hidden}\n"
@@ -23,8 +23,11 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     let item = item.await.unwrap();
     let stops = || world.relay.metrics.guard_stops.get();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
-    // While it waits, the address becomes one of the buyer's.
+    // While it waits, the address becomes one of the buyer's, which tells the seller nothing; then one of the seller's own.
     let moved = party(Role::Buyer, "b1", "Bea", new);
+    world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
+    assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
+    let moved = party(Role::Seller, "s1", "Sato Shop", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
     assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
     let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
