@@ -35,6 +35,36 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quote_is_given_back_alike_whenever_it_goes_out() {
+    let world = world().await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    let ask = |text: &str| format!("From: {SELLER}\nSubject: x\n\n{text}\n");
+    assert_eq!(world.send(SELLER, &[buyer_alias], &ask(&format!("is it {BUYER} ?"))).await.code(), 250);
+    let asked = world.newest();
+    assert!(world.arrived(BUYER).await[0].contains(&format!("is it {buyer_alias} ?")));
+    let answer = format!("From: {BUYER}\nSubject: Re: x\n\nYes.\n> is it {buyer_alias} ?\n{buyer_alias}\n");
+    assert_eq!(world.send(BUYER, &[seller_alias], &answer).await.code(), 250);
+    let [arrived] = world.arrived(SELLER).await.try_into().unwrap();
+    assert!(arrived.contains(&format!("> is it {BUYER} ?\n{buyer_alias}\n")), "{arrived}");
+    let item = world.newest_item();
+    // What the seller writes afterwards is not what was answered.
+    for text in ["a", "b", "c", "d"] {
+        assert_eq!(world.send(SELLER, &[buyer_alias], &ask(text)).await.code(), 250);
+    }
+    let again = || match world.relay.load(&item).unwrap() {
+        Loaded::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n", "\n"),
+        other => panic!("{other:?}"),
+    };
+    let body = |text: &str| text.split_once("\n\n").unwrap().1.to_owned();
+    assert_eq!(body(&again()), body(&arrived));
+    // What the store does not keep is not given back, and does not go out either.
+    let database = rusqlite::Connection::open(world.dir.path().join("data/marketrelay.sqlite3")).unwrap();
+    database.execute("UPDATE message SET body = NULL WHERE id = ?1", [asked.number]).unwrap();
+    let again = again();
+    assert!(again.contains(&format!("> is it {buyer_alias} ?")) && !again.contains(BUYER), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_of_seven_bits_gets_the_operators_mail_in_a_wrapper() {
     use mail_parser::MimeHeaders as _;
     let world = world().await;
