@@ -1,8 +1,8 @@
 //! Which cleaner a part's content gets: by what it says it is, and by how it begins. The cleaners are files of their own.
 
+use super::content_lines::{fold, unfold};
 use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
-use super::content_lines::{fold, unfold};
 use super::quoted::{Kind, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
@@ -38,7 +38,10 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -
     let text = stripped.as_deref().unwrap_or(text);
     let form = form(text, kind);
     let is_answer = form != Kind::Calendar || calendar::is_answer(text);
-    let masked = order.quotes.mask(text, form, told.inside || form == Kind::Calendar, order).filter(|_| is_answer);
+    let masked = order
+        .quotes
+        .mask(text, form, told.inside || form == Kind::Calendar || kind == "text/rfc822-headers", order)
+        .filter(|_| is_answer);
     let text = masked.as_ref().map_or(text, |masked| &masked.text);
     let cleaned = addresses(text, kind, order, told)?;
     let named = own_name(cleaned.as_deref().unwrap_or(text), order);
@@ -199,8 +202,8 @@ pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
 mod tests {
     use super::*;
     use crate::config::{Limits, Metadata};
-    use crate::message::rewrite::{Passed, rewrite};
     use crate::message::replacements::Replacements;
+    use crate::message::rewrite::{Passed, rewrite};
     use crate::types::{Address, Alias, Time};
 
     fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {

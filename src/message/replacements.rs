@@ -3,8 +3,8 @@
 //! The author must not learn whether an address that he writes is the receiver's. So the two sides are treated apart:
 //! - The **author's** addresses are hidden from the receiver: they are replaced wherever they are found, and the guard refuses what still shows one.
 //! - The **receiver's** own addresses are no secret to him. They are replaced in texts, subjects and names of files, and only where nothing else changes by it: not in
-//!   a link that leads to a server (which would see the alias when the link is followed or the picture loaded), not across tags or lines, not where the text would
-//!   have to be encoded otherwise. They stay in files. No decision hangs on them.
+//!   a link that leads to a server (which would see the alias when the link is followed or the picture loaded), not across tags or lines, not where programs would
+//!   treat an alias otherwise than what stands there, not where the text would have to be encoded otherwise. They stay in files. No decision hangs on them.
 //!
 //! Whom it hits: a receiver sees his own address where he used to see his alias. What it tells a liar: nothing, as nothing that comes back depends on it; what the receiver
 //! quotes is given back as it was written (`quoted`).
@@ -263,7 +263,10 @@ mod tests {
         for (text, html, want) in cases {
             assert_eq!(replacements().scrub(text, html).as_deref(), want, "{text}");
         }
-        assert_eq!(replacements().strict().scrub("r-real@home.example a-real@shop.example", false).unwrap(), "r-real@home.example author@m.test");
+        assert_eq!(
+            replacements().strict().scrub("r-real@home.example a-real@shop.example", false).unwrap(),
+            "r-real@home.example author@m.test"
+        );
         assert_eq!(replacements().scrub_name("for_r-real@home.example").unwrap(), "for_receiver@m.test");
         // Who is both is the author.
         let key = [Address::parse("x@home.example").unwrap().key()];

@@ -6,6 +6,7 @@
 use super::body;
 use super::contents::Told;
 use super::footer::Footer;
+use super::kinds::{is_signature, safe_kind};
 use super::metadata::Why;
 use super::mime::{Parametrised, Part};
 use super::quoted::Quoting;
@@ -439,27 +440,6 @@ impl Writer<'_> {
     fn content_id(&self, id: &str) -> String {
         let id = id.trim().trim_start_matches('<').trim_end_matches('>');
         format!("{}@{}", digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
-    }
-}
-
-fn is_signature(part: &Part<'_>) -> bool {
-    matches!(
-        part.kind.value.as_str(),
-        "application/pgp-signature"
-            | "application/pgp-keys"
-            | "application/pkcs7-signature"
-            | "application/x-pkcs7-signature"
-    )
-}
-
-/// A content type as the part gave it, if it is one; its parameters are not taken over.
-fn safe_kind(kind: &str, otherwise: &str) -> String {
-    let token =
-        |t: &str| !t.is_empty() && t.len() < 64 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
-    match kind.split_once('/') {
-        Some((main, sub)) if token(main) && token(sub) && main != "message" => kind.to_owned(),
-        Some(("message", _)) => "text/plain".to_owned(),
-        _ => otherwise.to_owned(),
     }
 }
 

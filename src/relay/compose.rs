@@ -5,7 +5,7 @@ use super::judge::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;
-use crate::message::quoted::{Original, Quoting};
+use crate::message::quoted::{Original, Question, Quoting};
 use crate::message::{Inspection, Order, Passed, Replacements, Unclean, author, guard, headers, inspect, rewrite};
 use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
@@ -14,7 +14,6 @@ use crate::store::{Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{MessageId, Role, Time};
 use bytes::Bytes;
-use std::cell::Cell;
 use std::collections::HashSet;
 
 impl Relay {
@@ -67,8 +66,12 @@ impl Relay {
         letter: &Letter,
         received: Time,
     ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
-        let (pair, asked) = (&letter.pair, Cell::new(false));
+        let pair = &letter.pair;
         let (from, to) = (letter.author, letter.author.other());
+        let has_written = || self.store.glance(|view| view.last_relayed(pair.id, to, letter.id, 1));
+        // What cannot be asked now is asked again, and then it is told.
+        let question = || has_written().map_or(true, |found| !found.is_empty());
+        let question = Question::new(&question);
         let replacements = replacements(pair, from);
         let order = Order {
             hostname: &self.config.hostname,
@@ -84,21 +87,23 @@ impl Relay {
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
             footer: self.footer(letter),
-            quotes: Quoting::Asked(&asked),
+            quotes: Quoting::Asked(&question),
             limits: &self.config.limits,
         };
         let mut rewritten = rewrite(raw, &order)?;
-        let originals = if asked.get() { self.originals(letter, inspection, &order)? } else { Vec::new() };
+        let originals = if question.answer() { self.originals(letter, inspection, &order)? } else { Vec::new() };
         let looked_at = if originals.is_empty() {
             None
         } else {
-            let restored = |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
+            let restored =
+                |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
             rewritten = rewrite(raw, &restored(true))?;
             // The guard sees all of it but the words that are given back to whoever wrote them.
             Some(rewrite(raw, &restored(false))?.bytes)
         };
         let secrets = Secrets::of_author(&pair.party(from).known);
-        guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets).map_err(|place| Stop::Leak(place.as_str()))?;
+        guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets)
+            .map_err(|place| Stop::Leak(place.as_str()))?;
         Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
     }
 
@@ -130,7 +135,8 @@ impl Relay {
         for id in inspection.in_reply_to.iter().chain(inspection.references.iter().rev()).take(NAMED) {
             let Some(message) = self.known_id(view, letter, id)? else { continue };
             let entry = view.thread_entry(message)?;
-            let theirs = entry.is_some_and(|entry| entry.pair == Some(letter.pair.id) && entry.author == reader && entry.relayed);
+            let theirs = entry
+                .is_some_and(|entry| entry.pair == Some(letter.pair.id) && entry.author == reader && entry.relayed);
             if theirs && message < letter.id {
                 found.push(message);
             }
@@ -256,11 +262,11 @@ impl From<Unclean> for Stop {
 }
 
 /// Ids in an answer that may name what it quotes.
-const NAMED: usize = 6;
+const NAMED: usize = 4;
 /// The reader's last messages that an answer may quote without naming them.
 const LAST: usize = 3;
 /// Octets of the messages that an answer may quote, together: the first ones that have room are looked at.
-const MOST_ORIGINALS: usize = 64 << 20;
+const MOST_ORIGINALS: usize = 32 << 20;
 
 /// Every address that either party has or had, and what stands in its place in a copy of what `author` wrote.
 fn replacements(pair: &Pair, author: Role) -> Replacements {

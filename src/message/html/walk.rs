@@ -90,9 +90,11 @@ pub(in crate::message) fn read_entities(text: &str) -> Cow<'_, str> {
 }
 
 /// Class names and ids of elements that hold a quote, by what they contain.
-const HOLD: &[&str] = &["gmail_quote", "mail_quote", "yahoo_quoted", "protonmail_quote", "tutanota_quote", "zmail_extra"];
+const HOLD: &[&str] =
+    &["gmail_quote", "mail_quote", "yahoo_quoted", "protonmail_quote", "tutanota_quote", "zmail_extra"];
 /// The same of elements before a quote, which goes to the end of the document.
-const BEFORE: &[&str] = &["divrplyfwdmsg", "appendonsend", "outlookmessageheader", "moz-cite-prefix", "reply-intro", "mailhead"];
+const BEFORE: &[&str] =
+    &["divrplyfwdmsg", "appendonsend", "outlookmessageheader", "moz-cite-prefix", "reply-intro", "mailhead"];
 /// Open elements that are kept in mind.
 const DEEPEST: usize = 1000;
 
@@ -153,7 +155,9 @@ mod tests {
 
     #[test]
     fn entities_are_read() {
-        for (text, want) in [("a&#64;b&commat;c &amp;amp; &eacute;&none; &", "a@b@c &amp; é&none; &"), ("x", "x"), ("&#x40;", "@")] {
+        for (text, want) in
+            [("a&#64;b&commat;c &amp;amp; &eacute;&none; &", "a@b@c &amp; é&none; &"), ("x", "x"), ("&#x40;", "@")]
+        {
             assert_eq!(read_entities(text), want, "{text}");
         }
     }

@@ -13,6 +13,8 @@ pub(super) struct Match {
     pub(super) quote: Range<usize>,
     /// Its number in the copy.
     pub(super) line: usize,
+    /// Octets of the copy around it that stand in the quote as well.
+    pub(super) weight: usize,
     /// What a program put inside.
     pub(super) notes: Vec<Note>,
 }
@@ -46,14 +48,15 @@ pub(super) fn align(quote: &Stream, copy: &Copy) -> Vec<Match> {
     let copied = &copy.stream;
     let with_attributes: Vec<usize> = copied.attributes.iter().map(|attribute| copied.line_of(attribute.at)).collect();
     let matters: Vec<bool> = (0..copied.lines.len())
-        .map(|n| copied.text.get(copied.line_at(n)).is_some_and(holds_address) || with_attributes.binary_search(&n).is_ok())
+        .map(|n| {
+            copied.text.get(copied.line_at(n)).is_some_and(holds_address) || with_attributes.binary_search(&n).is_ok()
+        })
         .collect();
     if !matters.contains(&true) {
         return Vec::new();
     }
-    let mut best: HashMap<usize, (usize, Match)> = HashMap::new();
+    let mut best: HashMap<usize, Match> = HashMap::new();
     for run in runs(quote, copied) {
-        let length = run.copy.len();
         // Octets of the notes before each, and of all.
         let sums: Vec<usize> = std::iter::once(0)
             .chain(run.notes.iter().scan(0, |sum, note| {
@@ -79,13 +82,13 @@ pub(super) fn align(quote: &Stream, copy: &Copy) -> Vec<Match> {
                 continue;
             }
             let notes = run.notes.get(before(line.start)..before(line.end)).unwrap_or(&[]).to_vec();
-            let entry = best.entry(n).or_insert_with(|| (0, Match { quote: 0..0, line: n, notes: Vec::new() }));
-            if length >= entry.0 {
-                *entry = (length, Match { quote: found, line: n, notes });
+            let found = Match { quote: found, line: n, weight: run.copy.len(), notes };
+            if best.get(&n).is_none_or(|known| found.weight >= known.weight) {
+                best.insert(n, found);
             }
         }
     }
-    let mut found: Vec<Match> = best.into_values().map(|(_, found)| found).collect();
+    let mut found: Vec<Match> = best.into_values().collect();
     found.sort_by_key(|found| found.quote.start);
     found
 }
@@ -97,7 +100,7 @@ fn head(text: &str, at: usize) -> Option<&str> {
 }
 
 fn runs(quote: &Stream, copy: &Stream) -> Vec<Run> {
-    let (mut lines, mut heads): (HashMap<&str, Vec<usize>>, HashMap<&str, Vec<usize>>) = Default::default();
+    let (mut lines, mut heads) = (HashMap::<&str, Vec<usize>>::new(), HashMap::<&str, Vec<usize>>::new());
     for n in 0..copy.lines.len() {
         let line = copy.line_at(n);
         lines.entry(copy.text.get(line.clone()).unwrap_or("")).or_default().push(line.start);
@@ -195,13 +198,25 @@ mod tests {
         let copy = "Hello,\nplease tell me whether a@b.test is yours, or rather c@d.test.\na@b.test\nBye\n";
         // quote, lines of the copy in it
         let cases = [
-            ("> Hello,\n> please tell me whether a@b.test is yours, or rather c@d.test.\n> a@b.test\n> Bye", vec![1, 2]),
-            ("> Hello,\n> please tell me whether a@b.test\n> is yours, or rather c@d.test.\n> a@b.test\n> Bye", vec![1, 2]),
-            (">> Hello, please tell me whether\n>> a@b.test is yours, or rather\n>> c@d.test. a@b.test Bye", vec![1, 2]),
+            (
+                "> Hello,\n> please tell me whether a@b.test is yours, or rather c@d.test.\n> a@b.test\n> Bye",
+                vec![1, 2],
+            ),
+            (
+                "> Hello,\n> please tell me whether a@b.test\n> is yours, or rather c@d.test.\n> a@b.test\n> Bye",
+                vec![1, 2],
+            ),
+            (
+                ">> Hello, please tell me whether\n>> a@b.test is yours, or rather\n>> c@d.test. a@b.test Bye",
+                vec![1, 2],
+            ),
             ("> please tell me whether a@b.test is yours, or rather c@d.test.", vec![1]),
             ("> a@b.test", vec![2]),
             ("  Hello,\n\n  please tell me whether\u{a0}a@b.test is yours,  or rather c@d.test.", vec![1]),
-            ("> please tell me whether a@b.test<mailto:a@b.test> is yours, or rather c@d.test [mailto:c@d.test].", vec![1]),
+            (
+                "> please tell me whether a@b.test<mailto:a@b.test> is yours, or rather c@d.test [mailto:c@d.test].",
+                vec![1],
+            ),
             ("> something else\n> a@b.test", vec![2]),
             // Not word for word.
             ("> please tell me whether a@b.test is yours, or rather c@d.test. No.", vec![]),
@@ -223,7 +238,10 @@ mod tests {
         assert_eq!(lines(&found(copy, "> two\n> x@y.test")), [4]);
         // A header says what the copy says below it.
         let header = "From: A\nTo: x@y.test\nSubject: s\n\nTo: x@y.test\n";
-        let got = align(&Stream::of_text(header), &Copy::read("To: x@y.test\n", super::super::Kind::Text, &Marks::new(&[1; 12]), &[]));
+        let got = align(
+            &Stream::of_text(header),
+            &Copy::read("To: x@y.test\n", super::super::Kind::Text, &Marks::new(&[1; 12]), &[]),
+        );
         let [only] = got.as_slice() else { panic!("{got:?}") };
         assert_eq!(only.quote.end, Stream::of_text(header).text.len());
     }

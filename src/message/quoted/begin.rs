@@ -4,19 +4,92 @@ use super::stream::Stream;
 
 /// Octets of a line that may be such a header.
 const LONGEST: usize = 400;
-/// Lines behind `From:` in which another field has to stand.
+/// Lines behind a field in which another one has to stand.
 const BLOCK: usize = 5;
-/// `From:` as programs write it in a header over a quote, lower case, without white space.
-const FROM: &[&str] = &[
-    "from", "von", "de", "da", "van", "från", "fra", "od", "от", "откого", "kimden", "lähettäjä", "feladó", "差出人", "送信者", "发件人", "發件人", "寄件者",
-    "寄件人", "보낸사람",
-];
-/// The fields below it.
+/// Fields of a header over a quote as programs write them, lower case, without white space: `From:`, `Sent:`, `To:`.
 const FIELDS: &[&str] = &[
-    "sent", "date", "to", "cc", "subject", "gesendet", "datum", "an", "betreff", "envoyé", "à", "objet", "inviato", "data", "a", "oggetto", "para", "enviado",
-    "enviada", "asunto", "assunto", "verzonden", "aan", "onderwerp", "skickat", "till", "ämne", "sendt", "til", "emne", "wysłano", "do", "temat", "дата",
-    "отправлено", "кому", "тема", "gönderme", "tarih", "kime", "konu", "送信日時", "日時", "日付", "宛先", "件名", "发送时间", "日期", "时间", "收件人", "主题",
-    "傳送時間", "收件者", "主旨", "보낸날짜", "받는사람", "제목",
+    "from",
+    "von",
+    "de",
+    "da",
+    "van",
+    "från",
+    "fra",
+    "od",
+    "от",
+    "откого",
+    "kimden",
+    "lähettäjä",
+    "feladó",
+    "差出人",
+    "送信者",
+    "发件人",
+    "發件人",
+    "寄件者",
+    "寄件人",
+    "보낸사람",
+    "sent",
+    "date",
+    "to",
+    "cc",
+    "gesendet",
+    "datum",
+    "an",
+    "envoyé",
+    "à",
+    "inviato",
+    "data",
+    "a",
+    "para",
+    "enviado",
+    "enviada",
+    "verzonden",
+    "aan",
+    "skickat",
+    "till",
+    "sendt",
+    "til",
+    "wysłano",
+    "do",
+    "дата",
+    "отправлено",
+    "кому",
+    "gönderme",
+    "tarih",
+    "kime",
+    "送信日時",
+    "日時",
+    "日付",
+    "宛先",
+    "发送时间",
+    "日期",
+    "时间",
+    "收件人",
+    "傳送時間",
+    "收件者",
+    "보낸날짜",
+    "받는사람",
+];
+/// `Subject:`.
+const SUBJECTS: &[&str] = &[
+    "subject",
+    "betreff",
+    "objet",
+    "oggetto",
+    "asunto",
+    "assunto",
+    "onderwerp",
+    "ämne",
+    "emne",
+    "aihe",
+    "tárgy",
+    "temat",
+    "тема",
+    "konu",
+    "件名",
+    "主题",
+    "主旨",
+    "제목",
 ];
 
 /// Which lines of `text` are quoted. `alias`: of whoever wrote what is quoted, as the answer's author knows it.
@@ -27,25 +100,41 @@ pub(super) fn quoted(text: &Stream, alias: &str) -> Vec<bool> {
     let lines = 0..text.lines.len();
     lines
         .map(|n| {
-            let quoted = below || text.marked.get(n).copied().unwrap_or(false);
-            below = below || !quoted && is_header(text, n, alias);
+            let quoted = below || text.marked.get(n).copied().unwrap_or(false) || is_block(text, n);
+            below = below || is_block(text, n) || !quoted && is_header(text, n, alias);
             quoted
         })
         .collect()
 }
 
+fn line(text: &Stream, n: usize) -> Option<&str> {
+    text.text.get(text.line_at(n)).filter(|line| !line.is_empty() && line.len() <= LONGEST)
+}
+
 fn is_header(text: &Stream, n: usize, alias: &str) -> bool {
-    let line = |n: usize| text.text.get(text.line_at(n)).filter(|line| line.len() <= LONGEST);
-    let Some(this) = line(n) else { return false };
-    if is_rule(this) || is_attribution(this, alias) {
-        return true;
-    }
-    is_field(this, FROM) && (n + 1..=n + BLOCK).filter_map(line).any(|line| is_field(line, FIELDS))
+    line(text, n).is_some_and(|line| is_rule(line) || is_attribution(line, alias))
+}
+
+/// Fields one below the other.
+fn is_block(text: &Stream, n: usize) -> bool {
+    let is = |n: usize| line(text, n).is_some_and(|line| is_field(line, FIELDS) || is_field(line, SUBJECTS));
+    is(n) && (n + 1..=n + BLOCK).any(is)
+}
+
+/// The subject that a line of such a header tells, from which place of the text on.
+pub(super) fn subject(text: &Stream, n: usize) -> Option<usize> {
+    let start = text.line_at(n).start;
+    let line = line(text, n).filter(|line| is_field(line, SUBJECTS))?;
+    let colon = line.find([':', '\u{ff1a}'])?;
+    let sign = line.get(colon..)?.chars().next()?;
+    let mark = line.get(colon + sign.len_utf8()..)?.chars().take_while(|c| *c == '*').count();
+    Some(start + colon + sign.len_utf8() + mark)
 }
 
 /// `-----Original Message-----`, in any language.
 fn is_rule(line: &str) -> bool {
-    let Some(sign) = line.chars().next().filter(|c| matches!(c, '-' | '=' | '*' | '_' | '\u{2500}' | '\u{2501}')) else {
+    let Some(sign) = line.chars().next().filter(|c| matches!(c, '-' | '=' | '*' | '_' | '\u{2500}' | '\u{2501}'))
+    else {
         return false;
     };
     let words = line.trim_matches(sign);
@@ -79,9 +168,12 @@ mod tests {
             ("Yes.\nBea <X@m.test> schrieb:\na", &["a"]),
             ("Yes.\n-----Ursprüngliche Nachricht-----\nVon: Bea\na", &["Von:Bea", "a"]),
             ("好\n------------------ 原始邮件 ------------------\na", &["a"]),
-            ("Yes.\n________________________________\nFrom: Bea\nSent: Saturday\nTo: Hana\n\na", &["Sent:Saturday", "To:Hana", "a"]),
-            ("はい\n差出人: Bea\n件名: 質問\na", &["件名:質問", "a"]),
-            ("*From:* Bea\n*Subject:* x\na", &["*Subject:*x", "a"]),
+            (
+                "Yes.\n________________________________\nFrom: Bea\nSent: Saturday\nTo: Hana\n\na",
+                &["From:Bea", "Sent:Saturday", "To:Hana", "a"],
+            ),
+            ("はい\n差出人: Bea\n件名: 質問\na", &["差出人:Bea", "件名:質問", "a"]),
+            ("*From:* Bea\n*Subject:* x\na", &["*From:*Bea", "*Subject:*x", "a"]),
             ("| a", &["a"]),
             // None of these is a header.
             ("Please note:\na", &[]),

@@ -17,13 +17,15 @@ mod align;
 mod begin;
 mod stream;
 
-use super::rewrite::{Order, rewrite};
+use super::html::entity;
 use super::replacements::{Marks, Place, Replacements};
+use super::rewrite::{Order, rewrite};
 use align::{Match, align};
 use sha2::{Digest as _, Sha256};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
-use stream::{Attribute, Copy, Stream, holds_address};
+use stream::{Attribute, Copy, Stream, holds_address, shows};
 
 /// What a message's rewriter does about quotes.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ pub enum Quoting<'a> {
     /// Nothing: there is nothing to answer.
     Ignored,
     /// Says whether an address stands in a quote, so that it matters what the reader wrote.
-    Asked(&'a Cell<bool>),
+    Asked(&'a Question<'a>),
     /// Gives back what the reader wrote.
     Restored {
         /// What the reader wrote, in the order in which it is looked at.
@@ -41,6 +43,38 @@ pub enum Quoting<'a> {
     },
     /// The message is not sent: it is the one that is quoted.
     Recorded(&'a Record),
+}
+
+/// Whether it matters what the reader wrote.
+pub struct Question<'a> {
+    /// Whether the reader wrote anything: asked only where a text holds an address at all, as almost none does.
+    may: &'a dyn Fn() -> bool,
+    answer: Cell<bool>,
+}
+
+impl<'a> Question<'a> {
+    /// `may`: whether the reader wrote anything.
+    #[must_use]
+    pub fn new(may: &'a dyn Fn() -> bool) -> Self {
+        Self { may, answer: Cell::new(false) }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn answer(&self) -> bool {
+        self.answer.get()
+    }
+
+    fn ask(&self, quoted: impl FnOnce() -> bool) {
+        let answer = self.answer.get() || (self.may)() && quoted();
+        self.answer.set(answer);
+    }
+}
+
+impl std::fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("answer", &self.answer).finish_non_exhaustive()
+    }
 }
 
 /// What kind of text it is.
@@ -93,17 +127,40 @@ impl Original {
     pub fn read(raw: &[u8], order: &Order<'_>, replacements: Replacements) -> Option<Self> {
         let (marks, record) = (marks(&order.message_id), Record::default());
         let replacements = replacements.recording(marks.clone());
-        let order = Order { replacements: &replacements, quotes: Quoting::Recorded(&record), footer: None, ..order.clone() };
+        let order =
+            Order { replacements: &replacements, quotes: Quoting::Recorded(&record), footer: None, ..order.clone() };
         rewrite(raw, &order).ok()?;
         let Recorded { texts, titles } = record.0.into_inner();
         let places = replacements.recorded();
         let copies: Vec<Copy> = texts.iter().map(|(text, kind)| Copy::read(text, *kind, &marks, &places)).collect();
         let words = |of: fn(&Place) -> &str| places.iter().map(|place| of(place).to_owned()).collect::<Vec<_>>();
         let (sent, written) = (words(|place| &place.alias), words(|place| &place.written));
-        let titles: Vec<_> = titles.iter().map(|title| (marks.read(title, &sent), marks.read(title, &written))).collect();
+        let titles: Vec<_> =
+            titles.iter().map(|title| (marks.read(title, &sent), marks.read(title, &written))).collect();
         let titles: Vec<_> = titles.into_iter().filter(|(sent, _)| holds_address(sent)).collect();
         let matters = |copy: &Copy| holds_address(&copy.stream.text) || !copy.stream.attributes.is_empty();
         (!titles.is_empty() || copies.iter().any(matters)).then_some(Self { copies, titles })
+    }
+
+    /// Adds what headers over quotes tell of its subject.
+    fn subjects(&self, quote: &Stream, kind: Kind, edits: &mut Vec<Edit>) {
+        for n in (0..quote.lines.len()).filter(|_| !self.titles.is_empty()) {
+            let Some(start) = begin::subject(quote, n) else { continue };
+            let found = self.titles.iter().find_map(|(sent, written)| {
+                let sent: String = sent.chars().filter(|c| shows(*c)).collect();
+                let end = start + sent.len();
+                let same = quote.text.get(start..end) == Some(sent.as_str()) && quote.is_line_end(end);
+                same.then_some((start..end, written))
+            });
+            if let Some((range, written)) = found {
+                for (first, piece) in quote.cut(&range).into_iter().enumerate() {
+                    // The first stretch gets all of it.
+                    let words = if first == 0 { written.as_str() } else { "" };
+                    let words = if kind == Kind::Html { escape(words) } else { words.to_owned() };
+                    edits.push(Edit { source: quote.source(&piece), weight: 1, lead: String::new(), words });
+                }
+            }
+        }
     }
 
     /// A title as it came back, as its author wrote it: `Re: ` and what else stands before it, and the title.
@@ -128,7 +185,7 @@ impl Quoting<'_> {
     /// Sees a subject or the name of a file. What stands before the words that are given back, and those.
     pub(super) fn title<'t>(&'t self, title: &'t str) -> Option<(&'t str, &'t str)> {
         match self {
-            Self::Asked(asked) if holds_address(title) => asked.set(true),
+            Self::Asked(question) if holds_address(title) => question.ask(|| true),
             Self::Restored { originals, shown } if holds_address(title) => {
                 let (before, words) = originals.iter().find_map(|original| original.title(title))?;
                 return Some((before, if *shown { words } else { "" }));
@@ -141,20 +198,30 @@ impl Quoting<'_> {
     /// Looks at a text before it is cleaned. `whole`: it stands in a message that is quoted as a whole.
     pub(super) fn mask(&self, text: &str, kind: Kind, whole: bool, order: &Order<'_>) -> Option<Masked> {
         let alias = order.to.as_str().to_ascii_lowercase();
-        if matches!(self, Self::Ignored | Self::Recorded(_)) || text.len() > LONGEST || !names_another(text, kind, &alias) {
+        if matches!(self, Self::Ignored | Self::Recorded(_))
+            || text.len() > LONGEST
+            || !names_another(text, kind, &alias)
+        {
             return None;
         }
-        let stream = Stream::read(text, kind);
-        let quoted = if whole { vec![true; stream.lines.len()] } else { begin::quoted(&stream, &alias) };
-        let stream = stream.only(&quoted);
+        let quoted_part = || {
+            let stream = Stream::read(text, kind);
+            let quoted = if whole { vec![true; stream.lines.len()] } else { begin::quoted(&stream, &alias) };
+            stream.only(&quoted)
+        };
         match self {
-            Self::Asked(asked) => {
-                let quoted = holds_address(&stream.text) || !stream.attributes.is_empty();
-                asked.set(asked.get() || quoted);
+            Self::Asked(question) => {
+                question.ask(|| {
+                    let quoted = quoted_part();
+                    holds_address(&quoted.text) || !quoted.attributes.is_empty()
+                });
                 None
             }
             Self::Restored { originals, .. } => {
-                let mut edits = Vec::new();
+                let (stream, mut edits) = (quoted_part(), Vec::new());
+                for original in originals.iter() {
+                    original.subjects(&stream, kind, &mut edits);
+                }
                 for copy in originals.iter().flat_map(|original| &original.copies) {
                     restore(text, &stream, kind, copy, &mut edits);
                 }
@@ -175,15 +242,20 @@ fn names_another(text: &str, kind: Kind, alias: &str) -> bool {
             && after.get(..domain.len()).is_some_and(|after| after.eq_ignore_ascii_case(domain.as_bytes()));
         !is_alias
     });
-    let written = ["%40", "\u{ff20}", "\u{fe6b}"].iter().chain(if kind == Kind::Html { &["&#", "&commat;"][..] } else { &[] });
-    let mut written = written.map(|at| memchr::memmem::find(text.as_bytes(), at.as_bytes()));
-    others || written.any(|found| found.is_some())
+    let stands = |sign: &str| memchr::memmem::find(text.as_bytes(), sign.as_bytes()).is_some();
+    let is_entity = || {
+        let mut numbers = memchr::memmem::find_iter(text.as_bytes(), "&#").filter_map(|at| text.get(at..));
+        stands("&commat;") || numbers.any(|number| entity(number).is_some_and(|(c, _)| c == '@'))
+    };
+    others || ["%40", "\u{ff20}", "\u{fe6b}"].into_iter().any(stands) || kind == Kind::Html && is_entity()
 }
 
 /// Words that are given back.
 #[derive(Debug)]
 struct Edit {
     source: Range<usize>,
+    /// Of several, the one of which more is quoted counts.
+    weight: usize,
     /// Goes before them, and is cleaned like any other.
     lead: String,
     words: String,
@@ -199,11 +271,22 @@ pub(super) struct Masked {
 
 impl Masked {
     fn new(text: &str, mut edits: Vec<Edit>, marks: Marks) -> Self {
-        edits.sort_by_key(|edit| edit.source.start);
+        // Several of the reader's messages may say the same.
+        edits.sort_by_key(|edit| std::cmp::Reverse(edit.weight));
+        let mut taken: BTreeMap<usize, Edit> = BTreeMap::new();
+        for edit in edits.into_iter().filter(|edit| !edit.source.is_empty()) {
+            let before = taken
+                .range(..=edit.source.start)
+                .next_back()
+                .is_none_or(|(_, other)| other.source.end <= edit.source.start);
+            let after = taken.range(edit.source.start..).next().is_none_or(|(start, _)| *start >= edit.source.end);
+            if before && after {
+                taken.insert(edit.source.start, edit);
+            }
+        }
         let mut out = Self { text: String::with_capacity(text.len()), words: Vec::new(), marks };
         let mut done = 0;
-        for edit in edits {
-            // Several of the reader's messages may say the same.
+        for edit in taken.into_values() {
             let Some(before) = text.get(done..edit.source.start) else { continue };
             out.text.push_str(before);
             out.text.push_str(&edit.lead);
@@ -229,16 +312,20 @@ fn restore(text: &str, quote: &Stream, kind: Kind, copy: &Copy, edits: &mut Vec<
     for line in &found {
         let mut at = line.quote.start;
         let mut place = copy.stream.line_at(line.line).start;
-        let ends = line.notes.iter().map(|note| note.quote.clone()).chain([line.quote.end..line.quote.end]);
+        let end = line.quote.end..line.quote.end;
+        let ends = line.notes.iter().map(|note| note.quote.clone()).chain(std::iter::once(end));
         for note in ends {
             let words = at..note.start;
-            for piece in if kind == Kind::Html { quote.cut(&words) } else { vec![words.clone()] } {
+            let pieces = if kind == Kind::Html { quote.cut(&words) } else { vec![words.clone()] };
+            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
                 let copied = place + (piece.start - at)..place + (piece.end - at);
-                edits.push(Edit { source: quote.source(&piece), lead: String::new(), words: written(&copied) });
+                let (source, words) = (quote.source(&piece), written(&copied));
+                edits.push(Edit { source, weight: line.weight, lead: String::new(), words });
             }
             place += words.len();
             edits.extend(in_note(quote, &note, copy, line.line, place).map(|(range, words)| Edit {
                 source: quote.source(&range),
+                weight: line.weight,
                 lead: String::new(),
                 words: escaped(&words),
             }));
@@ -251,7 +338,13 @@ fn restore(text: &str, quote: &Stream, kind: Kind, copy: &Copy, edits: &mut Vec<
 }
 
 /// What a note says again, in its author's words: the words before it, or the target of a link in the line.
-fn in_note(quote: &Stream, note: &Range<usize>, copy: &Copy, line: usize, place: usize) -> Option<(Range<usize>, String)> {
+fn in_note(
+    quote: &Stream,
+    note: &Range<usize>,
+    copy: &Copy,
+    line: usize,
+    place: usize,
+) -> Option<(Range<usize>, String)> {
     let inside = note.start + 1..note.end.checked_sub(1)?;
     let inner = quote.text.get(inside.clone())?;
     let rest = ["mailto:", "image:"].iter().find_map(|scheme| inner.strip_prefix(scheme)).unwrap_or(inner);
@@ -282,7 +375,9 @@ fn attributes(text: &str, quote: &Stream, copy: &Copy, found: &[Match], edits: &
         let line = next.checked_sub(1).and_then(|n| found.get(n)).filter(|line| attribute.at <= line.quote.end);
         let same = |(n, other): &(usize, &Attribute)| {
             let here = line.map_or(found.is_empty(), |line| copy.stream.line_of(other.at) == line.line);
-            here && !used.get(*n).copied().unwrap_or(true) && other.name == attribute.name && other.value == attribute.value
+            here && !used.get(*n).copied().unwrap_or(true)
+                && other.name == attribute.name
+                && other.value == attribute.value
         };
         let first = copy.stream.attributes.iter().enumerate().rev().take(MOST_ATTRIBUTES).find(same);
         if let Some((n, other)) = first {
@@ -311,13 +406,18 @@ const MOST_ATTRIBUTES: usize = 512;
 fn value_edit(text: &str, attribute: &Attribute, written: &str) -> Edit {
     let (value, source) = (&attribute.value, &attribute.source);
     let sign = value.find(['@', '\u{ff20}', '\u{fe6b}', '%']).unwrap_or(value.len());
-    let same = value.char_indices().zip(written.char_indices()).take_while(|(a, b)| a == b).map(|((at, c), _)| at + c.len_utf8()).last();
+    let same = value
+        .char_indices()
+        .zip(written.char_indices())
+        .take_while(|(a, b)| a == b)
+        .map(|((at, c), _)| at + c.len_utf8())
+        .last();
     let common = value.get(..same.unwrap_or(0).min(sign)).unwrap_or("");
     let keep = common.rfind([':', '/', '?', '=', '&', ';', ',', ' ']).map_or(0, |at| at + 1);
     let (lead, words) = (value.get(..keep).unwrap_or(""), written.get(keep..).unwrap_or(""));
     let is_plain = text.get(source.clone()) == Some(value.as_str());
     let (start, lead) = if is_plain { (source.start + keep, String::new()) } else { (source.start, escape(lead)) };
-    Edit { source: start..source.end, lead, words: escape(words) }
+    Edit { source: start..source.end, weight: 0, lead, words: escape(words) }
 }
 
 fn escape(text: &str) -> String {

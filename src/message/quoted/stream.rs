@@ -52,7 +52,8 @@ pub(super) struct Attribute {
 /// Quote marks at the beginning of a line.
 const MARKS: [char; 4] = ['>', '|', '\u{ff1e}', '\u{ff5c}'];
 
-fn shows(c: char) -> bool {
+/// Whether it is more than white space.
+pub(super) fn shows(c: char) -> bool {
     let hidden = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
     !c.is_whitespace() && !hidden && !c.is_control()
 }
@@ -127,7 +128,14 @@ impl Stream {
                             let (at, marked) = (out.text.len(), quotes.is_inside());
                             let (name, written) = (name.to_ascii_lowercase(), written.into_owned());
                             let value_read = written.clone();
-                            out.attributes.push(Attribute { at, name, source: value, value: value_read, written, marked });
+                            out.attributes.push(Attribute {
+                                at,
+                                name,
+                                source: value,
+                                value: value_read,
+                                written,
+                                marked,
+                            });
                         }
                     });
                 }
@@ -253,7 +261,8 @@ impl Stream {
 
     /// Where a range of the text stands in the source. Half a unit is the whole one at its end, nothing at its beginning.
     pub(super) fn source(&self, range: &Range<usize>) -> Range<usize> {
-        let run = |at: usize| self.runs.partition_point(|run| run.at <= at).checked_sub(1).and_then(|n| self.runs.get(n));
+        let run =
+            |at: usize| self.runs.partition_point(|run| run.at <= at).checked_sub(1).and_then(|n| self.runs.get(n));
         let start = run(range.start).map_or(0, |run| match (run.opaque, range.start - run.at) {
             (_, 0) => run.source.start,
             (true, _) => run.source.end,

@@ -9,6 +9,11 @@ const BUYER: &str = "b-real-9c1@home.example";
 /// As long as the buyer's.
 const WRONG: &str = "x-real-9c1@home.example";
 
+/// Makes an answer of a copy.
+type Program = Box<dyn Fn(&str) -> String>;
+/// Writes a guess.
+type Write = fn(&str) -> String;
+
 struct Way {
     author: [AddressKey; 1],
     receiver: [AddressKey; 1],
@@ -21,8 +26,16 @@ impl Way {
     /// The seller asks, or the buyer answers.
     fn new(asks: bool) -> Self {
         let key = |text: &str| [Address::parse(text).unwrap().key()];
-        let sides = [(key(SELLER), Alias::from_text("seller-alias@m.test")), (key(BUYER), Alias::from_text("buyer-alias@m.test"))];
-        let [(author, mine), (receiver, yours)] = if asks { sides } else { let [a, b] = sides; [b, a] };
+        let sides = [
+            (key(SELLER), Alias::from_text("seller-alias@m.test")),
+            (key(BUYER), Alias::from_text("buyer-alias@m.test")),
+        ];
+        let [(author, mine), (receiver, yours)] = if asks {
+            sides
+        } else {
+            let [a, b] = sides;
+            [b, a]
+        };
         Self { author, receiver, mine, yours, id: if asks { "asks@m.test" } else { "answers@m.test" } }
     }
 
@@ -91,13 +104,13 @@ fn answered(asked: &str, program: &dyn Fn(&str) -> String) -> (String, String) {
     let (asks, answers) = (Way::new(true), Way::new(false));
     let copy = asks.written(asked, Quoting::Ignored);
     let answer = program(&copy);
-    let needed = Cell::new(false);
+    let needed = Question::new(&|| true);
     let plain = answers.written(&answer, Quoting::Asked(&needed));
     let replacements = asks.replacements();
     let (limits, metadata) = (Limits::default(), Metadata::default());
     let order = asks.order(&replacements, &limits, &metadata);
     let original = Original::read(asked.as_bytes(), &order, asks.replacements());
-    let originals: Vec<Original> = original.into_iter().filter(|_| needed.get()).collect();
+    let originals: Vec<Original> = original.into_iter().filter(|_| needed.answer()).collect();
     if originals.is_empty() {
         return (seen(&plain), copy);
     }
@@ -145,15 +158,31 @@ fn linked(text: &str) -> String {
 }
 
 /// How programs quote a plain text.
-fn programs() -> Vec<(&'static str, Box<dyn Fn(&str) -> String>)> {
+fn programs() -> Vec<(&'static str, Program)> {
     let flowed = "Content-Type: text/plain; charset=utf-8; format=flowed\n";
     let html = "Content-Type: text/html; charset=utf-8\n";
     vec![
-        ("marks", Box::new(|copy| plain("", &format!("Yes.\n\nOn Sat, 21 Nov 2026, Sato <seller-alias@m.test> wrote:\n{}", marked(&body(copy), "> "))))),
+        (
+            "marks",
+            Box::new(|copy| {
+                plain(
+                    "",
+                    &format!(
+                        "Yes.\n\nOn Sat, 21 Nov 2026, Sato <seller-alias@m.test> wrote:\n{}",
+                        marked(&body(copy), "> ")
+                    ),
+                )
+            }),
+        ),
         ("deep", Box::new(|copy| plain("", &format!("Yes.\n{}", marked(&body(copy), ">>> "))))),
         ("bars", Box::new(|copy| plain("", &format!("Yes.\n{}", marked(&body(copy), "| "))))),
         ("wrapped", Box::new(|copy| plain("", &format!("Yes.\n{}", wrapped(&body(copy), 40, "> "))))),
-        ("flowed", Box::new(move |copy| plain(flowed, &format!("Yes.\n{}", wrapped(&body(copy), 50, "> ").replace("\n> ", " \n> "))))),
+        (
+            "flowed",
+            Box::new(move |copy| {
+                plain(flowed, &format!("Yes.\n{}", wrapped(&body(copy), 50, "> ").replace("\n> ", " \n> ")))
+            }),
+        ),
         (
             "outlook",
             Box::new(|copy| {
@@ -161,24 +190,81 @@ fn programs() -> Vec<(&'static str, Box<dyn Fn(&str) -> String>)> {
                 plain("", &format!("{head}{}", body(copy)))
             }),
         ),
-        ("new outlook", Box::new(|copy| plain("", &format!("Yes.\n\nFrom: Sato\nSent: Saturday\nTo: buyer-alias@m.test\n\n{}", body(copy))))),
-        ("outlook with links", Box::new(|copy| {
-            let text = body(copy);
-            let word = |word: &str| if word.contains('@') { format!("{word}<mailto:{word}>") } else { word.to_owned() };
-            let lines: Vec<String> = text.lines().map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" ")).collect();
-            plain("", &format!("Yes.\n\n差出人: Sato\n件名: x\n\n{}", lines.join("\n")))
-        })),
-        ("base64", Box::new(|copy| {
-            let text = format!("はい\n{}", marked(&body(copy), "> "));
-            plain("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n", &data_encoding::BASE64.encode(text.as_bytes()))
-        })),
-        ("gmail", Box::new(move |copy| plain(html, &format!("<div>Yes.</div><br><div class=\"gmail_quote\"><div class=\"gmail_attr\">On Sat, Sato &lt;<a href=\"mailto:seller-alias@m.test\">seller-alias@m.test</a>&gt; wrote:<br></div><blockquote class=\"gmail_quote\">{}</blockquote></div>", linked(&body(copy)))))),
-        ("apple", Box::new(move |copy| plain(html, &format!("<p>Yes.</p><blockquote type=cite><pre>{}</pre></blockquote>", escape(&body(copy)).replace('@', "&#64;"))))),
-        ("word", Box::new(move |copy| plain(html, &format!("<p>Yes.</p><div id=divRplyFwdMsg><b>From:</b> Sato<br><b>To:</b> buyer-alias@m.test<br></div>{}", linked(&body(copy)).replace(' ', "\n"))))),
-        ("both", Box::new(|copy| {
-            let (text, html) = (marked(&body(copy), "> "), linked(&body(copy)));
-            plain("Content-Type: multipart/alternative; boundary=b\n", &format!("--b\n\nYes.\n{text}\n--b\nContent-Type: text/html\n\n<p>Yes.</p><blockquote>{html}</blockquote>\n--b--\n"))
-        })),
+        (
+            "new outlook",
+            Box::new(|copy| {
+                plain("", &format!("Yes.\n\nFrom: Sato\nSent: Saturday\nTo: buyer-alias@m.test\n\n{}", body(copy)))
+            }),
+        ),
+        (
+            "outlook with links",
+            Box::new(|copy| {
+                let text = body(copy);
+                let word =
+                    |word: &str| if word.contains('@') { format!("{word}<mailto:{word}>") } else { word.to_owned() };
+                let lines: Vec<String> =
+                    text.lines().map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" ")).collect();
+                plain("", &format!("Yes.\n\n差出人: Sato\n件名: x\n\n{}", lines.join("\n")))
+            }),
+        ),
+        (
+            "base64",
+            Box::new(|copy| {
+                let text = format!("はい\n{}", marked(&body(copy), "> "));
+                plain(
+                    "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n",
+                    &data_encoding::BASE64.encode(text.as_bytes()),
+                )
+            }),
+        ),
+        (
+            "gmail",
+            Box::new(move |copy| {
+                plain(
+                    html,
+                    &format!(
+                        "<div>Yes.</div><br><div class=\"gmail_quote\"><div class=\"gmail_attr\">On Sat, Sato &lt;<a href=\"mailto:seller-alias@m.test\">seller-alias@m.test</a>&gt; wrote:<br></div><blockquote class=\"gmail_quote\">{}</blockquote></div>",
+                        linked(&body(copy))
+                    ),
+                )
+            }),
+        ),
+        (
+            "apple",
+            Box::new(move |copy| {
+                plain(
+                    html,
+                    &format!(
+                        "<p>Yes.</p><blockquote type=cite><pre>{}</pre></blockquote>",
+                        escape(&body(copy)).replace('@', "&#64;")
+                    ),
+                )
+            }),
+        ),
+        (
+            "word",
+            Box::new(move |copy| {
+                plain(
+                    html,
+                    &format!(
+                        "<p>Yes.</p><div id=divRplyFwdMsg><b>From:</b> Sato<br><b>To:</b> buyer-alias@m.test<br></div>{}",
+                        linked(&body(copy)).replace(' ', "\n")
+                    ),
+                )
+            }),
+        ),
+        (
+            "both",
+            Box::new(|copy| {
+                let (text, html) = (marked(&body(copy), "> "), linked(&body(copy)));
+                plain(
+                    "Content-Type: multipart/alternative; boundary=b\n",
+                    &format!(
+                        "--b\n\nYes.\n{text}\n--b\nContent-Type: text/html\n\n<p>Yes.</p><blockquote>{html}</blockquote>\n--b--\n"
+                    ),
+                )
+            }),
+        ),
     ]
 }
 
@@ -195,9 +281,11 @@ fn alike(name: &str, asked: &dyn Fn(&str) -> String, program: &dyn Fn(&str) -> S
 
 #[test]
 fn a_guess_comes_back_as_it_was_written_by_every_program() {
-    let texts: &[(&str, fn(&str) -> String)] = &[
+    let texts: &[(&str, Write)] = &[
         ("alone", |guess| format!("Hello,\n\n{guess}\n\nBye")),
-        ("in words", |guess| format!("Hello,\nplease tell me whether I may write to {guess} in this matter, as it is urgent.\nBye")),
+        ("in words", |guess| {
+            format!("Hello,\nplease tell me whether I may write to {guess} in this matter, as it is urgent.\nBye")
+        }),
         ("many", |guess| format!("One of\na@home.example\n{guess}\nb@home.example\nA{guess}\nis it?")),
         ("twice", |guess| format!("{guess}\n{guess}\n{}\n", guess.replace('@', "+tag@"))),
         ("like a header", |guess| format!("To: {guess}\nSubject: x\n")),
@@ -216,7 +304,8 @@ fn a_guess_comes_back_as_it_was_written_by_every_program() {
             // Programs make links of what they know for an address.
             let asked = |guess: &str| {
                 let body = write(guess);
-                format!("From: {SELLER}\nSubject: x\nContent-Type: text/plain; charset=utf-8\n\n{body}\n").replace('\n', "\r\n")
+                format!("From: {SELLER}\nSubject: x\nContent-Type: text/plain; charset=utf-8\n\n{body}\n")
+                    .replace('\n', "\r\n")
             };
             if matches!((*text, program), ("link" | "nested", "outlook with links" | "gmail" | "both" | "word")) {
                 continue;
@@ -228,10 +317,14 @@ fn a_guess_comes_back_as_it_was_written_by_every_program() {
 
 #[test]
 fn html_comes_back_as_it_was_written() {
-    let documents: &[(&str, fn(&str) -> String)] = &[
+    let documents: &[(&str, Write)] = &[
         ("text", |guess| format!("<p>Hello</p><p>is it <b>{guess}</b>?</p>")),
         ("entity", |guess| format!("<p>is it {}?</p>", guess.replace('@', "&#64;"))),
-        ("link", |guess| format!("<p>write <a href=\"mailto:{guess}\">here</a> or <a href='mailto:{guess}?subject=x'>{guess}</a></p>")),
+        ("link", |guess| {
+            format!(
+                "<p>write <a href=\"mailto:{guess}\">here</a> or <a href='mailto:{guess}?subject=x'>{guess}</a></p>"
+            )
+        }),
         ("remote link", |guess| format!("<p><a href=\"https://x.test/?q={}\">this</a></p>", guess.replace('@', "%40"))),
         ("picture", |guess| format!("<p>x</p><img alt=\"is it {guess}\" src=\"https://x.test/{guess}.png\">")),
         ("only a picture", |guess| format!("<img title='{guess}' src=cid:x>")),
@@ -240,21 +333,49 @@ fn html_comes_back_as_it_was_written() {
         ("table", |guess| format!("<table><tr><td>{guess}<td>a@b.test<tr><td>c</table>")),
     ];
     let html = "Content-Type: text/html; charset=utf-8\n";
-    let programs: Vec<(&str, Box<dyn Fn(&str) -> String>)> = vec![
-        ("blockquote", Box::new(move |copy| plain(html, &format!("<p>Yes</p><blockquote>{}</blockquote>", body(copy))))),
-        ("outlook", Box::new(move |copy| plain(html, &format!("<p>Yes</p><p><b>From:</b> Sato<br><b>Sent:</b> x<br><b>To:</b> <a href=\"mailto:buyer-alias@m.test\">Hana</a></p>{}", body(copy))))),
-        ("nested", Box::new(move |copy| plain(html, &format!("<div class=yahoo_quoted><div dir=ltr>{}</div></div>", body(copy).replace("<p>", "<p class=x>"))))),
+    let programs: Vec<(&str, Program)> = vec![
+        (
+            "blockquote",
+            Box::new(move |copy| plain(html, &format!("<p>Yes</p><blockquote>{}</blockquote>", body(copy)))),
+        ),
+        (
+            "outlook",
+            Box::new(move |copy| {
+                plain(
+                    html,
+                    &format!(
+                        "<p>Yes</p><p><b>From:</b> Sato<br><b>Sent:</b> x<br><b>To:</b> <a href=\"mailto:buyer-alias@m.test\">Hana</a></p>{}",
+                        body(copy)
+                    ),
+                )
+            }),
+        ),
+        (
+            "nested",
+            Box::new(move |copy| {
+                plain(
+                    html,
+                    &format!(
+                        "<div class=yahoo_quoted><div dir=ltr>{}</div></div>",
+                        body(copy).replace("<p>", "<p class=x>")
+                    ),
+                )
+            }),
+        ),
     ];
     for (document, write) in documents {
         for (program, quote) in &programs {
             let asked = |guess: &str| {
-                format!("From: {SELLER}\nSubject: x\nContent-Type: text/html; charset=utf-8\n\n{}\n", write(guess)).replace('\n', "\r\n")
+                format!("From: {SELLER}\nSubject: x\nContent-Type: text/html; charset=utf-8\n\n{}\n", write(guess))
+                    .replace('\n', "\r\n")
             };
             alike(&format!("{document} by {program}"), &asked, &**quote);
         }
         // As a plain text, where nothing shows but words.
         if matches!(*document, "text" | "entity" | "across tags" | "comment") {
-            let asked = |guess: &str| format!("From: {SELLER}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{}", write(guess));
+            let asked = |guess: &str| {
+                format!("From: {SELLER}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{}", write(guess))
+            };
             let text = |copy: &str| {
                 let shown = body(copy).replace("</p>", "\n");
                 let words: String = html::visible(&shown).0.replace('\0', "");
@@ -273,6 +394,20 @@ fn titles_charsets_and_whole_messages() {
         plain("", "Yes.").replace("Re: x", &format!("Re: AW: {subject}"))
     };
     alike("subject", &asked, &subject);
+    // As a header over the quote tells it, and a receipt.
+    let told = |field: &str, copy: &str| {
+        let subject = Part::read(copy.as_bytes(), false).field("Subject").unwrap().text();
+        format!("差出人: Sato\nTo: buyer-alias@m.test\n{field}: {subject}\n日時: x\n\nhello\n")
+    };
+    alike("subject in a header", &asked, &|copy: &str| plain("", &format!("Yes.\n\n{}", told("件名", copy))));
+    alike("subject in HTML", &asked, &|copy: &str| {
+        let told = told("<b>Subject", copy).replace("Subject:", "Subject:</b>").replace('\n', "<br>\n");
+        plain("Content-Type: text/html\n", &format!("Yes.<br>\n{told}"))
+    });
+    alike("receipt", &asked, &|copy: &str| {
+        let head = "Content-Type: multipart/report; boundary=b\n";
+        plain(head, &format!("--b\n\nread\n--b\nContent-Type: text/rfc822-headers\n\n{}\n--b--", told("Subject", copy)))
+    });
     // In a message that is forwarded as a file.
     let asked = |guess: &str| format!("From: {SELLER}\r\nSubject: is it {guess}\r\n\r\nI mean\r\n{guess}\r\n");
     let forwarded = |copy: &str| {
@@ -281,7 +416,9 @@ fn titles_charsets_and_whole_messages() {
     };
     alike("forwarded", &asked, &forwarded);
     let asked = |guess: &str| {
-        format!("From: {SELLER}\r\nContent-Type: application/x; name=\"{guess}.bin\"\r\nContent-Disposition: attachment\r\n\r\nx\r\n")
+        format!(
+            "From: {SELLER}\r\nContent-Type: application/x; name=\"{guess}.bin\"\r\nContent-Disposition: attachment\r\n\r\nx\r\n"
+        )
     };
     let file = |copy: &str| {
         let name = Part::read(copy.as_bytes(), false).file_name().unwrap().to_owned();
@@ -292,17 +429,28 @@ fn titles_charsets_and_whole_messages() {
     let japanese = |text: &str, from: &str| {
         let bytes = encoding_rs::ISO_2022_JP.encode(text).0.into_owned();
         let body = String::from_utf8(bytes).unwrap();
-        format!("From: {from}\r\nSubject: x\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n{}", body.replace('\n', "\r\n"))
+        format!(
+            "From: {from}\r\nSubject: x\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n{}",
+            body.replace('\n', "\r\n")
+        )
     };
     let asked = |guess: &str| japanese(&format!("こんにちは\n住所は{guess}ですか\n"), SELLER);
     alike("japanese", &asked, &|copy: &str| japanese(&format!("はい\n\n{}", marked(&body(copy), "> ")), BUYER));
-    let charset = |guess: &str| Part::read(Way::new(true).written(&asked(guess), Quoting::Ignored).as_bytes(), false).kind.get("charset").map(str::to_owned);
+    let charset = |guess: &str| {
+        Part::read(Way::new(true).written(&asked(guess), Quoting::Ignored).as_bytes(), false)
+            .kind
+            .get("charset")
+            .map(str::to_owned)
+    };
     assert_eq!((charset(BUYER).as_deref(), charset(WRONG).as_deref()), (Some("iso-2022-jp"), Some("iso-2022-jp")));
     // An invitation is answered with its words.
     let asked = |guess: &str| {
-        format!("From: {SELLER}\r\nContent-Type: text/calendar; charset=utf-8\r\n\r\nBEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nUID:1\r\nATTENDEE;PARTSTAT=ACCEPTED:mailto:{guess}\r\nSUMMARY:Call {guess} about the long matter that we have talked of\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        format!(
+            "From: {SELLER}\r\nContent-Type: text/calendar; charset=utf-8\r\n\r\nBEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nUID:1\r\nATTENDEE;PARTSTAT=ACCEPTED:mailto:{guess}\r\nSUMMARY:Call {guess} about the long matter that we have talked of\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        )
     };
-    let answer = |copy: &str| plain("Content-Type: text/calendar; charset=utf-8\n", &body(copy).replace("REQUEST", "REPLY"));
+    let answer =
+        |copy: &str| plain("Content-Type: text/calendar; charset=utf-8\n", &body(copy).replace("REQUEST", "REPLY"));
     alike("invitation", &asked, &answer);
 }
 
@@ -348,9 +496,9 @@ fn ordinary_mail_asks_for_nothing() {
         ("Yes.\n> is it x%40y.test\n", true),
     ];
     for (answer, want) in cases {
-        let asked = Cell::new(false);
+        let asked = Question::new(&|| true);
         let _ = Way::new(false).written(&plain("", answer), Quoting::Asked(&asked));
-        assert_eq!(asked.get(), want, "{answer}");
+        assert_eq!(asked.answer(), want, "{answer}");
     }
 }
 
