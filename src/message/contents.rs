@@ -50,6 +50,16 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -
     Ok(Some(if order.quotes.shows() { shown(&cleaned, form, &masked) } else { cleaned }))
 }
 
+/// Whether nothing but the receiver's own address changes in a text.
+///
+/// # Errors
+/// As [`text`].
+pub(super) fn only_receiver(words: &str, kind: &str, order: &Order<'_>) -> Result<bool, Unclean> {
+    let strict = order.replacements.strict();
+    let order = Order { replacements: &strict, ..order.clone() };
+    Ok(text(words, kind, &order, &mut Told::default())?.is_none())
+}
+
 /// What kind of text it is.
 pub(super) fn form(text: &str, kind: &str) -> Kind {
     match kind {

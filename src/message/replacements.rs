@@ -130,16 +130,19 @@ impl Replacements {
 /// Whether the receiver's own address, in `range`, can be replaced and nobody else sees by it that it was: it is written plainly and in one piece, and in no link to a server.
 fn is_easy(text: &str, range: &Range<usize>) -> bool {
     let written = text.get(range.clone()).unwrap_or("");
-    // Programs make links of addresses that are written as such, and of aliases.
-    if !written.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'&' | b'<' | b'>')) {
-        return false;
-    }
     let before = text.as_bytes().get(range.start.saturating_sub(LINK)..range.start).unwrap_or(&[]);
     let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>');
     let word = before.iter().rposition(ends).map_or(before, |at| before.get(at + 1..).unwrap_or(&[]));
+    let word = word.to_ascii_lowercase();
+    // Programs make links of addresses that are written as such, and of aliases; of other ways to write them in a `mailto:` alone.
+    let escaped = word.ends_with(b"mailto:");
+    let is_plain =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'>') && (escaped || byte != b'%');
+    if !written.bytes().all(is_plain) {
+        return false;
+    }
     // Programs make links of `x.test/?q=` as well, browsers of `https:x.test`; entities and escapes are read there.
     let links = [&b"/"[..], b"\\", b"?", b"http", b"ftp:", b"%2f", b"%3f", b"&#", b"&sol;", b"&bsol;", b"&quest;"];
-    let word = word.to_ascii_lowercase();
     word.len() < LINK && !links.iter().any(|sign| memchr::memmem::find(&word, sign).is_some())
 }
 
@@ -243,6 +246,8 @@ mod tests {
             ("R-real+shop@home.EXAMPLE", false, Some("receiver@m.test")),
             // No program makes a link of it.
             ("r-real%40home.example", false, None),
+            ("[mailto:r-real%40home.example]", false, Some("[mailto:receiver@m.test]")),
+            ("mailto:x@y.test?body=r-real@home.example", false, None),
             ("r-real\u{ff20}home.example", false, None),
             ("r-real&#64;home.example", true, None),
             ("<a href=\"mailto:r-real@home.example\">x</a>", true, Some("<a href=\"mailto:receiver@m.test\">x</a>")),

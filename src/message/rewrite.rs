@@ -329,11 +329,9 @@ impl Writer<'_> {
                 under = footer.under_text(whole);
             }
         }
-        let only_receiver = !footed && !charset.eq_ignore_ascii_case("utf-8") && changed.is_some() && {
-            let strict = self.order.replacements.strict();
-            let order = Order { replacements: &strict, ..self.order.clone() };
-            contents::text(words, &part.kind.value, &order, &mut Told::default())?.is_none() && linked.is_none()
-        };
+        let may_be_receiver =
+            changed.is_some() && linked.is_none() && !footed && !charset.eq_ignore_ascii_case("utf-8");
+        let only_receiver = may_be_receiver && contents::only_receiver(words, &part.kind.value, self.order)?;
         let changed = match changed {
             Some(changed) if only_receiver => {
                 // A copy in another charset would be answered in that.
