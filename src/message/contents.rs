@@ -3,7 +3,7 @@
 use super::content_lines::{fold, unfold};
 use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
-use super::quoted::{Kind, Masked, Quoting};
+use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
 use super::text::encode_name;
@@ -15,13 +15,15 @@ pub(super) struct Told {
     /// Files of one part that went as they were: what they are by their first octets, and why.
     pub(super) passed: Vec<(&'static str, Why)>,
     unpacked: usize,
+    /// Octets that may still be compared with what is quoted.
+    compared: usize,
     /// The text that is cleaned stands in a message inside the message.
     pub(super) inside: bool,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { passed: Vec::new(), unpacked: metadata::MOST_UNPACKED, inside: false }
+        Self { passed: Vec::new(), unpacked: metadata::MOST_UNPACKED, compared: MOST_COMPARED, inside: false }
     }
 }
 
@@ -38,10 +40,8 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told) -
     let text = stripped.as_deref().unwrap_or(text);
     let form = form(text, kind);
     let is_answer = form != Kind::Calendar || calendar::is_answer(text);
-    let masked = order
-        .quotes
-        .mask(text, form, told.inside || form == Kind::Calendar || kind == "text/rfc822-headers", order)
-        .filter(|_| is_answer);
+    let whole = told.inside || form == Kind::Calendar || kind == "text/rfc822-headers";
+    let masked = order.quotes.mask(text, form, whole, order, &mut told.compared).filter(|_| is_answer);
     let text = masked.as_ref().map_or(text, |masked| &masked.text);
     let cleaned = addresses(text, kind, order, told)?;
     let named = own_name(cleaned.as_deref().unwrap_or(text), order);

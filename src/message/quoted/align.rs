@@ -36,11 +36,11 @@ struct Run {
 }
 
 /// Places of the copy that are tried for one line of the quote.
-const TRIED: usize = 12;
+const TRIED: usize = 4;
 /// Characters by which a line is known that is longer in one of both.
 const HEAD: usize = 8;
 /// Octets of a note at most.
-const NOTE: usize = 2048;
+const NOTE: usize = 1024;
 
 /// The lines of `copy` in which an address may stand and that stand in `quote`, each once: where most of what is around it does as well, or else the last
 /// time. Headers over quotes come before what they head, and the copy's author may have written what such a header says.

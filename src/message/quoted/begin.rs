@@ -100,8 +100,10 @@ pub(super) fn quoted(text: &Stream, alias: &str) -> Vec<bool> {
     let lines = 0..text.lines.len();
     lines
         .map(|n| {
-            let quoted = below || text.marked.get(n).copied().unwrap_or(false) || is_block(text, n);
-            below = below || is_block(text, n) || !quoted && is_header(text, n, alias);
+            let marked = text.marked.get(n).copied().unwrap_or(false);
+            let begins = !below && is_block(text, n);
+            let quoted = below || marked || begins;
+            below = below || begins || !marked && is_header(text, n, alias);
             quoted
         })
         .collect()

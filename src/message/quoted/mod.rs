@@ -85,8 +85,15 @@ pub(super) enum Kind {
     Calendar,
 }
 
-/// Octets of a text in which quotes are looked for. Nobody reads more.
+/// Octets of a text in which quotes are looked for, and of one message's texts that may be quoted. Nobody reads more.
 const LONGEST: usize = 4 << 20;
+/// Octets of all texts of an answer and of what they may quote that are compared: each of an answer's texts may quote each of the others.
+pub(super) const MOST_COMPARED: usize = 64 << 20;
+/// Subjects and names of files of one message that may come back.
+const MOST_TITLES: usize = 64;
+/// Attributes that are looked at in one text, and that are compared with each of them.
+const MOST_ATTRIBUTES: usize = 4096;
+const NEAR_ATTRIBUTES: usize = 256;
 
 /// The texts of a copy while it is made, with marks.
 #[derive(Debug, Default)]
@@ -95,16 +102,20 @@ pub struct Record(RefCell<Recorded>);
 #[derive(Debug, Default)]
 struct Recorded {
     texts: Vec<(String, Kind)>,
+    /// Octets of them.
+    size: usize,
     /// Subjects, and names of files.
     titles: Vec<String>,
 }
 
 impl Record {
     pub(super) fn text(&self, text: &str, kind: Kind) {
-        if text.len() <= LONGEST {
+        let mut recorded = self.0.borrow_mut();
+        recorded.size = recorded.size.saturating_add(text.len());
+        if recorded.size <= LONGEST {
             // Marks are folded like words.
             let text = if kind == Kind::Calendar { text.replace("\r\n ", "") } else { text.to_owned() };
-            self.0.borrow_mut().texts.push((text, kind));
+            recorded.texts.push((text, kind));
         }
     }
 
@@ -130,26 +141,29 @@ impl Original {
         let order =
             Order { replacements: &replacements, quotes: Quoting::Recorded(&record), footer: None, ..order.clone() };
         rewrite(raw, &order).ok()?;
-        let Recorded { texts, titles } = record.0.into_inner();
+        let Recorded { texts, titles, .. } = record.0.into_inner();
         let places = replacements.recorded();
         let copies: Vec<Copy> = texts.iter().map(|(text, kind)| Copy::read(text, *kind, &marks, &places)).collect();
         let words = |of: fn(&Place) -> &str| places.iter().map(|place| of(place).to_owned()).collect::<Vec<_>>();
         let (sent, written) = (words(|place| &place.alias), words(|place| &place.written));
         let titles: Vec<_> =
             titles.iter().map(|title| (marks.read(title, &sent), marks.read(title, &written))).collect();
-        let titles: Vec<_> = titles.into_iter().filter(|(sent, _)| holds_address(sent)).collect();
+        let titles: Vec<_> = titles.into_iter().filter(|(sent, _)| holds_address(sent)).take(MOST_TITLES).collect();
         let matters = |copy: &Copy| holds_address(&copy.stream.text) || !copy.stream.attributes.is_empty();
         (!titles.is_empty() || copies.iter().any(matters)).then_some(Self { copies, titles })
     }
 
     /// Adds what headers over quotes tell of its subject.
     fn subjects(&self, quote: &Stream, kind: Kind, edits: &mut Vec<Edit>) {
-        for n in (0..quote.lines.len()).filter(|_| !self.titles.is_empty()) {
+        let squeezed = |(sent, written): &(String, String)| {
+            (sent.chars().filter(|c| shows(*c)).collect::<String>(), written.clone())
+        };
+        let titles: Vec<_> = self.titles.iter().map(squeezed).collect();
+        for n in (0..quote.lines.len()).filter(|_| !titles.is_empty()) {
             let Some(start) = begin::subject(quote, n) else { continue };
-            let found = self.titles.iter().find_map(|(sent, written)| {
-                let sent: String = sent.chars().filter(|c| shows(*c)).collect();
+            let found = titles.iter().find_map(|(sent, written)| {
                 let end = start + sent.len();
-                let same = quote.text.get(start..end) == Some(sent.as_str()) && quote.is_line_end(end);
+                let same = quote.text.get(start..end) == Some(sent) && quote.is_line_end(end);
                 same.then_some((start..end, written))
             });
             if let Some((range, written)) = found {
@@ -196,7 +210,14 @@ impl Quoting<'_> {
     }
 
     /// Looks at a text before it is cleaned. `whole`: it stands in a message that is quoted as a whole.
-    pub(super) fn mask(&self, text: &str, kind: Kind, whole: bool, order: &Order<'_>) -> Option<Masked> {
+    pub(super) fn mask(
+        &self,
+        text: &str,
+        kind: Kind,
+        whole: bool,
+        order: &Order<'_>,
+        room: &mut usize,
+    ) -> Option<Masked> {
         let alias = order.to.as_str().to_ascii_lowercase();
         if matches!(self, Self::Ignored | Self::Recorded(_))
             || text.len() > LONGEST
@@ -223,6 +244,8 @@ impl Quoting<'_> {
                     original.subjects(&stream, kind, &mut edits);
                 }
                 for copy in originals.iter().flat_map(|original| &original.copies) {
+                    let Some(left) = room.checked_sub(copy.stream.text.len() + stream.text.len()) else { continue };
+                    *room = left;
                     restore(text, &stream, kind, copy, &mut edits);
                 }
                 (!edits.is_empty()).then(|| Masked::new(text, edits, marks(&order.message_id)))
@@ -357,8 +380,7 @@ fn in_note(
         return Some((range, words.to_owned()));
     }
     let squeezed = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-    let found = copy.stream.attributes.iter().filter(|attribute| copy.stream.line_of(attribute.at) == line);
-    let words = found.into_iter().find_map(|attribute| {
+    let words = copy.stream.attributes_of(line).take(NEAR_ATTRIBUTES).find_map(|(_, attribute)| {
         let value = squeezed(&attribute.value);
         let scheme = value.strip_suffix(rest).filter(|scheme| matches!(*scheme, "" | "mailto:"))?;
         Some(attribute.written.strip_prefix(scheme).unwrap_or(&attribute.written).to_owned())
@@ -370,16 +392,18 @@ fn in_note(
 /// a picture, the last ones are the copy's: those of the header over the quote come first.
 fn attributes(text: &str, quote: &Stream, copy: &Copy, found: &[Match], edits: &mut Vec<Edit>) {
     let mut used = vec![false; copy.stream.attributes.len()];
-    for attribute in quote.attributes.iter().rev() {
+    for attribute in quote.attributes.iter().rev().take(MOST_ATTRIBUTES) {
         let next = found.partition_point(|line| line.quote.start <= attribute.at);
         let line = next.checked_sub(1).and_then(|n| found.get(n)).filter(|line| attribute.at <= line.quote.end);
         let same = |(n, other): &(usize, &Attribute)| {
-            let here = line.map_or(found.is_empty(), |line| copy.stream.line_of(other.at) == line.line);
-            here && !used.get(*n).copied().unwrap_or(true)
-                && other.name == attribute.name
-                && other.value == attribute.value
+            let free = !used.get(*n).copied().unwrap_or(true);
+            free && other.name == attribute.name && other.value == attribute.value
         };
-        let first = copy.stream.attributes.iter().enumerate().rev().take(MOST_ATTRIBUTES).find(same);
+        let all = copy.stream.attributes.iter().enumerate().rev().filter(|_| found.is_empty());
+        let first = match line {
+            Some(line) => copy.stream.attributes_of(line.line).take(NEAR_ATTRIBUTES).find(same),
+            None => all.take(NEAR_ATTRIBUTES).find(same),
+        };
         if let Some((n, other)) = first {
             if let Some(used) = used.get_mut(n) {
                 *used = true;
@@ -398,9 +422,6 @@ fn attributes(text: &str, quote: &Stream, copy: &Copy, found: &[Match], edits: &
         }
     }
 }
-
-/// Attributes of a copy that are compared with each of the quote's.
-const MOST_ATTRIBUTES: usize = 512;
 
 /// The value in its author's words. What tells where a link leads is not masked: that is judged as ever.
 fn value_edit(text: &str, attribute: &Attribute, written: &str) -> Edit {

@@ -254,6 +254,13 @@ impl Stream {
         self.lines.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
+    /// The attributes in a line, with their numbers.
+    pub(super) fn attributes_of(&self, line: usize) -> impl Iterator<Item = (usize, &Attribute)> {
+        let first = self.attributes.partition_point(|attribute| self.line_of(attribute.at) < line);
+        let here = move |(_, attribute): &(usize, &Attribute)| self.line_of(attribute.at) == line;
+        self.attributes.iter().enumerate().skip(first).take_while(here)
+    }
+
     /// Whether a line begins or ends there.
     pub(super) fn is_line_end(&self, at: usize) -> bool {
         at >= self.text.len() || self.lines.binary_search(&at).is_ok()

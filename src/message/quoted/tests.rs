@@ -485,6 +485,36 @@ fn outside_of_quotes_nothing_is_given_back() {
 }
 
 #[test]
+fn storms_cost_little() {
+    // asked, answer: pieces that are repeated
+    let cases = [
+        ("x@y.test\n", "> x@y.test\n", false),
+        ("x@y.test\n", "> x@y.test<mailto:x@y.test>\n", false),
+        ("x@y.testx\n", "> x@y.testx<\n", false),
+        ("Subject: x@y.test\n", "Subject: x@y.test\n", false),
+        ("<a href=mailto:x@y.test>x</a>", "<a href=mailto:x@y.test>x</a>", true),
+        ("<p><a href=mailto:x@y.test>x</a>", "<blockquote><a href=mailto:x@y.test>x</a>", true),
+        ("<p title='x@y.test'>", "<p title='x@y.test'>", true),
+    ];
+    for (asked, answer, html) in cases {
+        let kind = if html { "Content-Type: text/html\r\n" } else { "" };
+        let begin = if html { "<blockquote>" } else { "From: x\r\nTo: y\r\n" };
+        let asked =
+            format!("From: {SELLER}\r\n{kind}\r\n{}", asked.replace('\n', "\r\n").repeat(400_000 / asked.len()));
+        let answer = format!(
+            "From: {BUYER}\r\n{kind}\r\n{begin}{}",
+            answer.replace('\n', "\r\n").repeat(400_000 / answer.len())
+        );
+        let (asks, answers) = (Way::new(true), Way::new(false));
+        let (replacements, limits, metadata) = (asks.replacements(), Limits::default(), Metadata::default());
+        let order = asks.order(&replacements, &limits, &metadata);
+        let originals: Vec<Original> =
+            Original::read(asked.as_bytes(), &order, asks.replacements()).into_iter().collect();
+        let _ = answers.written(&answer, Quoting::Restored { originals: &originals, shown: true });
+    }
+}
+
+#[test]
 fn ordinary_mail_asks_for_nothing() {
     // answer, whether it matters what its reader wrote
     let cases = [
