@@ -2,7 +2,8 @@
 //! on the way back, so that the answer still finds its event. Properties by allow-list.
 
 use super::content_lines::{ContentLine, fold, unfold};
-use super::scrub::{Replacement, scrub, scrubbed};
+use super::replacements::Replacements;
+use super::scrub::scrub;
 use super::work;
 use crate::types::Alias;
 use data_encoding::BASE32HEX_NOPAD;
@@ -62,8 +63,8 @@ const MAC: usize = 1000;
 /// What an invitation is to become.
 #[derive(Clone, Copy, Debug)]
 pub struct CalendarOrder<'a> {
-    /// Addresses that must not be seen.
-    pub replacements: &'a [Replacement],
+    /// The addresses of both sides.
+    pub replacements: &'a Replacements,
     /// Stands for the author.
     pub author: &'a Alias,
     /// Stands for the receiver.
@@ -72,17 +73,24 @@ pub struct CalendarOrder<'a> {
     pub key: &'a [u8],
 }
 
-/// Cleans a calendar object; lines that are none are left out.
+/// Whether it answers an invitation: it says again what that said.
 #[must_use]
-pub fn clean(text: &str, order: &CalendarOrder<'_>) -> String {
+pub fn is_answer(text: &str) -> bool {
     let answers = |line: &str| {
         ContentLine::read(line).is_some_and(|line| {
             let method = line.value.trim();
             line.name == "METHOD" && ["REPLY", "COUNTER", "REFRESH"].iter().any(|m| method.eq_ignore_ascii_case(m))
         })
     };
-    let answer = unfold(text).any(|line| answers(&line));
+    unfold(text).any(|line| answers(&line))
+}
+
+/// Cleans a calendar object; lines that are none are left out.
+#[must_use]
+pub fn clean(text: &str, order: &CalendarOrder<'_>) -> String {
+    let answer = is_answer(text);
     let mut out = String::with_capacity(text.len());
+    let mut invited = false;
     for line in unfold(text) {
         let Some(line) = ContentLine::read(&line) else { continue };
         match line.name.as_str() {
@@ -92,8 +100,11 @@ pub fn clean(text: &str, order: &CalendarOrder<'_>) -> String {
                 let alias = if answer { order.receiver } else { order.author };
                 fold(&format!("ORGANIZER:mailto:{}", alias.as_str()), &mut out);
             }
-            "ATTENDEE" => attendee(&line, answer, order, &mut out),
-            name if KEPT.contains(&name) => kept(&line, order, &mut out),
+            "ATTENDEE" => attendee(&line, answer, order, &mut invited, &mut out),
+            name if KEPT.contains(&name) => {
+                invited &= name != "BEGIN";
+                kept(&line, order, &mut out);
+            }
             _ => {}
         }
     }
@@ -106,37 +117,41 @@ fn kept(line: &ContentLine<'_>, order: &CalendarOrder<'_>, out: &mut String) {
         let name = parameter.split('=').next().unwrap_or("").to_ascii_uppercase();
         if ["TZID", "VALUE", "LANGUAGE", "RANGE", "RELATED", "FBTYPE"].contains(&name.as_str()) {
             written.push(';');
-            written.push_str(&scrubbed(parameter, order.replacements));
+            written.push_str(&order.replacements.scrubbed(parameter));
         }
     }
     written.push(':');
-    written.push_str(&scrubbed(line.value, order.replacements));
+    written.push_str(&order.replacements.scrubbed(line.value));
     fold(&written, out);
 }
 
-/// A party's own entry stays; other people's addresses are nobody's business.
-fn attendee(line: &ContentLine<'_>, answer: bool, order: &CalendarOrder<'_>, out: &mut String) {
+/// The author's own entry stays, and one of the others, as the receiver's: whoever gets an invitation is invited, and other people's addresses are nobody's business. Which
+/// of them is the receiver's real one must not show: programs answer to those who are invited.
+fn attendee(line: &ContentLine<'_>, answer: bool, order: &CalendarOrder<'_>, invited: &mut bool, out: &mut String) {
     let address = line.value.trim();
     let address = address
         .get(..7)
         .filter(|p| p.eq_ignore_ascii_case("mailto:"))
         .map_or(address, |_| address.get(7..).unwrap_or(""));
-    let replaced = scrub(address, false, order.replacements);
+    let replaced = scrub(address, false, order.replacements.of_author());
     let address = replaced.as_deref().unwrap_or(address);
     let is = |alias: &Alias| address.eq_ignore_ascii_case(alias.as_str());
     // Who answers is the author, whatever address the calendar program knows.
     let alias = if answer || is(order.author) {
         order.author
-    } else if is(order.receiver) {
+    } else if !std::mem::replace(invited, true) {
         order.receiver
     } else {
         return;
     };
+    // What somebody else answered is not the receiver's.
+    let somebody = alias == order.receiver && !is(order.receiver);
     let mut written = String::from("ATTENDEE");
     for parameter in &line.parameters {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if ATTENDEE.iter().any(|kept| kept.eq_ignore_ascii_case(name)) && plain {
+        let answered = somebody && name.eq_ignore_ascii_case("PARTSTAT");
+        if ATTENDEE.iter().any(|kept| kept.eq_ignore_ascii_case(name)) && plain && !answered {
             written.push(';');
             written.push_str(parameter);
         }
@@ -195,11 +210,11 @@ mod tests {
     fn run(text: &str, back: bool) -> String {
         let key = |text: &str| Address::parse(text).unwrap().key();
         let (seller, buyer) = (Alias::from_text("seller@m.test"), Alias::from_text("buyer@m.test"));
-        let replacements = [
-            Replacement::new(&key("s-real@shop.example"), Some(&seller)),
-            Replacement::new(&key("b-real@home.example"), Some(&buyer)),
-        ];
-        let (author, receiver) = if back { (&buyer, &seller) } else { (&seller, &buyer) };
+        let (seller_side, buyer_side) = ([key("s-real@shop.example")], [key("b-real@home.example")]);
+        let (seller_side, buyer_side) = ((&seller_side[..], &seller), (&buyer_side[..], &buyer));
+        let (author, receiver) = if back { (buyer_side, seller_side) } else { (seller_side, buyer_side) };
+        let replacements = Replacements::new(author, receiver);
+        let (author, receiver) = (author.1, receiver.1);
         clean(text, &CalendarOrder { replacements: &replacements, author, receiver, key: b"pair" })
     }
 
@@ -236,7 +251,7 @@ mod tests {
 
         #[test]
         fn any_text(text in "([A-Z;:=\"\r\n .é]|ATTENDEE|UID|mailto:|b-real@home.example){0,60}") {
-            let out = run(&text, false);
+            let out = run(&text, true);
             proptest::prop_assert!(!out.contains("b-real@home.example"));
             for line in out.split("\r\n") {
                 proptest::prop_assert!(line.len() <= 75 && !line.contains(['\r', '\n']));

@@ -86,6 +86,16 @@ pub(super) fn written<'a>(
     }
 }
 
+/// `changed` in the charset of the text that it was made of, if the rest of it stays octet for octet.
+pub(super) fn back(changed: &str, text: &str, bytes: &[u8], charset: &str) -> Option<Vec<u8>> {
+    let encoding = match charset {
+        "" if text.as_bytes() == bytes => encoding_rs::UTF_8,
+        "" => WINDOWS_1252,
+        _ => Encoding::for_label(charset.as_bytes())?,
+    };
+    (encode(text, encoding)? == bytes).then(|| encode(changed, encoding)).flatten()
+}
+
 /// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from it octet by octet. `None`: there was nothing.
 pub(super) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement]) -> Option<Vec<u8>> {
     change_untold(bytes, |text| scrub(text, html, replacements))

@@ -1,9 +1,11 @@
 //! Which cleaner a part's content gets: by what it says it is, and by how it begins. The cleaners are files of their own.
 
+use super::content_lines::{fold, unfold};
 use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
+use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
-use super::scrub::{scrub, scrub_name};
+use super::scrub::scrub;
 use super::text::encode_name;
 use super::{Shared, archive, author, calendar, charset, footer, html, pgp, uuencode, vcard, work};
 use std::borrow::Cow;
@@ -13,12 +15,17 @@ pub(super) struct Told<'a> {
     /// Files of one part that went as they were: what they are by their first octets, and why.
     pub(super) passed: Vec<(&'static str, Why)>,
     unpacked: usize,
+    /// Octets that may still be compared with what is quoted.
+    compared: usize,
+    /// The text that is cleaned stands in a message inside the message.
+    pub(super) inside: bool,
     shared: &'a mut Shared,
 }
 
 impl<'a> Told<'a> {
     pub(super) fn new(shared: &'a mut Shared) -> Self {
-        Self { passed: Vec::new(), unpacked: metadata::MOST_UNPACKED, shared }
+        let (unpacked, compared) = (metadata::MOST_UNPACKED, MOST_COMPARED);
+        Self { passed: Vec::new(), unpacked, compared, inside: false, shared }
     }
 }
 
@@ -33,10 +40,55 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_
     // What the author got from us is the author's own: quoted footers and marks do not go out.
     let stripped = footer::strip(text, kind == "text/html");
     let text = stripped.as_deref().unwrap_or(text);
+    let form = form(text, kind);
+    let is_answer = form != Kind::Calendar || calendar::is_answer(text);
+    let whole = told.inside || form == Kind::Calendar || kind == "text/rfc822-headers";
+    let masked = order.quotes.mask(text, form, whole, order, &mut told.compared).filter(|_| is_answer);
+    let text = masked.as_ref().map_or(text, |masked| &masked.text);
     let cleaned = addresses(text, kind, order, told)?;
     let named = own_name(cleaned.as_deref().unwrap_or(text), order);
-    Ok(named.or(cleaned).or(stripped))
+    let Some(masked) = masked else { return Ok(named.or(cleaned).or(stripped)) };
+    let cleaned = named.or(cleaned).unwrap_or_else(|| masked.text.clone());
+    Ok(Some(if order.quotes.shows() { shown(&cleaned, form, &masked) } else { cleaned }))
 }
+
+/// Whether nothing but the receiver's own address changes in a text.
+///
+/// # Errors
+/// As [`text`].
+pub(super) fn only_receiver(words: &str, kind: &str, order: &Order<'_>) -> Result<bool, Unclean> {
+    let strict = order.replacements.strict();
+    let order = Order { replacements: &strict, ..order.clone() };
+    Ok(text(words, kind, &order, &mut Told::new(&mut Shared::default()))?.is_none())
+}
+
+/// What kind of text it is.
+pub(super) fn form(text: &str, kind: &str) -> Kind {
+    match kind {
+        "text/html" => Kind::Html,
+        "text/calendar" => Kind::Calendar,
+        _ if begins(text, "BEGIN:VCALENDAR") => Kind::Calendar,
+        _ => Kind::Text,
+    }
+}
+
+/// A cleaned text with the words that go back to their author.
+fn shown(cleaned: &str, form: Kind, masked: &Masked) -> String {
+    if form != Kind::Calendar {
+        return masked.shown(cleaned);
+    }
+    let mut out = String::with_capacity(cleaned.len());
+    unfold(cleaned).for_each(|line| fold(&masked.shown(&line), &mut out));
+    out
+}
+
+fn begins(text: &str, with: &str) -> bool {
+    let start = text.trim_start_matches(START);
+    start.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+}
+
+/// What may stand before the beginning of a calendar or card.
+const START: [char; 4] = ['\u{feff}', '\r', '\n', ' '];
 
 /// Fields of a delivery report or receipt that tell nobody's name, host or program (RFC 3464, RFC 8098).
 const REPORTED: &[&str] = &["action", "status", "disposition"];
@@ -78,13 +130,12 @@ fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> 
         (cleaned != bytes).then(|| cleaned.into_owned())
     });
     let cleaned = files.or(stripped.text);
-    Ok(scrub(cleaned.as_deref().unwrap_or(text), false, order.replacements).or(cleaned))
+    Ok(order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned))
 }
 
 fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String> {
-    let start = text.trim_start_matches(['\u{feff}', '\r', '\n', ' ']);
-    let begins = |with: &str| start.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
-    if kind == "text/calendar" || begins("BEGIN:VCALENDAR") {
+    let start = text.trim_start_matches(START);
+    if form(text, kind) == Kind::Calendar {
         let order = calendar::CalendarOrder {
             replacements: order.replacements,
             author: order.from.1,
@@ -93,14 +144,17 @@ fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String>
         };
         return Some(calendar::clean(start, &order));
     }
-    let is_card = matches!(kind, "text/vcard" | "text/x-vcard" | "text/directory") || begins("BEGIN:VCARD");
+    let is_card = matches!(kind, "text/vcard" | "text/x-vcard" | "text/directory") || begins(text, "BEGIN:VCARD");
     is_card.then(|| vcard::clean(start, order.from.0, order.from.1, order.replacements))
 }
 
-/// Cleans a file. What cannot be cleaned is passed, and told.
+/// Cleans a file. What cannot be cleaned is passed, and told. The receiver's own address stays in
+/// it: its length, and whether it can be changed, would tell.
 pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<'_>) -> Cow<'a, [u8]> {
     let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
     if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") || bytes.starts_with(b"begin ") {
+        let strict = order.replacements.strict();
+        let order = &Order { replacements: &strict, quotes: Quoting::Ignored, ..order.clone() };
         let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order, told).ok().flatten());
         return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
@@ -114,7 +168,9 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
         }
     };
     let cleaned = match done {
-        Cleaned::Unchanged if charset::is_text(&bytes) => charset::scrub_untold(&bytes, false, order.replacements),
+        Cleaned::Unchanged if charset::is_text(&bytes) => {
+            charset::scrub_untold(&bytes, false, order.replacements.of_author())
+        }
         Cleaned::Unchanged => None,
         Cleaned::Changed(cleaned) => Some(cleaned),
         Cleaned::Partly(cleaned, why) => {
@@ -129,9 +185,9 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
     cleaned.map_or(bytes, Cow::Owned)
 }
 
-/// Who wrote a message inside the message. Somebody else keeps name and address; a party is its alias without a name; what does not read is left out.
+/// Who wrote a message inside the message. The author is an alias without a name; others, the receiver too, keep name and address; what does not read is left out.
 pub(super) fn nested_from(text: &str, order: &Order<'_>) -> Option<String> {
-    let clean = scrub(text, false, order.replacements);
+    let clean = scrub(text, false, order.replacements.of_author());
     let field = Field { name: "From", value: clean.as_deref().unwrap_or(text).as_bytes() };
     let author = author::read(&[field]).ok()?;
     let address = author.address.expose();
@@ -143,26 +199,33 @@ pub(super) fn nested_from(text: &str, order: &Order<'_>) -> Option<String> {
 
 /// A file's name. Before its ending an address may stand that the ending would hide.
 pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
-    let scrubbed = |text: &str| scrub_name(text, order.replacements).unwrap_or_else(|| text.to_owned());
+    if let Some((before, words)) = order.quotes.title(name) {
+        return format!("{before}{words}");
+    }
+    let scrubbed = |text: &str| order.replacements.scrub_name(text).unwrap_or_else(|| text.to_owned());
     let ending = |(_, ending): &(&str, &str)| ending.len() <= 5 && ending.chars().all(char::is_alphanumeric);
-    match name.rsplit_once('.').filter(ending) {
+    let name = match name.rsplit_once('.').filter(ending) {
         Some((stem, ending)) => scrubbed(&format!("{}.{ending}", scrubbed(stem))),
         None => scrubbed(name),
+    };
+    if let Quoting::Recorded(record) = order.quotes {
+        record.title(&name);
     }
+    name
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Limits, Metadata};
+    use crate::message::replacements::Replacements;
     use crate::message::rewrite::{Passed, rewrite};
-    use crate::message::scrub::Replacement;
     use crate::types::{Address, Alias, Time};
 
     fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {
         let key = Address::parse("b-real-9c1@home.example").unwrap().key();
         let (author, receiver) = (Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
-        let replacements = [Replacement::new(&key, Some(&author))];
+        let replacements = Replacements::new((&[key], &author), (&[], &receiver));
         let order = Order {
             hostname: "mx.m.test",
             received: Time(1_780_000_000_000),
@@ -177,6 +240,7 @@ mod tests {
             calendar_key: [7; 32],
             metadata: &Metadata::default(),
             footer: None,
+            quotes: Quoting::Ignored,
             limits: &Limits::default(),
         };
         let done = rewrite(message.as_bytes(), &order)?;

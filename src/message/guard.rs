@@ -18,6 +18,19 @@ static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
         .default_header_ignore()
 });
 
+/// The addresses that a receiver must not see: the author's, of whatever age. The receiver's own are none of them. Were they, the author would learn from a refusal
+/// whether an address that he wrote is the receiver's; the receiver learns nothing from his own.
+#[derive(Clone, Copy, Debug)]
+pub struct Secrets<'a>(&'a [AddressKey]);
+
+impl<'a> Secrets<'a> {
+    /// Every address that the author has or had.
+    #[must_use]
+    pub fn of_author(keys: &'a [AddressKey]) -> Self {
+        Self(keys)
+    }
+}
+
 /// Where an address was found. No text: this goes into the history and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -47,12 +60,12 @@ impl Place {
     }
 }
 
-/// Looks for each of `secrets` in every decoded form of `message`, which the rewriter wrote: its depth is bounded.
+/// Looks for each of the author's addresses in every decoded form of `message`, which the rewriter wrote: its depth is bounded.
 ///
 /// # Errors
 /// The [`Place`] of the first that is found.
-pub fn check(message: &[u8], secrets: &[AddressKey]) -> Result<(), Place> {
-    let secrets: Vec<Secret> = secrets.iter().map(Secret::new).collect();
+pub fn check(message: &[u8], secrets: Secrets<'_>) -> Result<(), Place> {
+    let secrets: Vec<Secret> = secrets.0.iter().map(Secret::new).collect();
     // mail-parser's own pass.
     work::count(message.len() * 2);
     if found(message, &secrets) {
@@ -190,7 +203,7 @@ mod tests {
             ("X: home.example b-real-9c1\r\n\r\n".into(), Ok(())),
         ];
         for (message, want) in cases {
-            assert_eq!(check(message.as_bytes(), &secrets), want, "{message}");
+            assert_eq!(check(message.as_bytes(), Secrets::of_author(&secrets)), want, "{message}");
         }
     }
 
@@ -220,7 +233,8 @@ mod tests {
         for (kind, encoding, body, seen, want) in cases {
             let raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n");
             let header = PARSER.parse_headers(&raw).unwrap();
-            assert_eq!((is_seen_on_the_wire(&header), check(raw.as_bytes(), &secrets)), (seen, want), "{kind} {body}");
+            let found = check(raw.as_bytes(), Secrets::of_author(&secrets));
+            assert_eq!((is_seen_on_the_wire(&header), found), (seen, want), "{kind} {body}");
         }
     }
 
@@ -259,7 +273,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_octets(message in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            let _ = check(&message, &[Address::parse("a@b.test").unwrap().key()]);
+            let _ = check(&message, Secrets::of_author(&[Address::parse("a@b.test").unwrap().key()]));
         }
     }
 }

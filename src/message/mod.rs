@@ -1,6 +1,6 @@
 //! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
 //!
-//! `headers`, `text`, `transfer` and `mime` read what is on the wire; `author`, `once` and `inspect` find the facts that policy needs; `scrub` replaces real addresses, `footer` writes footers and takes them out again;
+//! `headers`, `text`, `transfer` and `mime` read what is on the wire; `author`, `once` and `inspect` find the facts that policy needs; `scrub` finds real addresses, `replacements` says whose are replaced and where, `quoted` gives back what a reader wrote himself, `footer` writes footers and takes them out again;
 //! `rewrite` writes the message that goes out; `guard` looks at it once more, with another reader.
 //!
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
@@ -22,10 +22,13 @@ pub mod guard;
 pub mod headers;
 pub mod html;
 pub mod inspect;
+mod kinds;
 pub mod metadata;
 pub mod mime;
 pub mod once;
 pub mod pgp;
+pub mod quoted;
+pub mod replacements;
 pub mod rewrite;
 pub mod same;
 pub mod scrub;
@@ -43,6 +46,6 @@ mod yenc;
 
 pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};
+pub use replacements::Replacements;
 pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite, rewrite_copy};
-pub use scrub::Replacement;
 pub use shared::Shared;

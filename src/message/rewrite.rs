@@ -6,9 +6,11 @@
 use super::body;
 use super::contents::Told;
 use super::footer::Footer;
+use super::kinds::{is_signature, safe_kind};
 use super::metadata::Why;
-use super::mime::{Parametrised, Part, is_signature, safe_kind};
-use super::scrub::{Replacement, scrubbed};
+use super::mime::{Parametrised, Part};
+use super::quoted::Quoting;
+use super::replacements::Replacements;
 use super::text::{decode_words, encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
 use super::{Shared, charset, content_id, contents, work, yenc};
@@ -40,14 +42,16 @@ pub struct Order<'a> {
     pub in_reply_to: Vec<String>,
     /// The thread before it, by ids that the receiver knows.
     pub references: Vec<String>,
-    /// Addresses that must not be seen.
-    pub replacements: &'a [Replacement],
+    /// The addresses of both sides.
+    pub replacements: &'a Replacements,
     /// The pair's secret for ids in invitations, the same in both directions.
     pub calendar_key: [u8; 32],
     /// Which traces are taken out of files.
     pub metadata: &'a Metadata,
     /// Goes under the first plain text and the first HTML that are no attachments; a message without any goes without.
     pub footer: Option<Footer>,
+    /// What is done about quotes.
+    pub quotes: Quoting<'a>,
     /// Depth and number of parts.
     pub limits: &'a Limits,
 }
@@ -188,7 +192,11 @@ impl Writer<'_> {
     fn common_header(&mut self, part: &Part<'_>) {
         if let Some(subject) = part.field("Subject") {
             let subject = decode_words(&subject.text());
-            let subject = scrubbed(&subject, self.order.replacements).into_owned();
+            let (before, words) = self.order.quotes.title(&subject).unwrap_or((&subject, ""));
+            let subject = format!("{}{words}", self.order.replacements.scrubbed(before));
+            if let Quoting::Recorded(record) = self.order.quotes {
+                record.title(&subject);
+            }
             let subject: String = subject.chars().take(2000).collect();
             self.line("Subject", &encode_unstructured(&subject, 9));
         }
@@ -310,18 +318,27 @@ impl Writer<'_> {
             if let Some(linked) = std::str::from_utf8(&bytes).ok().and_then(links) {
                 bytes = linked.into_bytes().into();
             }
-            if let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements) {
+            // UTF-8 is read like a text of which the charset is told.
+            let untold = std::str::from_utf8(&bytes).is_err();
+            if untold && let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements.of_author()) {
                 bytes = clean.into();
             }
         }
-        let text = charset::read(&bytes, &charset, self.order.replacements);
+        let text = charset::read(&bytes, &charset, self.order.replacements.of_author());
         let linked = Some(&text).filter(|_| !charset.is_empty()).and_then(|text| links(text));
         let words = linked.as_deref().unwrap_or(&text);
+        self.told.inside = self.inside > 0;
         let cleaned = contents::text(words, &part.kind.value, self.order, &mut self.told)?;
-        let mut changed = cleaned.or(linked);
+        let mut changed = cleaned.or_else(|| linked.clone());
         self.passed();
-        let mut under = String::new();
+        if let Quoting::Recorded(record) = self.order.quotes {
+            record.text(changed.as_deref().unwrap_or(&text), contents::form(&text, &part.kind.value));
+            self.disposition(part);
+            return Ok(());
+        }
+        let (mut under, mut footed, mut back) = (String::new(), false, None);
         if let Some(footer) = self.footer(part) {
+            footed = true;
             let whole = changed.as_deref().unwrap_or(&text);
             if html {
                 changed = Some(footer.under_html(whole));
@@ -329,13 +346,22 @@ impl Writer<'_> {
                 under = footer.under_text(whole);
             }
         }
+        let may_be_receiver =
+            changed.is_some() && linked.is_none() && !footed && !charset.eq_ignore_ascii_case("utf-8");
+        let only_receiver = may_be_receiver && contents::only_receiver(words, &part.kind.value, self.order)?;
         let changed = match changed {
+            Some(changed) if only_receiver => {
+                // A copy in another charset would be answered in that.
+                back = charset::back(&changed, &text, &bytes, &charset);
+                None
+            }
             Some(changed) => Some((changed.into(), under)),
             None => (!under.is_empty()).then_some((text, under)),
         };
+        let bytes = back.as_deref().unwrap_or(&bytes);
         let mut kind = safe_kind(&part.kind.value, "text/plain");
         let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
-        let (charset, written) = charset::written(changed, &bytes, &charset);
+        let (charset, written) = charset::written(changed, bytes, &charset);
         if let Some(charset) = &charset {
             parameter(&mut kind, "charset", charset);
         }
@@ -371,6 +397,11 @@ impl Writer<'_> {
 
     /// A file: what it holds is kept, its traces are not.
     fn file(&mut self, part: &Part<'_>) {
+        if matches!(self.order.quotes, Quoting::Recorded(_)) {
+            // What goes out of files is no quote; only their names come back.
+            part.file_name().map(|name| contents::file_name(name, self.order));
+            return;
+        }
         let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
         if let Some(name) = part.file_name() {
             parameter(&mut kind, "name", &contents::file_name(name, self.order));

@@ -56,7 +56,13 @@ pub fn scrub(text: &str, html: bool, replacements: &[Replacement]) -> Option<Str
 /// [`scrub`] for the name of a file.
 #[must_use]
 pub fn scrub_name(name: &str, replacements: &[Replacement]) -> Option<String> {
-    replaced(name, &find_in(name, Kind::Name, replacements))
+    replaced(name, &find_name(name, replacements))
+}
+
+/// [`find`] in the name of a file.
+#[must_use]
+pub fn find_name<'r>(name: &str, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
+    find_in(name, Kind::Name, replacements)
 }
 
 fn replaced(text: &str, found: &[(Range<usize>, &str)]) -> Option<String> {

@@ -2,13 +2,13 @@
 //! platform registered and the alias. Notes stay, scrubbed.
 
 use super::content_lines::{ContentLine, fold, unfold};
-use super::scrub::{Replacement, scrubbed};
+use super::replacements::Replacements;
 use super::work;
 use crate::types::Alias;
 
 /// Writes each card of `text` anew, with `name` (the author's, as the receiver knows it) and the author's `alias`.
 #[must_use]
-pub fn clean(text: &str, name: &str, alias: &Alias, replacements: &[Replacement]) -> String {
+pub fn clean(text: &str, name: &str, alias: &Alias, replacements: &Replacements) -> String {
     let name = super::text::harmless(name);
     let name = if name.is_empty() { alias.as_str().to_owned() } else { name.replace(['\\', ';', ','], " ") };
     let mut out = String::new();
@@ -33,7 +33,7 @@ pub fn clean(text: &str, name: &str, alias: &Alias, replacements: &[Replacement]
                 fold(&format!("EMAIL:{}", alias.as_str()), &mut out);
             }
             "NOTE" | "CATEGORIES" if !encoded => {
-                fold(&format!("{}:{}", line.name, scrubbed(line.value, replacements)), &mut out);
+                fold(&format!("{}:{}", line.name, replacements.scrubbed(line.value)), &mut out);
             }
             _ => {}
         }
@@ -49,12 +49,13 @@ mod tests {
     #[test]
     fn cards_tell_what_the_other_side_knows() {
         let alias = Alias::from_text("seller@m.test");
-        let replacements = [Replacement::new(&Address::parse("s-real@shop.example").unwrap().key(), Some(&alias))];
+        let key = [Address::parse("s-real@shop.example").unwrap().key()];
+        let replacements = Replacements::new((&key, &alias), (&[], &Alias::from_text("buyer@m.test")));
         let card = "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Sato Real\r\nN:Real;Sato;;;\r\nitem1.EMAIL;TYPE=work:s-real@shop.example\r\nTEL:+81 3\r\nPHOTO;ENCODING=b:AA\r\n AA\r\nNOTE:write to\r\n  s-real@shop.example\r\nNOTE;ENCODING=QUOTED-PRINTABLE:=20\r\nX-ABUID:1\r\nEND:VCARD\r\n";
         assert_eq!(
             clean(card, "Sato Shop; Tokyo", &alias, &replacements),
             "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Sato Shop  Tokyo\r\nN:Sato Shop  Tokyo;;;;\r\nEMAIL:seller@m.test\r\nNOTE:write to seller@m.test\r\nEND:VCARD\r\n"
         );
-        assert_eq!(clean("", "x", &alias, &[]), "");
+        assert_eq!(clean("", "x", &alias, &replacements), "");
     }
 }

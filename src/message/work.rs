@@ -155,6 +155,13 @@ impl Drop for Around {
     }
 }
 
+/// Does `work` within an allowance of its own, so many steps of each kind, that does not count for
+/// what is being done around it. It stops when that does.
+pub fn aside<T>(steps: u64, work: impl FnOnce() -> T) -> (T, Spent) {
+    let stop = STOP.with_borrow(Clone::clone).unwrap_or_default();
+    within(&Allowance { reading: steps, packing: steps, stop }, work)
+}
+
 /// Does `work` on this thread within an allowance, and says what it took. Outside of this nothing ends early.
 pub fn within<T>(allowance: &Allowance, work: impl FnOnce() -> T) -> (T, Spent) {
     let around = Around {

@@ -1,21 +1,32 @@
 //! What goes out: ids mapped to those that the receiver knows, addresses to aliases, and the guard's last look. The same again when an item is loaded after a
 //! restart.
 
-use super::judge::Letter;
+use super::judge::{Letter, MILLION};
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
-use crate::message::{Inspection, Order, Passed, Replacement, Shared, Unclean, guard, inspect, rewrite_copy, work};
+use crate::message::guard::Secrets;
+use crate::message::quoted::{Original, Question, Quoting};
+use crate::message::{
+    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, work,
+};
 use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
 use crate::store::{Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
-use crate::types::{AddressKey, MessageId, Role, Time};
+use crate::types::{MessageId, Role, Time};
 use bytes::Bytes;
+use std::collections::HashSet;
 
 impl Relay {
     /// Writes the letter's outgoing message, or changes its decision if that cannot be done safely.
-    pub(super) fn compose(&self, arrived: &Arrived, inspection: &Inspection, letter: &mut Letter, shared: &mut Shared) {
+    pub(super) fn compose(
+        &self,
+        arrived: &Arrived,
+        inspection: &Inspection,
+        letter: &mut Letter,
+        shared: &mut Shared,
+    ) -> Result<()> {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
             Ok((bytes, passed)) => {
                 letter.outgoing = Some(bytes);
@@ -34,7 +45,9 @@ impl Relay {
                 letter.decision = Decision::reject(Reason::Unclean);
                 letter.place = Some(place);
             }
+            Err(Stop::Trouble(error)) => return Err(error),
         }
+        Ok(())
     }
 
     /// What a letter answers, by ids that its receiver knows.
@@ -64,8 +77,12 @@ impl Relay {
         shared: &mut Shared,
     ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
         let pair = &letter.pair;
-        let (secrets, replacements) = secrets(pair);
         let (from, to) = (letter.author, letter.author.other());
+        let has_written = || self.store.glance(|view| view.last_relayed(pair.id, to, letter.id, 1));
+        // What cannot be asked now is asked again, and then it is told.
+        let question = || has_written().map_or(true, |found| !found.is_empty());
+        let question = Question::new(&question);
+        let replacements = replacements(pair, from);
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -80,19 +97,75 @@ impl Relay {
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
             footer: self.footer(letter),
+            quotes: Quoting::Asked(&question),
             limits: &self.config.limits,
         };
-        match rewrite_copy(raw, &order, shared) {
-            Ok(rewritten) => match guard::check(&rewritten.bytes, &secrets) {
-                Ok(()) => Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed)),
-                // What was looked at in part tells nothing.
-                Err(_) if work::is_over() => Err(Stop::Costly),
-                Err(place) => Err(Stop::Leak(place.as_str())),
-            },
-            Err(Unclean::Costly) => Err(Stop::Costly),
-            Err(Unclean::Encrypted) => Err(Stop::Encrypted),
-            Err(Unclean::Limits | Unclean::Incomplete) => Err(Stop::Malformed),
+        let mut rewritten = rewrite_copy(raw, &order, shared)?;
+        let originals = if question.answer() { self.originals(letter, inspection, &order)? } else { Vec::new() };
+        let looked_at = if originals.is_empty() {
+            None
+        } else {
+            let restored =
+                |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
+            rewritten = rewrite_copy(raw, &restored(true), shared)?;
+            // The guard sees all of it but the words that are given back to whoever wrote them.
+            Some(rewrite_copy(raw, &restored(false), shared)?.bytes)
+        };
+        let secrets = Secrets::of_author(&pair.party(from).known);
+        let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
+        // What was looked at in part tells nothing.
+        if work::is_over() {
+            return Err(Stop::Costly);
         }
+        found.map_err(|place| Stop::Leak(place.as_str()))?;
+        Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
+    }
+
+    /// The reader's own messages that a letter may quote, with the copies that were made of them. What the store does not keep any more is not given back.
+    ///
+    /// Reading them has an allowance of its own, the same each time: who was sent much cannot help
+    /// it, and a retry gives the same bytes.
+    fn originals(&self, letter: &Letter, inspection: &Inspection, answer: &Order<'_>) -> Result<Vec<Original>> {
+        let (reader, pair) = (letter.author.other(), &letter.pair);
+        let (mut found, mut room) = (Vec::new(), MOST_ORIGINALS);
+        let mut allowed = self.config.limits.message_work.saturating_mul(MILLION);
+        for id in self.store.read(|view| self.quotable(view, letter, inspection))? {
+            // One at a time: each may be as large as a message may be.
+            let Some(raw) = self.store.read(|view| view.raw(id))? else { continue };
+            let Some(left) = room.checked_sub(raw.len()) else { continue };
+            room = left;
+            let written = author::read(&headers::split(&raw).0).ok();
+            let order = Order {
+                from: (&pair.party(reader).name, pair.alias(reader)),
+                author_name: written.as_ref().and_then(|author| author.name.as_deref()),
+                to: pair.alias(letter.author),
+                ..answer.clone()
+            };
+            let read = || Original::read(&raw, &order, replacements(pair, reader));
+            let (original, spent) = work::aside(allowed, read);
+            allowed = allowed.saturating_sub(spent.reading.max(spent.packing));
+            found.extend(original.filter(|_| spent.end.is_none()));
+        }
+        Ok(found)
+    }
+
+    /// Which messages of its reader a letter may quote: those that it names, and the last ones before it.
+    fn quotable(&self, view: &View<'_>, letter: &Letter, inspection: &Inspection) -> Result<Vec<MessageId>> {
+        let reader = letter.author.other();
+        let mut found = Vec::new();
+        for id in inspection.in_reply_to.iter().chain(inspection.references.iter().rev()).take(NAMED) {
+            let Some(message) = self.known_id(view, letter, id)? else { continue };
+            let entry = view.thread_entry(message)?;
+            let theirs = entry
+                .is_some_and(|entry| entry.pair == Some(letter.pair.id) && entry.author == reader && entry.relayed);
+            if theirs && message < letter.id {
+                found.push(message);
+            }
+        }
+        found.extend(view.last_relayed(letter.pair.id, reader, letter.id, LAST)?);
+        let mut seen = HashSet::new();
+        found.retain(|message| seen.insert(*message));
+        Ok(found)
     }
 
     /// What goes under the text of the receiver's copy. Follows from what the store keeps of the message, so that it is the same after a restart.
@@ -184,6 +257,7 @@ impl Relay {
                 self.metrics.guard_stops.inc();
                 Loaded::Unclean(place)
             }
+            Err(Stop::Trouble(error)) => return Err(error),
             Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
             // Not here: what was accepted comes out the same again, whatever it costs.
@@ -205,11 +279,35 @@ enum Stop {
     Malformed,
     Costly,
     Leak(&'static str),
+    /// The store's.
+    Trouble(StoreError),
 }
 
-/// Every address that either party has or had, and what stands in its place.
-fn secrets(pair: &Pair) -> (Vec<AddressKey>, Vec<Replacement>) {
-    let sides = [Role::Buyer, Role::Seller].into_iter();
-    let known = sides.flat_map(|role| pair.party(role).known.iter().map(move |key| (key, pair.alias(role))));
-    known.map(|(key, alias)| (key.clone(), Replacement::new(key, Some(alias)))).unzip()
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Trouble(error)
+    }
+}
+
+impl From<Unclean> for Stop {
+    fn from(why: Unclean) -> Self {
+        match why {
+            Unclean::Encrypted => Self::Encrypted,
+            Unclean::Costly => Self::Costly,
+            Unclean::Limits | Unclean::Incomplete => Self::Malformed,
+        }
+    }
+}
+
+/// Ids in an answer that may name what it quotes.
+const NAMED: usize = 4;
+/// The reader's last messages that an answer may quote without naming them.
+const LAST: usize = 3;
+/// Octets of the messages that an answer may quote, together: the first ones that have room are looked at.
+const MOST_ORIGINALS: usize = 32 << 20;
+
+/// Every address that either party has or had, and what stands in its place in a copy of what `author` wrote.
+fn replacements(pair: &Pair, author: Role) -> Replacements {
+    let side = |role: Role| (pair.party(role).known.as_slice(), pair.alias(role));
+    Replacements::new(side(author), side(author.other()))
 }

@@ -223,7 +223,7 @@ pub(super) enum Gathered {
 }
 
 /// The unit of `limits.message_work`.
-const MILLION: u64 = 1_000_000;
+pub(super) const MILLION: u64 = 1_000_000;
 /// Documents may take so many times as much besides.
 const DOCUMENTS: u64 = 3;
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
@@ -367,7 +367,7 @@ impl Relay {
         let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return Ok(letter) };
         let earlier = self.recognized(arrived, &mut letter)?;
         if letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed()) {
-            self.compose(arrived, inspection, &mut letter, shared);
+            self.compose(arrived, inspection, &mut letter, shared)?;
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
             }

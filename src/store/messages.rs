@@ -302,6 +302,19 @@ impl View<'_> {
         Ok(received.map(Time))
     }
 
+    /// The newest relayed messages of `author` in `pair` before another one, newest first, if they are among its last fifty.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn last_relayed(&self, pair: PairId, author: Role, before: MessageId, limit: usize) -> Result<Vec<MessageId>> {
+        let sql = "SELECT id FROM (SELECT id, author, verdict FROM message WHERE pair = ?1 AND id < ?2 ORDER BY id DESC LIMIT 50) \
+                   WHERE author = ?3 AND verdict = 'relay' ORDER BY id DESC LIMIT ?4";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map([pair.0, before.0, role_number(author), limit], |row| row.get(0))?;
+        Ok(rows.map(|row| row.map(MessageId)).collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Whether an automatic message of `author` in `pair` was relayed since `since`.
     ///
     /// # Errors

@@ -335,7 +335,9 @@ mod tests {
         let rows =
             || store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM mid", [], |row| row.get::<_, i64>(0))?)).unwrap();
         assert_eq!(rows(), 9, "one id, a signature each, and one of all");
-        while let Some(block) = store.read(|v| v.next_block(v.last_message()?, &mut crate::types::SystemRandom)).unwrap() {
+        while let Some(block) =
+            store.read(|v| v.next_block(v.last_message()?, &mut crate::types::SystemRandom)).unwrap()
+        {
             assert!(store.write_blocking(move |c| c.append_block(&block)).unwrap());
         }
         let old = Old { to: MessageId(i64::MAX), before: NOW.plus(DAY * 7), now: Time(i64::MAX), days: NOW };

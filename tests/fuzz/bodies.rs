@@ -92,7 +92,7 @@ pub fn rewriter(data: &[u8]) {
     let (address, alias) = secret();
     let limits = Limits::default();
     let _ = message::inspect(data, false, &limits);
-    let replacements = [scrub::Replacement::new(&address.key(), Some(&alias))];
+    let replacements = message::Replacements::new((&[address.key()], &alias), (&[], &Alias::from_text("x@m.test")));
     let order = message::Order {
         hostname: "mx.m.test",
         received: Time(1_800_000_000_000),
@@ -107,6 +107,7 @@ pub fn rewriter(data: &[u8]) {
         calendar_key: [7; 32],
         metadata: &marketrelay::config::Metadata::default(),
         footer: Some(footer()),
+        quotes: message::quoted::Quoting::Ignored,
         limits: &limits,
     };
     let Ok(first) = rewrite::rewrite(data, &order) else { return };
@@ -124,7 +125,7 @@ pub fn rewriter(data: &[u8]) {
         assert!(line.len() <= 998 && !line.contains(&b'\r') && line.is_ascii());
     }
     // What the guard lets pass shows the address nowhere: neither on the wire nor decoded.
-    if guard::check(&first.bytes, &[address.key()]).is_ok() {
+    if guard::check(&first.bytes, guard::Secrets::of_author(&[address.key()])).is_ok() {
         assert!(!shows(&String::from_utf8_lossy(&first.bytes)), "on the wire");
         let message = mail_parser::MessageParser::new().parse(&first.bytes).expect("the guard read it");
         for part in &message.parts {
@@ -152,12 +153,12 @@ fn shows(text: &str) -> bool {
 /// HTML: what is cleaned shows no address, also when it is cleaned again.
 pub fn html(data: &[u8]) {
     let (address, alias) = secret();
-    let replacements = [scrub::Replacement::new(&address.key(), Some(&alias))];
+    let replacements = message::Replacements::new((&[address.key()], &alias), (&[], &Alias::from_text("x@m.test")));
     let text = String::from_utf8_lossy(data);
     let clean = message::html::clean(&text, &replacements).unwrap_or_else(|| text.into_owned());
-    assert!(scrub::find(&clean, true, &replacements).is_empty(), "{clean}");
+    assert!(scrub::find(&clean, true, replacements.of_author()).is_empty(), "{clean}");
     let again = message::html::clean(&clean, &replacements).unwrap_or(clean);
-    assert!(scrub::find(&again, true, &replacements).is_empty(), "{again}");
+    assert!(scrub::find(&again, true, replacements.of_author()).is_empty(), "{again}");
 }
 
 /// A target's name and what it does.

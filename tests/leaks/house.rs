@@ -1,7 +1,9 @@
 //! What the proofs of the rewriter share: the two parties, the way of a message through the rewriter and the guard, and the rules that every outgoing message keeps.
 
 use marketrelay::config::{Limits, Metadata};
-use marketrelay::message::{Order, Replacement, Rewritten, Unclean, guard, headers, rewrite};
+use marketrelay::message::guard::Secrets;
+use marketrelay::message::quoted::Quoting;
+use marketrelay::message::{Order, Replacements, Rewritten, Unclean, guard, headers, rewrite};
 use marketrelay::types::{Address, AddressKey, Alias, Time};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,10 +18,11 @@ pub const YOURS: &str = "k7bzn4wq3xv9hdtm2xyzwq@m.test";
 
 /// One direction.
 pub struct House {
+    /// The author's, and the receiver's.
     pub keys: [AddressKey; 2],
     mine: Alias,
     yours: Alias,
-    replacements: [Replacement; 2],
+    replacements: Replacements,
     limits: Limits,
     metadata: Metadata,
     /// The author's name as the receiver sees it.
@@ -30,7 +33,7 @@ impl House {
     pub fn new(me: &str, you: &str, from: &'static str) -> Self {
         let (mine, yours) = (Alias::from_text(MINE), Alias::from_text(YOURS));
         let keys = [me, you].map(|address| Address::parse(address).unwrap().key());
-        let replacements = [Replacement::new(&keys[0], Some(&mine)), Replacement::new(&keys[1], Some(&yours))];
+        let replacements = Replacements::new((&keys[..1], &mine), (&keys[1..], &yours));
         Self { keys, mine, yours, replacements, limits: Limits::default(), metadata: Metadata::default(), from }
     }
 
@@ -52,6 +55,7 @@ impl House {
             references: Vec::new(),
             replacements: &self.replacements,
             footer: None,
+            quotes: Quoting::Ignored,
             limits: &self.limits,
             calendar_key: [7; 32],
             metadata: &self.metadata,
@@ -63,7 +67,7 @@ impl House {
     }
 
     pub fn guard(&self, message: &[u8]) -> Result<(), guard::Place> {
-        guard::check(message, &self.keys)
+        guard::check(message, Secrets::of_author(&self.keys[..1]))
     }
 }
 

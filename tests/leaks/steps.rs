@@ -13,7 +13,7 @@ use marketrelay::message::calendar::{self, CalendarOrder};
 use marketrelay::message::footer::{self, Action, Footer};
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacement, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -136,10 +136,12 @@ fn scanners() -> Vec<Scanner> {
     let mut add = |name, before: &'static [u8], pieces: &[&'static [u8]], read: Read| {
         out.push(Scanner { name, before, pieces: pieces.to_vec(), read });
     };
-    let key = |address: &str| Address::parse(address).unwrap().key();
+    let keys = || ["b-real-9c1@home.example", "s@bücher.example"].map(|a| Address::parse(a).unwrap().key());
     let alias = Alias::from_text("alias@m.test");
-    let known = move || {
-        ["b-real-9c1@home.example", "s@bücher.example"].map(|address| Replacement::new(&key(address), Some(&alias)))
+    let known = || keys().map(|key| scrub::Replacement::new(&key, Some(&alias)));
+    let both = || {
+        let keys = keys();
+        Replacements::new((&keys[..1], &alias), (&keys[1..], &alias))
     };
     let addresses = bytes_of(ADDRESSES);
     for (name, is_html) in [("addresses in text", false), ("addresses in HTML", true)] {
@@ -159,7 +161,7 @@ fn scanners() -> Vec<Scanner> {
     }
     add("marks", b"", &footers, Box::new(|input| footer::marks(&text_of(input), false, &mut Vec::new())));
     let tags = bytes_of(TAGS);
-    let replacements = known();
+    let replacements = both();
     add("HTML", b"", &tags, Box::new(move |input| drop(html::clean(&text_of(input), &replacements))));
     let foot = Footer {
         mark: "a".repeat(24),
@@ -170,13 +172,13 @@ fn scanners() -> Vec<Scanner> {
     add("footers under HTML", b"", &tags, Box::new(move |input| drop(foot.under_html(&text_of(input)))));
     let styles = bytes_of(STYLES);
     for (name, before) in [("style sheets", &b"<style>"[..]), ("style attributes", b"<p style=\"")] {
-        let replacements = known();
+        let replacements = both();
         let end = if name == "style sheets" { "</style>" } else { "\">" };
         add(name, before, &styles, Box::new(move |input| drop(html::clean(&(text_of(input) + end), &replacements))));
     }
     let lines = bytes_of(LINES);
     let (replacements, author, receiver) =
-        (known(), Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
+        (both(), Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
     add(
         "calendars",
         b"BEGIN:VCALENDAR\r\n",
@@ -187,7 +189,7 @@ fn scanners() -> Vec<Scanner> {
             drop(calendar::clean(&text_of(input), &order));
         }),
     );
-    let (replacements, author) = (known(), Alias::from_text("buyer@m.test"));
+    let (replacements, author) = (both(), Alias::from_text("buyer@m.test"));
     add(
         "cards",
         b"BEGIN:VCARD\r\n",

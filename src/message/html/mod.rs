@@ -10,10 +10,13 @@ mod link;
 mod plain;
 mod style;
 pub(super) mod tokens;
+mod walk;
 
 pub(super) use link::decode;
+pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, walk};
 
-use super::scrub::{Replacement, find, scrub};
+use super::replacements::Replacements;
+use super::scrub::find;
 use super::{Shared, work};
 use std::ops::Range;
 use tokens::{Token, Tokens};
@@ -21,17 +24,17 @@ use tokens::{Token, Tokens};
 /// Cleans an HTML document or fragment. `None`: nothing had to change, the original may be sent as it is. What is changed says that it is UTF-8, if it says
 /// anything about charsets. A document that is nested too deep becomes its own text.
 #[must_use]
-pub fn clean(html: &str, replacements: &[Replacement]) -> Option<String> {
+pub fn clean(html: &str, replacements: &Replacements) -> Option<String> {
     clean_copy(html, replacements, &mut Shared::default())
 }
 
 /// [`clean`] for one of several receivers.
-pub(super) fn clean_copy(html: &str, replacements: &[Replacement], shared: &mut Shared) -> Option<String> {
+pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut Shared) -> Option<String> {
     let mut changed = shared.page(html, |html| {
         let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
         rewritten.unwrap_or_else(|| Some(plain::render(html)))
     });
-    if let Some(scrubbed) = scrub(changed.as_deref().unwrap_or(html), true, replacements) {
+    if let Some(scrubbed) = replacements.scrub(changed.as_deref().unwrap_or(html), true) {
         changed = Some(scrubbed);
     }
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
@@ -40,11 +43,16 @@ pub(super) fn clean_copy(html: &str, replacements: &[Replacement], shared: &mut 
     changed
 }
 
-/// Replaces addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags stay.
-fn scrub_across_tags(html: &str, replacements: &[Replacement]) -> Option<String> {
+/// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags stay, which would tell of the receiver's.
+fn scrub_across_tags(html: &str, replacements: &Replacements) -> Option<String> {
     let (text, places) = visible(html);
-    let found = find(&text, true, replacements);
-    (!found.is_empty()).then(|| replaced(html, &places, found))
+    let found = find(&text, true, replacements.of_author());
+    let mut words = Vec::with_capacity(found.len());
+    for (range, alias) in found {
+        let word = replacements.instead(text.get(range.clone()).unwrap_or(""), alias);
+        words.push((range, word));
+    }
+    (!words.is_empty()).then(|| replaced(html, &places, words.iter().map(|(range, word)| (range.clone(), &**word))))
 }
 
 /// `html` without what `find` finds in its visible text, in order. The tags stay. `None`: it found nothing.

@@ -34,6 +34,12 @@ impl<'a> Tokens<'a> {
         Self { html, at: 0, raw: None }
     }
 
+    /// Behind the last token.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     fn byte(&self, at: usize) -> Option<u8> {
         self.html.as_bytes().get(at).copied()
     }

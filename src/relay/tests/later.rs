@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_guard_stops_later_is_told_as_it_is() {
     let world = world().await;
-    let new = "b-new-5d2@home.example";
+    let new = "s-new-5d2@sellerco.example";
     let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
     let mail = format!(
         "From: {SELLER}\nSubject: x\nContent-Type: application/x; name=x\nContent-Transfer-Encoding: base64\n\n{hidden}\n"
@@ -23,12 +23,45 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     let item = item.await.unwrap();
     let stops = || world.relay.metrics.guard_stops.get();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
-    // While it waits, the address becomes one of the buyer's.
+    // While it waits, the address becomes one of the buyer's, which tells the seller nothing; then one of the seller's own.
     let moved = party(Role::Buyer, "b1", "Bea", new);
+    world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
+    assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
+    let moved = party(Role::Seller, "s1", "Sato Shop", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
     assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
     let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
     assert!(!raw.is_empty(), "it is kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quote_is_given_back_alike_whenever_it_goes_out() {
+    let world = world().await;
+    let (buyer_alias, seller_alias) = world.aliases();
+    let ask = |text: &str| format!("From: {SELLER}\nSubject: x\n\n{text}\n");
+    assert_eq!(world.send(SELLER, &[buyer_alias], &ask(&format!("is it {BUYER} ?"))).await.code(), 250);
+    let asked = world.newest();
+    assert!(world.arrived(BUYER).await[0].contains(&format!("is it {buyer_alias} ?")));
+    let answer = format!("From: {BUYER}\nSubject: Re: x\n\nYes.\n> is it {buyer_alias} ?\n{buyer_alias}\n");
+    assert_eq!(world.send(BUYER, &[seller_alias], &answer).await.code(), 250);
+    let [arrived] = world.arrived(SELLER).await.try_into().unwrap();
+    assert!(arrived.contains(&format!("> is it {BUYER} ?\n{buyer_alias}\n")), "{arrived}");
+    let item = world.newest_item();
+    // What the seller writes afterwards is not what was answered.
+    for text in ["a", "b", "c", "d"] {
+        assert_eq!(world.send(SELLER, &[buyer_alias], &ask(text)).await.code(), 250);
+    }
+    let again = || match world.relay.load(&item).unwrap() {
+        Loaded::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n", "\n"),
+        other => panic!("{other:?}"),
+    };
+    let body = |text: &str| text.split_once("\n\n").unwrap().1.to_owned();
+    assert_eq!(body(&again()), body(&arrived));
+    // What the store does not keep is not given back, and does not go out either.
+    let database = rusqlite::Connection::open(world.dir.path().join("data/marketrelay.sqlite3")).unwrap();
+    database.execute("UPDATE message SET body = NULL WHERE id = ?1", [asked.number]).unwrap();
+    let again = again();
+    assert!(again.contains(&format!("> is it {buyer_alias} ?")) && !again.contains(BUYER), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

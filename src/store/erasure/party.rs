@@ -3,8 +3,8 @@
 //! those go.
 
 use super::{Belongings, Changed, Erasure, sides};
-use crate::message::Replacement;
 use crate::message::erased::{Conversation, Person};
+use crate::message::scrub::Replacement;
 use crate::message::search::words;
 use crate::store::queue::ItemId;
 use crate::store::{Body, Change, Pair, Party, Result, Store, StoreError, View};
