@@ -163,7 +163,8 @@ impl Place {
         let text = match text.split_once("[limits]\n") {
             _ if text.contains("refusal") => text,
             Some((before, after)) => format!("{before}[limits]\n{many}{after}"),
-            None => format!("{text}[limits]\n{many}"),
+            // Not at the end: a test may go on in the last table.
+            None => text.replacen("[log]\n", &format!("[limits]\n{many}[log]\n"), 1),
         };
         let text =
             if text.contains("[[listener]]") { text } else { text + "[[listener]]\naddress = \"127.0.0.1:0\"\n" };

@@ -31,7 +31,10 @@ fn a_report_does_not_undo_a_delivery() {
         ("the server that took it", 1, "", "MAILER-DAEMON@x.example", "proved by its server", "could not be delivered"),
     ];
     for (name, last, sender, from, proof, words) in table {
-        let mail = format!("From: {SELLER}\nTo: {buyer_alias}\nSubject: s\nMessage-ID: <1@x.example>\n\nx");
+        let mail = format!(
+            "From: {SELLER}\nTo: {buyer_alias}\nSubject: s\nMessage-ID: <{}@x.example>\n\nx",
+            name.replace(' ', "-")
+        );
         let said = Stranger::new(relay.port, 1).send(SELLER, &buyer_alias, &mail);
         assert!(said.starts_with("250"), "{said}");
         let id = said.rsplit(' ').next().unwrap().to_owned();

@@ -82,7 +82,7 @@ fn talked(place: &Place, relay: &Relay, sink: &mut Sink) -> (String, String) {
     let alias = |name: &str| aliases[name].as_str().unwrap().to_owned();
     let (buyer, seller) = (alias("buyer_alias"), alias("seller_alias"));
     let text = "The zylophone came quixotically late and the marzipanesque box was open, which is a pity for all of us.\nWrite to me soon.";
-    let header = ["Subject: My umbrellastand", "Message-ID: <own-mid-77@home.example>"];
+    let header = ["Subject: My umbrellastand", "Message-Id: <own-mid-77@home.example>"];
     assert!(mail(relay, BUYER, &seller, &header, text).0);
     let asked = sink.next(SELLER);
     let id = asked.header("Message-ID").unwrap();

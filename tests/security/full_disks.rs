@@ -136,7 +136,8 @@ fn mail_that_comes_back_from_the_operator_ends() {
 #[test]
 fn a_flood_of_refusals_is_a_few_lines() {
     let sink = Sink::start();
-    let place = Place::new(sink.port, PATIENT);
+    // As few rows as an operator has by default.
+    let place = Place::new(sink.port, &format!("{PATIENT}refusal_rows = 10\n"));
     let (buyer_alias, _) = place.register();
     let relay = place.serve();
     let mut stranger = Stranger::new(relay.port, 66);

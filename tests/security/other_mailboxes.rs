@@ -246,8 +246,10 @@ fn a_neighbour_is_not_the_author() {
     ];
     let letters: Vec<Letter> = cases
         .iter()
-        .map(|(_, _, _, author, fields, domain, identity, ..)| Letter {
-            message: format!("From: <{author}>\n{fields}To: {alias}\nSubject: x\n\nhello\n"),
+        .enumerate()
+        // Each a message of its own: one that was signed alike would be the same.
+        .map(|(n, (_, _, _, author, fields, domain, identity, ..))| Letter {
+            message: format!("From: <{author}>\n{fields}To: {alias}\nSubject: {n}\n\nhello\n"),
             domain,
             more: if identity.is_empty() { json!({}) } else { json!({ "identity": identity }) },
         })

@@ -139,7 +139,6 @@ fn an_undelivered_one_is_judged_anew() {
 /// field or another Message-ID on top is the same message; two words of a person whose program
 /// writes no Message-ID are two.
 #[test]
-#[ignore = "needs the signatures that authentication::verify is to give"]
 fn a_signature_speaks_once() {
     let sign = include_str!("../e2e/sign.py");
     let mut sink = Sink::start();

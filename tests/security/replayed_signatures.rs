@@ -101,15 +101,19 @@ fn a_signature_proves_what_it_signed_to_whom_it_was_written() {
     let zone = Zone::start();
     zone.text("shop.example", "v=spf1 ip4:192.0.2.0/24 -all");
     let (place, relay, [alias, other]) = verifying(sink.port, &zone, "", &[ANN]);
+    // Each a message of its own: one that was signed alike would be the same.
+    let written = std::cell::Cell::new(0);
     let letter = |to: &str, more: serde_json::Value| Letter {
         message: format!(
-            "From: Ann <{ANN}>\nTo: {to}\nSubject: offer\nDate: Fri, 27 Nov 2026 10:00:00 +0900\nMessage-ID: <1@shop.example>\nMIME-Version: 1.0\nContent-Type: text/plain\n\nhello\n"
+            "From: Ann <{ANN}>\nTo: {to}\nSubject: offer\nDate: Fri, 27 Nov 2026 10:00:00 +0900\nMessage-ID: <1@shop.example>\nMIME-Version: 1.0\nContent-Type: text/plain\n\nhello {}\n",
+            written.replace(written.get() + 1)
         ),
         domain: "shop.example",
         more,
     };
     let none = serde_json::json!({});
     let plain = letter(&alias, none.clone());
+    let again = letter(&alias, none.clone());
     let quoting = letter("x@evil.example", none.clone());
     let named = letter(&format!("\"{alias}\" <x@evil.example>"), none.clone());
     let bcc = letter("undisclosed-recipients:;", none.clone());
@@ -125,9 +129,10 @@ fn a_signature_proves_what_it_signed_to_whom_it_was_written() {
     let days = |days: u64| letter(&alias, serde_json::json!({"age": days * 86_400 + 60}));
     let (week, old) = (days(7), days(9));
     let letters =
-        [&plain, &quoting, &named, &bcc, &reason, &copied, &hidden, &length, &no_to, &no_subject, &week, &old];
+        [&plain, &again, &quoting, &named, &bcc, &reason, &copied, &hidden, &length, &no_to, &no_subject, &week, &old];
     let signed = signed(&letters, place.dir.path().to_str().unwrap());
-    let [plain, quoting, named, bcc, reason, copied, hidden, length, no_to, no_subject, week, old] = &signed[..] else {
+    let [plain, again, quoting, named, bcc, reason, copied, hidden, length, no_to, no_subject, week, old] = &signed[..]
+    else {
         panic!()
     };
     let on_top = |fields: &str| format!("{fields}\r\n{plain}");
@@ -138,7 +143,7 @@ fn a_signature_proves_what_it_signed_to_whom_it_was_written() {
         ("with a reason behind the alias", reason.clone(), &alias, pass, ""),
         ("by Cc, which is covered", copied.clone(), &alias, pass, ""),
         ("seven days old", week.clone(), &alias, pass, ""),
-        ("the same field once more", on_top("Subject: offer"), &alias, pass, ""),
+        ("the same field once more", format!("Subject: offer\r\n{again}"), &alias, pass, ""),
         ("another Subject on top", on_top("Subject: [Important] pay here"), &alias, twice, "repeated-field"),
         (
             "another Content-Type on top",
