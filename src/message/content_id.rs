@@ -4,6 +4,8 @@
 use super::html::words;
 use super::mime::percent_decode;
 use super::work;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 use std::ops::Range;
 
 /// Steps that a new id takes.
@@ -73,6 +75,14 @@ fn links(text: &str) -> Vec<Range<usize>> {
         }
     }
     out
+}
+
+/// 96 bits of SHA-256 in hexadecimal.
+pub(super) fn digest_hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(12).fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 #[cfg(test)]

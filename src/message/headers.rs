@@ -1,5 +1,7 @@
 //! Header fields as they stand on the wire, RFC 5322 2.2, read strictly: a name has no spaces in it, so `Fr om:` is not `From`.
 
+use crate::types::Time;
+
 /// One field: its name and its raw value, folds included, final CRLF not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -113,6 +115,16 @@ pub fn message_ids(text: &str, limit: usize) -> Vec<String> {
         .collect();
     ids.drain(..ids.len().saturating_sub(limit));
     ids
+}
+
+/// The moment that a Date field names, if it is a sensible one.
+#[must_use]
+pub fn date(text: &str) -> Option<Time> {
+    // A comment at the end names the zone.
+    let text = text.split('(').next().unwrap_or("").trim();
+    let moment = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+    let time = Time(moment.as_millisecond());
+    (time.0 > 0).then_some(time)
 }
 
 #[cfg(test)]

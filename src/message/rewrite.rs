@@ -18,8 +18,6 @@ use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// What the outgoing message is to be. Ids are without brackets.
 #[derive(Clone, Debug)]
@@ -200,7 +198,7 @@ impl Writer<'_> {
             let subject: String = subject.chars().take(2000).collect();
             self.line("Subject", &encode_unstructured(&subject, 9));
         }
-        let date = part.field("Date").and_then(|field| date(&field.text()));
+        let date = part.field("Date").and_then(|field| super::headers::date(&field.text()));
         self.line("Date", &date.unwrap_or(self.order.received).rfc5322());
     }
 
@@ -267,7 +265,7 @@ impl Writer<'_> {
         }
         let subtype = if matches!(subtype, "alternative" | "related") { subtype } else { "mixed" };
         // The id of this message is nobody's to guess beforehand, so no text can hold the boundary.
-        let boundary = format!("=_{}_{}", digest_hex(&self.order.message_id), self.parts);
+        let boundary = format!("=_{}_{}", content_id::digest_hex(&self.order.message_id), self.parts);
         let mut kind = format!("multipart/{subtype}");
         if let Some(root) =
             part.kind.get("type").filter(|t| subtype == "related" && !t.contains('@') && t.is_ascii() && t.len() < 60)
@@ -454,23 +452,6 @@ impl Writer<'_> {
     /// The id of a part: names a host in many programs, so it is ours. The same one gives the same one.
     fn content_id(&self, id: &str) -> String {
         let id = id.trim().trim_start_matches('<').trim_end_matches('>');
-        format!("{}@{}", digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
+        format!("{}@{}", content_id::digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
     }
-}
-
-/// 96 bits of SHA-256 in hexadecimal.
-fn digest_hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(12).fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
-/// The moment that a Date field names, if it is a sensible one.
-fn date(text: &str) -> Option<Time> {
-    // A comment at the end names the zone.
-    let text = text.split('(').next().unwrap_or("").trim();
-    let moment = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-    let time = Time(moment.as_millisecond());
-    (time.0 > 0).then_some(time)
 }

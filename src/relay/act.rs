@@ -1,7 +1,7 @@
 //! Mail to an address that acts: `report+TOKEN`, `done+TOKEN`, `stop+TOKEN`. Only the receiver of the message that the address was made for can use it, proved like any other
 //! author. It reaches nobody, counts against nothing, and is answered by one short notice a day; never if a machine wrote it (RFC 3834 2).
 
-use super::judge::{Gathered, Letter};
+use super::judged::{Gathered, Letter};
 use super::notices::About;
 use super::refusals::Refusal;
 use super::{Arrived, Relay, Shop};

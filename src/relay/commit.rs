@@ -1,7 +1,7 @@
 //! One transaction for all that a message leads to; then the reply.
 
 use super::Relay;
-use super::judge::{Judged, Letter};
+use super::judged::{Judged, Letter};
 use crate::metrics::Decision as Label;
 use crate::outbound::{Addresses, Begun};
 use crate::policy::opt_out::worrying_share;

@@ -1,7 +1,8 @@
 //! What goes out: ids mapped to those that the receiver knows, addresses to aliases, and the guard's last look. The same again when an item is loaded after a
 //! restart.
 
-use super::judge::{Letter, MILLION};
+use super::judge::MILLION;
+use super::judged::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;

@@ -1,7 +1,7 @@
 //! What would become of a message: the same facts, the same rules and the same look at what would go out as for one that is really sent. Nothing is
 //! written and nothing goes out.
 
-use super::judge::Letter;
+use super::judged::Letter;
 use super::target::Target;
 use super::{Arrived, Relay};
 use crate::policy::{Answer, Decision};

@@ -1,12 +1,15 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
-//! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient; `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` gathers the facts of each once, and asks the policy;
-//! `thread` finds what it answers, `repeats` whether it has been here before; `compose` builds what
-//! goes out, and what cannot be made safe is refused while the sender still listens; `commit`
-//! writes all of it in one transaction; then the queue gets the finished bytes in memory.
-//! `notices` is what authors are told later, `act` what addresses in footers do, `operator` what
-//! becomes of mail to postmaster and abuse. `refusals` counts and sums what is refused of
-//! strangers, and `owners` tells whom they named.
+//! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient;
+//! `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` goes through
+//! the recipients, `facts` is what the rules are asked, `judged` what came of it; `thread` finds what
+//! a message answers, `repeats` whether it has been here before; `compose` builds what goes out, and
+//! what cannot be made safe is refused while the sender still listens; `commit` writes all of it in
+//! one transaction; then the queue gets the finished bytes in memory.
+//!
+//! Beside it: `notices` is what authors are told later, `act` what addresses in footers do, `bounce`
+//! what delivery reports change, `operator` what becomes of mail to postmaster and abuse. `refusals`
+//! counts and sums what is refused of strangers, and `owners` tells whom they named.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -15,7 +18,9 @@ mod bounce;
 mod commit;
 mod compose;
 pub mod explain;
+mod facts;
 mod judge;
+mod judged;
 mod login;
 mod notices;
 mod operator;
@@ -44,7 +49,7 @@ use crate::types::shares::{Amount, Bounds, Shares};
 use crate::types::{Address, Client, Envelope, MessageId, Providers, Random as _, Reply, SystemRandom, Time, locked};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
-use judge::Judged;
+use judged::Judged;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};

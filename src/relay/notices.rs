@@ -1,6 +1,6 @@
 //! What authors are told: each notice is written and queued inside the transaction that it tells of.
 
-use super::judge::{Judged, Letter};
+use super::judged::{Judged, Letter};
 use super::{Relay, Shop};
 use crate::metrics::count;
 use crate::notice::{self, Failed, Frame, Name};

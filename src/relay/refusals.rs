@@ -7,7 +7,7 @@
 //!
 //! Not here: the reply (`policy::reason`), what the party hears of it (`owners`).
 
-use super::judge::{Judged, Letter};
+use super::judged::{Judged, Letter};
 use super::{Arrived, Relay};
 use crate::authentication::Outcome;
 use crate::config::Limits;

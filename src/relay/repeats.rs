@@ -6,7 +6,7 @@
 //! ordinary mail, and it does so outside of snapshot and transaction. Strangers get no look: it is
 //! taken once the author is proved.
 
-use super::judge::{Judged, Letter};
+use super::judged::{Judged, Letter};
 use super::{Arrived, Relay};
 use crate::message::{Inspection, same};
 use crate::policy::{Decision, REPEATED_DAYS, REPEATED_SIGNATURE_DAYS, Verdict};

@@ -1,7 +1,7 @@
 //! Threads: ids as each side knows them, and the thread that a message continues, by its ids or by the mark that it quotes.
 
 use super::Relay;
-use super::judge::Letter;
+use super::judged::Letter;
 use crate::message::Inspection;
 use crate::policy::opt_out::{KnownBy, Thread};
 use crate::store::{Result, ThreadEntry, View};
