@@ -375,7 +375,7 @@ impl Config {
             (100..=1_000_000).contains(&limits.message_work),
             "limits.message_work",
             "is not between 100 and 1000000",
-            "2000 is about two seconds of a core, and ten times what a large message with pictures takes",
+            "1000 is one to two seconds of a core, and ten times what the largest message with pictures takes",
         );
         problems.unless(
             (2..=100).contains(&limits.mime_depth),

@@ -287,7 +287,7 @@ pub struct Limits {
     pub mime_depth: usize,
     /// Parts in all.
     pub mime_parts: usize,
-    /// Work on one message, for all of its recipients, in millions of steps: about milliseconds of a core. Unpacking and packing documents may take three times as much
+    /// Work on one message, for all of its recipients, in millions of steps, one to two milliseconds of a core each. Unpacking and packing documents may take three times as much
     /// besides. Counted, not measured: a message that is refused here is refused everywhere.
     pub message_work: u64,
     /// `Received` fields at which a message is a loop.
@@ -324,7 +324,7 @@ impl Default for Limits {
             header_size: Size::kib(256),
             mime_depth: 50,
             mime_parts: 1000,
-            message_work: 2000,
+            message_work: 1000,
             hops: 50,
             refusals_per_client: 60,
             refusals_per_alias: 200,

@@ -114,7 +114,7 @@ pub(super) fn change_untold(bytes: &[u8], change: impl Fn(&str) -> Option<String
     let mut out: Option<Vec<u8>> = None;
     for encoding in encodings {
         let now = out.as_deref().unwrap_or(bytes);
-        work::count(now.len() * 4);
+        work::count(now.len() * 10);
         let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(now) else { continue };
         if encode(&text, encoding).is_some_and(|back| back == now)
             && let Some(clean) = change(&text)

@@ -65,6 +65,8 @@ pub struct Action {
 pub const MARKS: usize = 16;
 /// Octets from the beginning of a footer to its end at most, with quote marks, and whatever a mail program puts around links.
 const LONGEST: usize = 6000;
+/// Steps of a place where something of ours might stand.
+const ANCHOR: usize = 10;
 /// Octets before an acting address on its line at most, if they are a label.
 const LONGEST_LABEL: usize = 200;
 
@@ -284,7 +286,7 @@ impl Iterator for Brackets<'_> {
             let rest = self.text.as_bytes().get(self.at..)?;
             // As it is, as an entity, and full-width in UTF-8.
             let found = memchr::memchr3(b'[', b'&', 0xef, rest);
-            work::skip(found.unwrap_or(rest.len()));
+            work::count(ANCHOR + found.unwrap_or(rest.len()) / 16);
             let start = self.at + found?;
             self.at = start + 1;
             if let Some(found) = self.read(start) {
@@ -348,7 +350,7 @@ impl Iterator for Addresses<'_> {
     fn next(&mut self) -> Option<Range<usize>> {
         loop {
             let plus = self.anchors.next(self.at)?;
-            work::count(1);
+            work::count(ANCHOR);
             self.at = plus + 1;
             if let Some(found) = self.read(plus) {
                 self.at = found.end;

@@ -37,6 +37,8 @@ impl Replacement {
     }
 }
 
+/// Steps of a place where an address might stand.
+const ANCHOR: usize = 5;
 /// Characters of a local part with its tag that are read at most.
 const LOCAL: usize = 160;
 /// Characters behind a domain that are read to see whether it goes on.
@@ -103,7 +105,7 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
     let mut at = 0;
     while let Some(found) = anchors.next(at) {
         at = found + 1;
-        work::count(1);
+        work::count(ANCHOR);
         let Some((c, end)) = forward(text, found, html) else { continue };
         if c != '@' || found < done {
             continue;

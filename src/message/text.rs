@@ -25,7 +25,7 @@ pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
         };
     }
     // Every character is looked at, or at least moved.
-    work::count(LABEL + bytes.len() * 2);
+    work::count(LABEL + bytes.len() * 4);
     if let Some(encoding) = encoding_rs::Encoding::for_label(label.as_bytes())
         && encoding != encoding_rs::REPLACEMENT
     {

@@ -1,6 +1,6 @@
 //! What reading a message costs: scanners count their steps here, and stop when the message has used up what it may cost.
 //!
-//! A step is about a nanosecond of a release build: a character looked at one by one, or sixteen octets that a vector instruction passes over. Steps depend on the
+//! A step is a nanosecond or two of a release build: a character looked at one by one, or sixteen octets that a vector instruction passes over. Steps depend on the
 //! message alone, so the same message gets the same verdict on every machine, however busy. What unpacks and packs documents is counted apart: it may cost more.
 //!
 //! The count belongs to the thread, as a message is read by one: handed through every scanner it would stand in each signature. When the allowance is gone,

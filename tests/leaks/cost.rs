@@ -6,6 +6,7 @@ use super::house::House;
 use data_encoding::BASE64;
 use marketrelay::config::Limits;
 use marketrelay::message::inspect;
+use marketrelay::message::work::{Allowance, within};
 use std::fmt::Write as _;
 
 /// At most so much more for twice the size: the promise is 2.5.
@@ -414,11 +415,13 @@ fn everyday_mail_costs_little() {
     for (name, message, most) in everyday() {
         let rounds = if message.len() > 1 << 21 { 5 } else { 20 };
         let least = (0..rounds).map(|_| cost(&house, &message)).fold(f64::MAX, f64::min);
+        let (_, spent) = within(&Allowance::endless(), || cost(&house, &message));
         println!(
-            "{name:18} {:10} octets {:10.3} ms {:8.1} MB/s",
+            "{name:18} {:10} octets {:10.3} ms {:8.1} MB/s {:8.3} million steps",
             message.len(),
             least * 1e3,
-            message.len() as f64 / least / 1e6
+            message.len() as f64 / least / 1e6,
+            (spent.reading + spent.packing) as f64 / 1e6
         );
         // Unoptimised code of our own is some twenty times slower.
         let most = if cfg!(debug_assertions) { most * 30.0 } else { most };

@@ -1,10 +1,14 @@
 //! ZIP (APPNOTE 6.3): every local and central header in the file, wherever it stands, whatever the end record says.
 
-use super::{Counted, ENCRYPTED, HEAD, MACROS, Order, Search, UNLISTED, UNPACKING, holds_files, place, work};
+use super::{
+    Counted, ENCRYPTED, HEAD, LARGEST_INNER, MACROS, Order, Search, UNLISTED, UNPACKING, holds_files, place, work,
+};
 use flate2::{Decompress, FlushDecompress, read::DeflateDecoder};
 
 /// Packed octets that are read for the first [`HEAD`] ones at most: no packer needs a tenth of it. Blocks of nothing would stretch it over the whole archive.
 const LONGEST_START: usize = 64 << 10;
+/// Octets of entries that are read, for each octet of the archive: where many headers claim the same ones, no list is made of them.
+const OVERLAPS: usize = 16;
 
 /// A header, local or central. Positions are those of APPNOTE 4.3.7 and 4.3.12.
 struct Header<'a> {
@@ -18,6 +22,8 @@ struct Header<'a> {
 pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
     work::skip(bytes.len());
     let mut inflater = Decompress::new(false);
+    // Entries of an honest archive stand beside one another.
+    let mut overlaps = bytes.len().saturating_mul(OVERLAPS);
     for at in memchr::memmem::find_iter(bytes, b"PK") {
         let Some(header) = header(bytes, at) else { continue };
         if !search.entry() {
@@ -40,7 +46,13 @@ pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
                 search.head(head);
                 // A ZIP that is stored in this one is found by the loop.
                 if holds_files(head) && !head.starts_with(b"PK") {
-                    search.inner(data, depth);
+                    match overlaps.checked_sub(data.len().min(LARGEST_INNER)) {
+                        Some(left) => {
+                            overlaps = left;
+                            search.inner(data, depth);
+                        }
+                        None => search.kind(UNLISTED),
+                    }
                 }
             }
             8 => {
@@ -50,6 +62,10 @@ pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
                 let _ = inflater.decompress(start, &mut head, FlushDecompress::None);
                 let taken = usize::try_from(inflater.total_in()).unwrap_or(0);
                 work::pack(taken * UNPACKING.0);
+                overlaps = overlaps.saturating_sub(taken);
+                if overlaps == 0 {
+                    return search.kind(UNLISTED);
+                }
                 let length = usize::try_from(inflater.total_out()).unwrap_or(0).min(HEAD);
                 if length < HEAD && taken == start.len() && taken < data.len() {
                     search.kind(UNLISTED);
@@ -66,6 +82,7 @@ pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
                     // Much that unpacks to little costs as well; what one entry has passed over, the next ones may pass over, too.
                     let taken = usize::try_from(inside.total_in()).unwrap_or(usize::MAX);
                     search.unpacked = search.unpacked.min(before.saturating_sub(taken));
+                    overlaps = overlaps.saturating_sub(taken);
                 }
             }
             // Packed in a way that is not read here: its name is all that is known.

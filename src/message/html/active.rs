@@ -9,7 +9,6 @@ use lol_html::html_content::{Comment, ContentType, Doctype, Element, TextChunk, 
 use lol_html::{DocumentContentHandlers, ElementContentHandlers, MemorySettings, Selector, Settings, rewrite_str};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
 
 /// Gone with all that is in them.
@@ -109,8 +108,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("appendonsend", "mailAfter"),
     ("x_Signature", "Signature"),
 ];
-/// Steps that an element or an attribute costs by its name.
+/// Steps that an element, and an attribute, cost by their names.
 const ELEMENT: usize = 300;
+const ATTRIBUTE: usize = 300;
 /// A tag of more attributes is nobody's mail.
 const MOST_ATTRIBUTES: usize = 128;
 /// Closes whatever a document leaves open at its end, so that an unfinished tag is read (and cleaned) as a browser would read it with our footer
@@ -306,21 +306,23 @@ fn attributes(element: &mut Element<'_, '_>, tag: &str, state: &Rc<State>) {
     let mut twice = Vec::new();
     let mut hides = false;
     let all = element.attributes();
-    let mut names = HashSet::with_capacity(all.len());
+    let mut names: Vec<String> = Vec::with_capacity(all.len());
     for attribute in all {
         let name = attribute.name();
-        work::count(ELEMENT + attribute.value().len());
+        let value = attribute.value();
+        work::count(ATTRIBUTE + names.len() + value.len());
         // Of several, the first counts; the others go, so that none of them becomes the first.
-        if !names.insert(name.clone()) {
+        if names.contains(&name) {
             twice.push(name);
             continue;
         }
-        match verdict(tag, &name, &attribute.value()) {
+        match verdict(tag, &name, &value) {
             Verdict::Keep => {}
             Verdict::Remove => removed.push(name.clone()),
             Verdict::Change(value) => changed.push((name.clone(), value)),
         }
-        hides |= name == "hidden" || name == "style" && style::hides(&decode(&attribute.value()), false);
+        hides |= name == "hidden" || name == "style" && style::hides(&decode(&value), false);
+        names.push(name);
     }
     // Void elements hide nothing, and have no end tag to count by.
     if hides && !super::plain::is_void(tag) && element.can_have_content() {

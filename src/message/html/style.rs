@@ -52,7 +52,7 @@ pub(super) fn clean(css: &str) -> Option<String> {
 }
 
 /// Passes over each piece of a style sheet.
-const READINGS: usize = 6;
+const READINGS: usize = 12;
 
 /// Up to the next `;`, `{` or `}` that is in no string, bracket or comment.
 fn piece_length(css: &str) -> usize {
