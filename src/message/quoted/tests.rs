@@ -533,7 +533,8 @@ fn ordinary_mail_asks_for_nothing() {
 }
 
 proptest::proptest! {
-    /// Whatever is quoted: it does not fail, the guard passes nothing that is not quoted, and without an original nothing changes.
+    /// Whatever is quoted: it does not fail, the guard passes nothing that is not quoted, and without
+    /// an original nothing changes.
     #[test]
     fn any_answer(
         asked in "([>\n <@&;]|b-real-9c1@home\\.example|x@y\\.test|<p>|<a href=mailto:b-real-9c1@home\\.example>|To: ){0,20}",
@@ -549,6 +550,9 @@ proptest::proptest! {
         let answer = plain(kind, &answer);
         let written = |shown| answers.written(&answer, Quoting::Restored { originals: &originals, shown });
         let masked = written(false);
+        // What is refused without any quote given back, may be refused with it.
+        let unquoted = answers.written(&answer, Quoting::Ignored);
+        proptest::prop_assume!(guard::check(unquoted.as_bytes(), Secrets::of_author(&answers.author)).is_ok());
         proptest::prop_assert_eq!(guard::check(masked.as_bytes(), Secrets::of_author(&answers.author)), Ok(()), "{}", masked);
         let shown = written(true);
         if !asked.contains(BUYER) {
