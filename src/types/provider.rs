@@ -54,6 +54,8 @@ const HOUSES: &[House] = &[
         "yahoo.fi", "yahoo.hu", "yahoo.pt", "ymail.com", "rocketmail.com", "myyahoo.com", "aol.com", "aol.co.uk", "aol.de", "aol.fr", "aol.jp",
         "aim.com", "netscape.net", "verizon.net", "games.com", "love.com", "wow.com"], ..PLAIN },
     House { domains: &["yahoo.co.jp", "ybb.ne.jp"], ..PLAIN },
+    // RFC 6761 6.5: nobody's domain. Documentation, tests and demonstrations call a provider so.
+    House { domains: &["provider.example"], ..PLAIN },
     // proton.me/support/addresses-and-aliases: plus tags; the same name at the other two can be had by its owner only.
     House { domains: &["proton.me", "protonmail.com", "pm.me", "protonmail.ch"], tags: true, twins: &["proton.me", "protonmail.com", "pm.me"], ..PLAIN },
     // fastmail.help 360060591053: plus addressing at all of its domains.
