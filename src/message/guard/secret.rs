@@ -120,11 +120,17 @@ fn stands_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
     })
 }
 
+/// What is UTF-8 in lower case, other octets as they are: what stands far behind a word must not change how it is read.
 fn lower(bytes: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.is_ascii() => text.to_lowercase().into_bytes(),
-        _ => bytes.to_ascii_lowercase(),
+    if bytes.is_ascii() {
+        return bytes.to_ascii_lowercase();
     }
+    let mut out = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().to_lowercase().as_bytes());
+        out.extend_from_slice(chunk.invalid());
+    }
+    out
 }
 
 /// Percent and entity escapes read, what does not show and what wraps taken out; `None` if there is nothing of that kind.
