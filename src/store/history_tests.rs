@@ -383,12 +383,45 @@ fn what_is_old_goes_in_bounded_steps() {
     let last = store.read(|v| v.last_message()).unwrap();
     let far = received_before(T0.plus(DAY * 300));
     while !store.write_blocking(move |c| c.purge(far, 1000)).unwrap().is_nothing() {}
-    // The newest event stays, and the one whose message somebody has taken away.
-    assert_eq!((count("message"), count("event"), count("chain")), (0, 2, 1));
+    // The newest event stays; the one whose message somebody has taken away goes like others.
+    assert_eq!((count("message"), count("event"), count("chain")), (0, 1, 1));
     assert_eq!(store.read(|v| v.last_message()).unwrap(), last);
     let found = verify(&store, Some(&whole));
     assert!(found.fault.is_none() && found.holds && found.messages == 0, "{found:?}");
     kept(&store, &pair, 2001..2002);
     chain(&store);
     assert_eq!(verify(&store, Some(&whole)).fault, None);
+}
+
+/// A notice about sums of refused mail has no message, and one may go out after its message is gone.
+#[test]
+fn events_of_no_message_go_when_they_are_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (_, _, pair) = pair(&store);
+    kept(&store, &pair, 0..3);
+    let tell = |at: Time| {
+        let write = move |c: &Change<'_>| {
+            (0..30).try_for_each(|_| c.record(MessageId(0), at, "notice-delivered", ""))?;
+            c.record(MessageId::after(MessageId(0), T0, 0), at, "notice-delivered", "")
+        };
+        store.write_blocking(write).unwrap();
+    };
+    let count = || store.read(|v| Ok(v.0.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))?));
+    let old = received_before(T0.plus(DAY));
+    tell(T0);
+    // Not chained yet: they stay.
+    assert!(store.write_blocking(move |c| c.purge(old, 1)).unwrap().is_nothing());
+    chain(&store);
+    let gone = store.write_blocking(move |c| c.purge(old, 100)).unwrap();
+    assert_eq!((gone.messages, gone.events), (3, 30 - 1 + 1), "all but the newest of them");
+    tell(T0.plus(DAY * 2));
+    chain(&store);
+    let step = || store.write_blocking(move |c| c.purge(old, 1)).unwrap();
+    assert!(step().events <= 10);
+    while !step().is_nothing() {}
+    assert_eq!(count().unwrap(), 31, "the young ones");
+    assert_eq!(verify(&store, None).fault, None);
+    let end = received_before(T0.plus(DAY * 3));
+    assert_eq!(store.write_blocking(move |c| c.purge(end, 1)).unwrap().events, 10, "in bounded steps");
 }

@@ -184,8 +184,9 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn named_in_refused(&self, marketplace: &str, after: PartyId, limit: usize) -> Result<Vec<PartyId>> {
-        let sql = "SELECT DISTINCT r.party FROM refused r JOIN party p ON p.id = r.party JOIN marketplace m ON m.id = p.marketplace \
-                   WHERE r.party > ?1 AND m.name = ?2 ORDER BY r.party LIMIT ?3";
+        let sql = "SELECT DISTINCT r.party FROM refused r WHERE r.party > ?1 AND EXISTS (SELECT 1 FROM party p \
+                   JOIN marketplace m ON m.id = p.marketplace WHERE p.id = r.party AND m.name = ?2) ORDER BY r.party LIMIT ?3";
+        // From the few that are named on: a join may begin with all parties of the marketplace.
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement.query_map(params![after.0, marketplace, limit], |row| Ok(PartyId(row.get(0)?)))?;
@@ -313,5 +314,38 @@ impl Change<'_> {
                    AND id < (SELECT max(id) FROM refusal)";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self.0.0.prepare_cached(sql)?.execute(params![before.0, limit])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Open;
+    use crate::store::tests::{NOW, open, pair};
+    use std::sync::atomic::Ordering;
+
+    /// Who is named is found among those who are named, however many parties there are.
+    #[test]
+    fn the_named_are_found_among_the_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, seller, pair) = pair(&store);
+        let write = move |c: &Change<'_>| {
+            let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) \
+                       INSERT INTO party (marketplace, role, external, created) \
+                       SELECT (SELECT id FROM marketplace), 0, 'many' || n, 0 FROM n";
+            c.0.0.execute(sql, [])?;
+            let message = Some(MessageId(1));
+            let reason = "spf-failed".to_owned();
+            let one =
+                Refused { pair: pair.id, author: Role::Seller, reason, number: 1, first: NOW, last: NOW, message };
+            c.add_refused(&[one], Progress { message: MessageId(1), sum: 0 })
+        };
+        store.write_blocking(write).unwrap();
+        let look = |shop: &'static str| store.read(|v| v.named_in_refused(shop, PartyId(0), 500)).unwrap();
+        let steps = store.count_steps();
+        assert_eq!((look("jp"), look("other")), (vec![seller], vec![]));
+        let steps = steps.load(Ordering::Relaxed);
+        assert!(steps < 500, "{steps}");
     }
 }

@@ -68,6 +68,8 @@ pub struct Purged {
     pub quota: usize,
     /// Sums of refused mail.
     pub refusals: usize,
+    /// Events of no message.
+    pub events: usize,
 }
 
 impl Purged {
@@ -207,7 +209,20 @@ impl Change<'_> {
             quota += self.0.0.prepare_cached(sql)?.execute([old.days.0, many])?;
         }
         let refusals = self.purge_refusals(old.days, limit.saturating_mul(QUOTA))?;
-        Ok(Purged { messages: rows.len(), blocks: self.purge_blocks(limit)?, quota, refusals })
+        let events = self.purge_events(old.before, limit.saturating_mul(QUOTA))?;
+        Ok(Purged { messages: rows.len(), blocks: self.purge_blocks(limit)?, quota, refusals, events })
+    }
+
+    /// Of the `limit` oldest events those go that are in the chain, from before `before`, and of no
+    /// message: a notice to an owner whose refused mail is all in sums, or one that went out after
+    /// its message was gone. The newest stays, so that its number is not given twice.
+    fn purge_events(&self, before: Time, limit: usize) -> Result<usize> {
+        let sql = "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id <= ?1 ORDER BY id LIMIT ?2) \
+                   AND at < ?3 AND message < ?4 AND id < (SELECT max(id) FROM event) \
+                   AND NOT EXISTS (SELECT 1 FROM message x WHERE x.id = event.message)";
+        let (chained, purged) = (self.chain_position()?.event, self.purged_to()?);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(self.0.0.prepare_cached(sql)?.execute([chained, limit, before.0, purged.0])?)
     }
 
     /// Blocks of which no message is left go; the end of the last one becomes the anchor. The newest stays.
