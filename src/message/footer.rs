@@ -17,6 +17,7 @@ use super::html;
 use super::scrub::{backward, forward, forward_over_gap};
 use super::text::shown_name;
 use super::work;
+use crate::types::html_escaped;
 use crate::types::token::{MARK, Purpose, TOKEN};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -106,22 +107,18 @@ impl Footer {
             out,
             "{before}{end_tags}<div style=\"{STYLE}\"><br>[ref:{}] {}<br>\r\n",
             self.mark,
-            escape(&self.keep)
+            html_escaped(&self.keep)
         );
         if let Some(seller) = &self.seller {
-            let _ = write!(out, "{}<br>\r\n", escape(&seller.line()));
+            let _ = write!(out, "{}<br>\r\n", html_escaped(&seller.line()));
         }
         for action in &self.actions {
-            let (address, word, label) = (&action.address, action.purpose.word(), escape(&action.label));
+            let (address, word, label) = (&action.address, action.purpose.word(), html_escaped(&action.label));
             let _ = write!(out, "<a href=\"mailto:{address}?subject={word}\">{label}</a><br>\r\n");
         }
         let _ = write!(out, "[/ref]</div>\r\n{after}");
         out
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Adds the thread marks that show in `text` to `found`, each once, until there are [`MARKS`]. They may be anybody's, or nobody's.

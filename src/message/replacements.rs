@@ -9,7 +9,7 @@
 //! Whom it hits: a receiver sees his own address where he used to see his alias. What it tells a liar: nothing, as nothing that comes back depends on it; what the receiver
 //! quotes is given back as it was written (`quoted`).
 
-use super::scrub::{Replacement, find, find_name};
+use super::scrub::{Replacement, find, find_name, replaced};
 use crate::types::{AddressKey, Alias};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -101,18 +101,7 @@ impl Replacements {
 
     fn replace(&self, text: &str, mut found: Vec<(Range<usize>, &str)>) -> Option<String> {
         found.retain(|(range, alias)| *alias != self.receiver || is_easy(text, range));
-        if found.is_empty() {
-            return None;
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut done = 0;
-        for (range, alias) in found {
-            out.push_str(text.get(done..range.start).unwrap_or(""));
-            out.push_str(&self.instead(text.get(range.clone()).unwrap_or(""), alias));
-            done = range.end;
-        }
-        out.push_str(text.get(done..).unwrap_or(""));
-        Some(out)
+        replaced(text, &found, |written, alias| self.instead(written, alias))
     }
 
     /// What stands in the place of an address that was written so.

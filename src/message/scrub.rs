@@ -52,13 +52,13 @@ const GAP: usize = 80;
 /// Replaces every address in `text`; `html`: entities are read. `None`: there was none.
 #[must_use]
 pub fn scrub(text: &str, html: bool, replacements: &[Replacement]) -> Option<String> {
-    replaced(text, &find(text, html, replacements))
+    replaced(text, &find(text, html, replacements), |_, alias| alias.into())
 }
 
 /// [`scrub`] for the name of a file.
 #[must_use]
 pub fn scrub_name(name: &str, replacements: &[Replacement]) -> Option<String> {
-    replaced(name, &find_name(name, replacements))
+    replaced(name, &find_name(name, replacements), |_, alias| alias.into())
 }
 
 /// [`find`] in the name of a file.
@@ -67,7 +67,12 @@ pub fn find_name<'r>(name: &str, replacements: &'r [Replacement]) -> Vec<(Range<
     find_in(name, Kind::Name, replacements)
 }
 
-fn replaced(text: &str, found: &[(Range<usize>, &str)]) -> Option<String> {
+/// `instead`: what stands in the place of an address that was written so, from that and its alias.
+pub(super) fn replaced<'r>(
+    text: &str,
+    found: &[(Range<usize>, &'r str)],
+    instead: impl Fn(&str, &'r str) -> Cow<'r, str>,
+) -> Option<String> {
     if found.is_empty() {
         return None;
     }
@@ -75,7 +80,7 @@ fn replaced(text: &str, found: &[(Range<usize>, &str)]) -> Option<String> {
     let mut done = 0;
     for (range, alias) in found {
         out.push_str(text.get(done..range.start).unwrap_or(""));
-        out.push_str(alias);
+        out.push_str(&instead(text.get(range.clone()).unwrap_or(""), alias));
         done = range.end;
     }
     out.push_str(text.get(done..).unwrap_or(""));

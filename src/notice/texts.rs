@@ -4,6 +4,7 @@
 //! Values are made harmless when they are filled in: one line each, no control characters; in HTML also escaped.
 
 use super::{Name, Value};
+use crate::types::html_escaped;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
@@ -197,7 +198,7 @@ impl Texts {
         };
         let text = replace(&template.body, |name| value(name));
         let html = match language.html.get(&name) {
-            Some(html) => replace(html, |name| value(name).map(|text| escape(&text).replace('\n', "<br>\n"))),
+            Some(html) => replace(html, |name| value(name).map(|text| html_escaped(&text).replace('\n', "<br>\n"))),
             None => html_of(&text, &language.tag),
         };
         let subject = replace(&template.subject, |name| value(name)).trim().to_owned();
@@ -319,34 +320,21 @@ fn harmless(text: &str) -> String {
     line.trim().to_owned()
 }
 
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A plain text as HTML: paragraphs, and lists where lines begin with `- `.
 fn html_of(text: &str, language: &str) -> String {
-    let mut out =
-        format!("<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"></head><body>\n", escape(language));
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"></head><body>\n",
+        html_escaped(language)
+    );
     for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
         if paragraph.starts_with("- ") {
             out.push_str("<ul>\n");
             for item in paragraph.lines() {
-                out.push_str(&format!("<li>{}</li>\n", escape(item.trim_start_matches("- "))));
+                out.push_str(&format!("<li>{}</li>\n", html_escaped(item.trim_start_matches("- "))));
             }
             out.push_str("</ul>\n");
         } else {
-            out.push_str(&format!("<p>{}</p>\n", escape(paragraph).replace('\n', "<br>\n")));
+            out.push_str(&format!("<p>{}</p>\n", html_escaped(paragraph).replace('\n', "<br>\n")));
         }
     }
     out.push_str("</body></html>\n");

@@ -20,6 +20,7 @@ mod stream;
 use super::html::entity;
 use super::replacements::{Marks, Place, Replacements};
 use super::rewrite::{Order, rewrite};
+use crate::types::html_escaped;
 use align::{Match, align};
 use sha2::{Digest as _, Sha256};
 use std::cell::{Cell, RefCell};
@@ -170,7 +171,7 @@ impl Original {
                 for (first, piece) in quote.cut(&range).into_iter().enumerate() {
                     // The first stretch gets all of it.
                     let words = if first == 0 { written.as_str() } else { "" };
-                    let words = if kind == Kind::Html { escape(words) } else { words.to_owned() };
+                    let words = if kind == Kind::Html { html_escaped(words) } else { words.to_owned() };
                     edits.push(Edit { source: quote.source(&piece), weight: 1, lead: String::new(), words });
                 }
             }
@@ -330,7 +331,7 @@ impl Masked {
 /// Adds what is given back of the lines of `copy` in a quote.
 fn restore(text: &str, quote: &Stream, kind: Kind, copy: &Copy, edits: &mut Vec<Edit>) {
     let found = align(quote, copy);
-    let escaped = |words: &str| if kind == Kind::Html { escape(words) } else { words.to_owned() };
+    let escaped = |words: &str| if kind == Kind::Html { html_escaped(words) } else { words.to_owned() };
     let written = |range: &Range<usize>| escaped(copy.written.get(copy.stream.source(range)).unwrap_or(""));
     for line in &found {
         let mut at = line.quote.start;
@@ -437,23 +438,9 @@ fn value_edit(text: &str, attribute: &Attribute, written: &str) -> Edit {
     let keep = common.rfind([':', '/', '?', '=', '&', ';', ',', ' ']).map_or(0, |at| at + 1);
     let (lead, words) = (value.get(..keep).unwrap_or(""), written.get(keep..).unwrap_or(""));
     let is_plain = text.get(source.clone()) == Some(value.as_str());
-    let (start, lead) = if is_plain { (source.start + keep, String::new()) } else { (source.start, escape(lead)) };
-    Edit { source: start..source.end, weight: 0, lead, words: escape(words) }
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
+    let (start, lead) =
+        if is_plain { (source.start + keep, String::new()) } else { (source.start, html_escaped(lead)) };
+    Edit { source: start..source.end, weight: 0, lead, words: html_escaped(words) }
 }
 
 #[cfg(test)]

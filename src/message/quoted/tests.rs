@@ -236,7 +236,7 @@ fn programs() -> Vec<(&'static str, Program)> {
                     html,
                     &format!(
                         "<p>Yes.</p><blockquote type=cite><pre>{}</pre></blockquote>",
-                        escape(&body(copy)).replace('@', "&#64;")
+                        html_escaped(&body(copy)).replace('@', "&#64;")
                     ),
                 )
             }),
