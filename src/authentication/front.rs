@@ -104,14 +104,25 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     // It speaks for the domain of the From field that the front MTA saw; ours must be the same.
     let is_ours = |result: &&MethodResult| result.domain(&["header.from"]).is_some_and(|of| of == domain);
     let dmarc = of("dmarc").rfind(is_ours).map_or(Outcome::None, MethodResult::outcome);
-    let speaks = |of: &str| of == domain || (dmarc == Outcome::Pass && is_related(of, domain));
+    let near = |of: &str| is_within(of, domain) || is_within(domain, of);
     let spf = of("spf").find(|result| result.domain(&["smtp.mailfrom", "smtp.helo"]).is_some());
     let mail_from = spf.and_then(|spf| spf.value("smtp.mailfrom")).and_then(|text| Address::parse(text).ok());
 
     let signatures = Signatures::new(check, fields);
+    // A sister domain may be a stranger's: `evil.co.jp` is to `shop.co.jp` what `mail.shop.test` is to `news.shop.test`. So it
+    // counts only where nothing else can be what DMARC passed by. Whom it hits: who signs by two sister domains at once. A liar
+    // could otherwise send a signed message again, and sign by his own domain what that signature does not cover.
+    let passed = |result: &&MethodResult| result.outcome() == Outcome::Pass;
+    let sisters = of("dkim").filter(passed).filter_map(|result| result.domain(&["header.d", "header.i"]));
+    let alone = sisters.filter(|of| is_related(of, domain)).count() == 1
+        && !signatures.all.iter().any(|tags| near(&tags.domain))
+        && spf.filter(passed).and_then(|spf| spf_domain(spf, check)).is_none_or(|of| !is_related(&of, domain));
+    let speaks = |of: &str, sister: bool| {
+        of == domain || (dmarc == Outcome::Pass && (near(of) || (sister && alone && is_related(of, domain))))
+    };
     let mut signed: Vec<(Signed, bool)> = Vec::new();
     for result in of("dkim") {
-        if let Some(of) = result.domain(&["header.d", "header.i"]).filter(|of| speaks(of)) {
+        if let Some(of) = result.domain(&["header.d", "header.i"]).filter(|of| speaks(of, true)) {
             let (exact, means) = (of == domain, |tags: &Tags| is_meant(result, &of, tags));
             let found = signatures.weigh(result.outcome(), means);
             signed.push((found.unwrap_or_else(|| missing(result.outcome())), exact));
@@ -119,9 +130,9 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     }
     if dmarc == Outcome::Pass && of("dkim").next().is_none() {
         // It does not say by which: by any that is there.
-        let means =
-            |tags: &Tags| tags.domain == domain || is_within(&tags.domain, domain) || is_within(domain, &tags.domain);
-        signed.extend(signatures.weigh(Outcome::Pass, means).map(|signed| (signed, true)));
+        let means = |tags: &Tags| near(&tags.domain);
+        let exact = signatures.all.iter().filter(|tags| means(tags)).all(|tags| tags.domain == domain);
+        signed.extend(signatures.weigh(Outcome::Pass, means).map(|signed| (signed, exact)));
     }
     for (signed, exact) in &mut signed {
         if check.provider && !*exact {
@@ -129,7 +140,7 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
         }
     }
     let bad = |outcome: &Outcome| !matches!(outcome, Outcome::Pass | Outcome::TempError | Outcome::None);
-    let spf_speaks = spf.filter(|spf| spf_domain(spf, check).is_some_and(|of| speaks(&of)));
+    let spf_speaks = spf.filter(|spf| spf_domain(spf, check).is_some_and(|of| speaks(&of, false)));
     let results = Results {
         spf: spf_speaks.map_or(Outcome::None, MethodResult::outcome),
         dkim: signed.iter().filter(|(_, exact)| *exact).map(|(s, _)| s.outcome).find(bad).unwrap_or_default(),
@@ -536,6 +547,82 @@ mod tests {
         assert_eq!(found(&two).signatures.len(), 2);
         let many = signed(GOOD).repeat(SIGNATURES + 1);
         assert_eq!(proof(&format!("Authentication-Results: mx.front.test; {dkim}\r\n{many}")), Proof::Absent);
+    }
+
+    /// Two names under `co.jp` are two companies, and DMARC's pass may be by the other one's signature.
+    #[test]
+    fn a_sister_domain_may_be_a_strangers() {
+        let ann = Address::parse("ann@shop.co.jp").unwrap();
+        let recipients = [Address::parse(ALIAS).unwrap()];
+        let own = "d=shop.co.jp; s=a; h=from:subject; t=1794990000; b=QUJDREVGR0g=";
+        let evil = "d=evil.co.jp; s=a; h=from:to:subject; t=1794990000; b=WFlaREVGR0g=";
+        let signature = |tags: &str| format!("DKIM-Signature: v=1; a=rsa-sha256; {tags}; bh=AAAA\r\n");
+        let passed = "dmarc=pass header.from=shop.co.jp";
+        let by_evil = "dkim=pass header.d=evil.co.jp";
+        // what the front says, signatures, envelope sender, what is proved
+        let cases: Vec<(String, String, &str, bool)> = vec![
+            (
+                format!("dkim=pass header.d=shop.co.jp; {by_evil}; {passed}"),
+                signature(own) + &signature(evil),
+                "x@evil.co.jp",
+                false,
+            ),
+            // A front that tells of one signature only.
+            (format!("{by_evil}; {passed}"), signature(own) + &signature(evil), "x@evil.co.jp", false),
+            (format!("spf=pass smtp.mailfrom=x@evil.co.jp; {passed}"), signature(own), "x@evil.co.jp", false),
+            (
+                format!("spf=pass smtp.helo=evil.co.jp; dkim=pass header.d=shop.co.jp; {passed}"),
+                signature(own),
+                "",
+                false,
+            ),
+            (
+                format!("spf=pass smtp.mailfrom=x@mail.shop.co.jp; {by_evil}; {passed}"),
+                signature(evil),
+                "x@mail.shop.co.jp",
+                true,
+            ),
+            (
+                format!("spf=pass smtp.mailfrom=x@other.co.jp; {by_evil}; {passed}"),
+                signature(evil),
+                "x@other.co.jp",
+                false,
+            ),
+            // Nothing else can be what DMARC means: it is of the author's organisation.
+            (format!("{by_evil}; {passed}"), signature(evil), "x@esp.test", true),
+            (by_evil.to_owned(), signature(evil), "x@esp.test", false),
+        ];
+        for (text, signatures, sender, proved) in cases {
+            let to = format!("To: {ALIAS}\r\n\r\nbody\r\n");
+            let raw = format!("Authentication-Results: mx.front.test; {text}\r\n{signatures}{to}");
+            let sender = Address::parse(sender).ok();
+            let (ip, now) = ([192, 0, 2, 1].into(), Time(1_795_000_000_000));
+            let (author, sender) = (&ann, sender.as_ref());
+            let check = |provider| {
+                let (raw, recipients) = (raw.as_bytes(), &recipients[..]);
+                Check { raw, ip, helo: "", sender, author, recipients, now, provider }
+            };
+            let proof = |provider| read(&check(provider), "mx.front.test").proof_to(&recipients[0]);
+            assert_eq!(proof(false) == Proof::Proved, proved, "{raw}");
+            let by_spf = text.contains("spf=pass");
+            assert_eq!(proof(true) == Proof::Proved, proved && by_spf, "strangers have mailboxes there: {raw}");
+        }
+    }
+
+    /// Where strangers have mailboxes, a sub-domain's signature is not the domain's, whichever way the front tells of it.
+    #[test]
+    fn a_sub_domain_of_a_provider_says_nothing() {
+        let (author, recipients) = (Address::parse("ann@shop.test").unwrap(), [Address::parse(ALIAS).unwrap()]);
+        for (domain, proved) in [("shop.test", true), ("evil.shop.test", false)] {
+            let header = signed(&GOOD.replace("shop.test", domain));
+            let raw =
+                format!("Authentication-Results: mx.front.test; dmarc=pass header.from=shop.test\r\n{header}\r\n");
+            let (raw, ip, now) = (raw.as_bytes(), [192, 0, 2, 1].into(), Time(1_795_000_000_000));
+            let (author, recipients) = (&author, &recipients[..]);
+            let check = Check { raw, ip, helo: "", sender: None, author, recipients, now, provider: true };
+            let proof = read(&check, "mx.front.test").proof_to(&recipients[0]);
+            assert_eq!(proof == Proof::Proved, proved, "{domain}");
+        }
     }
 
     #[test]

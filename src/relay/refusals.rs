@@ -93,8 +93,8 @@ impl Default for Refusals {
 }
 
 impl Counted {
-    /// Counts one, and says what becomes of it. `row`: it would have one today.
-    fn note(&mut self, limits: &Limits, place: Place, refusal: &Refusal, row: bool, now: Time) -> Noted {
+    /// Counts one against the limits. Says whether it is over one.
+    fn is_over(&mut self, limits: &Limits, place: Place, refusal: &Refusal, now: Time) -> bool {
         let alias = (refusal.pair, refusal.author);
         let over = place.own && self.clients.get(&place.network, now) >= limits.refusals_per_client
             || self.aliases.get(&alias, now) >= limits.refusals_per_alias;
@@ -102,19 +102,34 @@ impl Counted {
             self.clients.add(place.network, now);
         }
         self.aliases.add(alias, now);
-        if over {
-            return Noted::Over;
-        }
+        over
+    }
+
+    /// Whether there is room for a row of its own, which is taken.
+    fn takes_row(&mut self, limits: &Limits, place: Place, now: Time) -> bool {
         let most = limits.refusal_rows;
-        if !row
-            || self.rows.get(&place.network, now) >= most
-            || self.all_rows.get(&(), now) >= most.saturating_mul(CLIENTS)
-        {
-            return Noted::Summed;
+        if self.rows.get(&place.network, now) >= most || self.all_rows.get(&(), now) >= most.saturating_mul(CLIENTS) {
+            return false;
         }
         self.rows.add(place.network, now);
         self.all_rows.add((), now);
-        Noted::Row
+        true
+    }
+
+    /// Counts one, and says what becomes of it. `row`: it would have one today. `guess`: it may be
+    /// one, and counts against the limits.
+    fn note(
+        &mut self,
+        limits: &Limits,
+        place: Place,
+        refusal: &Refusal,
+        (row, guess): (bool, bool),
+        now: Time,
+    ) -> Noted {
+        if guess && self.is_over(limits, place, refusal, now) {
+            return Noted::Over;
+        }
+        if row && self.takes_row(limits, place, now) { Noted::Row } else { Noted::Summed }
     }
 }
 
@@ -163,10 +178,12 @@ impl Relay {
     /// Counts what was refused of a stranger in this message, and takes from its letters the rows that there
     /// is no room for. Says whether the session ends.
     pub(super) fn note_refusals(&self, judged: &mut Judged) -> bool {
-        if judged.letters.iter().any(|letter| letter.known) || !judged.acts.is_empty() {
-            // The author is proved, if not to all: an answer to all has a copy for his own alias. He guesses at nobody.
+        // The author is proved, if not to all: an answer to all has a copy for his own alias. He guesses at nobody, and meets no
+        // limit. But rows are bounded for him, too: whoever holds a message that he signed can send it again and again, to
+        // others as well.
+        let guess = !judged.letters.iter().any(|letter| letter.known) && judged.acts.is_empty();
+        if !guess {
             judged.refused.clear();
-            return false;
         }
         let (place, at) = (judged.place, judged.at);
         let is_strangers =
@@ -177,7 +194,7 @@ impl Relay {
         // One after the other: nobody waits long, and the store is not touched.
         for (refusal, letter) in letters.chain(judged.refused.drain(..).map(|refusal| (refusal, None))) {
             let row = letter.is_some();
-            let noted = locked(&self.refusals.counted).note(&self.config.limits, place, &refusal, row, at);
+            let noted = locked(&self.refusals.counted).note(&self.config.limits, place, &refusal, (row, guess), at);
             over |= noted == Noted::Over;
             if noted == Noted::Row {
                 count(&self.metrics.refusals, "row");
@@ -260,7 +277,7 @@ mod tests {
     #[test]
     fn rows_then_sums_then_the_end_of_the_session() {
         let mut counted = counted();
-        let mut note = |place, pair, at| counted.note(&limits(), place, &refusal(pair), true, at);
+        let mut note = |place, pair, at| counted.note(&limits(), place, &refusal(pair), (true, true), at);
         let of_client: Vec<Noted> = (0..8).map(|n| note(place(1), n, START)).collect();
         let want = [[Noted::Row; 3], [Noted::Summed; 3]].concat();
         assert_eq!(of_client[..6], want[..]);
@@ -278,7 +295,7 @@ mod tests {
     fn who_is_not_one_client_is_counted_by_alias_alone() {
         let mut counted = counted();
         let shared = Place { own: false, ..place(1) };
-        let mut note = |pair| counted.note(&limits(), shared, &refusal(pair), true, START);
+        let mut note = |pair| counted.note(&limits(), shared, &refusal(pair), (true, true), START);
         let many: Vec<Noted> = (0..40).map(&mut note).collect();
         assert!(!many.contains(&Noted::Over), "{many:?}");
         let one: Vec<Noted> = (0..10).map(|_| note(99)).collect();
@@ -289,7 +306,7 @@ mod tests {
     #[test]
     fn many_clients_do_not_fill_the_disk() {
         let mut counted = counted();
-        let notes = (0..5000).map(|n| counted.note(&limits(), place(n), &refusal(n as i64), true, START));
+        let notes = (0..5000).map(|n| counted.note(&limits(), place(n), &refusal(n as i64), (true, true), START));
         assert_eq!(notes.filter(|noted| *noted == Noted::Row).count(), 3 * CLIENTS as usize);
     }
 

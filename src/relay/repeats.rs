@@ -8,7 +8,7 @@
 
 use super::judged::{Judged, Letter};
 use super::{Arrived, Relay};
-use crate::message::{Inspection, same};
+use crate::message::{Inspection, same, work};
 use crate::policy::{Decision, REPEATED_DAYS, REPEATED_SIGNATURE_DAYS, Verdict};
 use crate::store::{Before, Change, Earlier, Result, StoreError, View};
 use crate::types::{MessageId, PairId, Role, Time};
@@ -92,13 +92,26 @@ impl Relay {
                 Err(StoreError::Corrupt(_)) => None,
                 raw => raw?,
             };
-            let own = || arrived.parts.get_or_init(|| same::parts(&arrived.raw, &self.config.limits)).as_ref();
             let parts = raw.and_then(|raw| same::parts(&raw, &self.config.limits));
-            if parts.is_some() && parts.as_ref() == own() {
+            if parts.is_some() && parts == self.parts_of(arrived) {
                 return Ok(Some(earlier));
             }
         }
         Ok(None)
+    }
+
+    /// What the parts of a message say, read once. What a judgement reads that has come to its end
+    /// is half of it, and is not kept for the next one.
+    fn parts_of(&self, arrived: &Arrived) -> Option<Vec<[u8; 32]>> {
+        if let Some(known) = arrived.parts.get() {
+            return known.clone();
+        }
+        let found = same::parts(&arrived.raw, &self.config.limits);
+        if !work::is_over() {
+            // Another thread reads the same.
+            let _ = arrived.parts.set(found.clone());
+        }
+        found
     }
 
     /// Whether a message has to be judged anew: since it was judged another session has brought one

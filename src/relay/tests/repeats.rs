@@ -313,6 +313,57 @@ async fn a_slow_judgement_is_made_anew() {
     assert_eq!(world.relay.commit(judged).await.map(|reply| reply.wire()), None);
 }
 
+/// A judgement that ends half way, to be made anew with more time, leaves nothing half read behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_in_part_is_not_compared() {
+    let world = world().await;
+    let (to, _) = world.aliases();
+    let part = |text: &str| format!("--b\nContent-Type: text/plain\n\n{text}\n");
+    let parts: String = (0..40).map(|n| part(&format!("{n}"))).collect();
+    let message = mail(SELLER, "1", "one", &format!("{parts}--b--"));
+    let message = message.replace("Subject:", "Content-Type: multipart/mixed; boundary=b\nSubject:");
+    let first = accepted(&world.send(SELLER, &[to], &message).await);
+    let mut ended = 0;
+    for reading in (1..).map(|n| n * 500) {
+        let (client, envelope, raw) = world.session(false, SELLER, &[to], &message);
+        let (at, authentication, parts) = (Time::now(), proof(Proof::Proved, &[]), OnceLock::new());
+        let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
+        let soon = Allowance { reading, ..world.relay.allowance(Arc::default()) };
+        let judged = world.relay.judge(&arrived, &soon);
+        let again = world.relay.commit(world.judge(&arrived)).await.unwrap();
+        assert_eq!(accepted(&again), first, "{reading}");
+        if judged.ended.is_none() {
+            break;
+        }
+        ended += 1;
+    }
+    assert!(ended > 20, "{ended}");
+}
+
+/// Whoever has a message that its author signed sends it again, with more recipients that refuse it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_to_others_do_not_fill_the_store() {
+    let limits = |config: &mut Config| {
+        config.limits.refusal_rows = 3;
+        config.limits.refusals_per_client = 10;
+    };
+    let world = world_with(limits).await;
+    let (to, other) = world.aliases();
+    let message = mail(SELLER, "1", "one", "Hello");
+    let first = accepted(&world.signed(Time::now(), &[to, other], &message, &[1]).await);
+    for n in 0..20 {
+        let start = Time::now();
+        assert_eq!(accepted(&world.signed(start, &[to, other], &message, &[1]).await), first, "{n}");
+    }
+    assert!(world.counts().0 <= 1 + 2 * 3, "{}", world.counts().0);
+    // Nor is he held up, or anybody who comes after him counted for it.
+    let (client, envelope, raw) =
+        world.session(false, "x@evil.example", &[to], &message.replace(SELLER, "x@e.example"));
+    let (at, authentication, parts) = (Time::now(), proof(Proof::Absent, &[]), OnceLock::new());
+    let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
+    assert!(!world.relay.commit(world.judge(&arrived)).await.unwrap().closes());
+}
+
 /// Some recipients are refused, and a copy is sent again and again: its author is told once a day.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_has_its_author_told_once() {
