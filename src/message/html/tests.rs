@@ -193,7 +193,7 @@ fn too_deep_becomes_text() {
 }
 
 /// Milliseconds that this thread has spent on a processor: what a busy machine does not change.
-fn on_processor() -> u64 {
+pub(in crate::message) fn on_processor() -> u64 {
     std::thread::yield_now();
     let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     line.split(' ').next().unwrap().parse::<u64>().unwrap() / 1_000_000
