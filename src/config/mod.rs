@@ -300,6 +300,14 @@ pub struct Limits {
     pub refusal_rows: u32,
 }
 
+impl Limits {
+    /// `message_work` in steps.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.message_work.saturating_mul(1_000_000)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

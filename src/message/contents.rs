@@ -52,14 +52,19 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_
     Ok(Some(if order.quotes.shows() { shown(&cleaned, form, &masked) } else { cleaned }))
 }
 
-/// Whether nothing but the receiver's own address changes in a text.
+/// Whether nothing but the receiver's own address changes in a text. It does not count for what the
+/// message may cost: it is asked only where something changes, so a refusal would tell the author
+/// that an address was the receiver's.
 ///
 /// # Errors
 /// As [`text`].
 pub(super) fn only_receiver(words: &str, kind: &str, order: &Order<'_>) -> Result<bool, Unclean> {
     let strict = order.replacements.strict();
     let order = Order { replacements: &strict, ..order.clone() };
-    Ok(text(words, kind, &order, &mut Told::new(&mut Shared::default()))?.is_none())
+    let again = || text(words, kind, &order, &mut Told::new(&mut Shared::default()));
+    let (cleaned, spent) = work::aside(order.limits.steps(), again);
+    // What was read in part may hold anything.
+    Ok(spent.end.is_none() && cleaned?.is_none())
 }
 
 /// What kind of text it is.
@@ -223,9 +228,15 @@ mod tests {
     use crate::types::{Address, Alias, Time};
 
     fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {
-        let key = Address::parse("b-real-9c1@home.example").unwrap().key();
+        run_octets(message.as_bytes())
+    }
+
+    fn run_octets(message: &[u8]) -> Result<(String, Vec<Passed>), Unclean> {
+        let [author, receiver] =
+            ["b-real-9c1@home.example", "s-real-7f3@seller.example"].map(|a| [Address::parse(a).unwrap().key()]);
+        let keys = (author, receiver);
         let (author, receiver) = (Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
-        let replacements = Replacements::new((&[key], &author), (&[], &receiver));
+        let replacements = Replacements::new((&keys.0, &author), (&keys.1, &receiver));
         let order = Order {
             hostname: "mx.m.test",
             received: Time(1_780_000_000_000),
@@ -243,7 +254,7 @@ mod tests {
             quotes: Quoting::Ignored,
             limits: &Limits::default(),
         };
-        let done = rewrite(message.as_bytes(), &order)?;
+        let done = rewrite(message, &order)?;
         Ok((String::from_utf8(done.bytes).unwrap(), done.passed))
     }
 
@@ -272,6 +283,23 @@ mod tests {
                 out.contains(want) && !out.contains("Secret") && !out.contains("b-real") && passed.is_empty(),
                 "{out}"
             );
+        }
+    }
+
+    #[test]
+    fn a_right_guess_costs_what_a_wrong_one_does() {
+        // Else what a message may cost at most would tell the author which it was.
+        for kind in ["text/plain; charset=iso-8859-1", "text/html; charset=iso-8859-1", "text/plain"] {
+            let cost = |guess: &str| {
+                let words = format!("{}caf\u{e9} {guess}\r\n", "Is it yours? \r\n".repeat(2000));
+                let message = format!("Content-Type: {kind}\r\n\r\n{words}");
+                let message: Vec<u8> = message.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+                let (done, spent) = work::within(&work::Allowance::endless(), || run_octets(&message));
+                assert_eq!(done.unwrap().0.contains("9 seller@m.test"), guess.starts_with("s-real"));
+                spent.reading as f64
+            };
+            let (right, wrong) = (cost("s-real-7f3@seller.example"), cost("x-real-7f3@seller.example"));
+            assert!((right / wrong - 1.0).abs() < 0.01, "{kind}: {right} {wrong}");
         }
     }
 

@@ -32,6 +32,11 @@ impl Shared {
         Self { several: copies > 1, ..Self::default() }
     }
 
+    /// A copy is written more than once: what is done from now on is kept.
+    pub fn keep(&mut self) {
+        self.several = true;
+    }
+
     /// A file's cleaner does its work if it has not done it before; it starts with `unpacked`, and leaves less of it.
     pub(super) fn file(
         &mut self,

@@ -1,7 +1,6 @@
 //! What goes out: ids mapped to those that the receiver knows, addresses to aliases, and the guard's last look. The same again when an item is loaded after a
 //! restart.
 
-use super::judge::MILLION;
 use super::judged::Letter;
 use super::{Arrived, Relay};
 use crate::message::footer::{Action, Footer, Seller};
@@ -18,6 +17,7 @@ use crate::types::token::Purpose;
 use crate::types::{MessageId, Role, Time};
 use bytes::Bytes;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 impl Relay {
     /// Writes the letter's outgoing message, or changes its decision if that cannot be done safely.
@@ -108,9 +108,13 @@ impl Relay {
         } else {
             let restored =
                 |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
-            rewritten = rewrite_copy(raw, &restored(true), shared)?;
+            shared.keep();
             // The guard sees all of it but the words that are given back to whoever wrote them.
-            Some(rewrite_copy(raw, &restored(false), shared)?.bytes)
+            let looked_at = rewrite_copy(raw, &restored(false), shared)?.bytes;
+            // How long those words are must not decide whether the message costs too much.
+            let shown = || rewrite_copy(raw, &restored(true), shared);
+            rewritten = work::aside(self.allowance(Arc::default()).packing, shown).0?;
+            Some(looked_at)
         };
         let secrets = Secrets::of_author(&pair.party(from).known);
         let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
@@ -129,7 +133,7 @@ impl Relay {
     fn originals(&self, letter: &Letter, inspection: &Inspection, answer: &Order<'_>) -> Result<Vec<Original>> {
         let (reader, pair) = (letter.author.other(), &letter.pair);
         let (mut found, mut room) = (Vec::new(), MOST_ORIGINALS);
-        let mut allowed = self.config.limits.message_work.saturating_mul(MILLION);
+        let mut allowed = self.config.limits.steps();
         for id in self.store.read(|view| self.quotable(view, letter, inspection))? {
             // One at a time: each may be as large as a message may be.
             let Some(raw) = self.store.read(|view| view.raw(id))? else { continue };

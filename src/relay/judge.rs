@@ -14,8 +14,8 @@ use crate::types::{Address, MessageId, Reply, Role};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The unit of `limits.message_work`.
-pub(super) const MILLION: u64 = 1_000_000;
+/// Steps, in the unit of the metric.
+const MILLION: f64 = 1e6;
 /// Documents may take so many times as much besides.
 const DOCUMENTS: u64 = 3;
 /// What stands for a rule where a message that the rules let pass could not be made anonymous.
@@ -32,14 +32,14 @@ impl Relay {
 
     /// What one message may cost at most, for all of its recipients. `stop` ends it before.
     pub(super) fn allowance(&self, stop: Arc<AtomicBool>) -> Allowance {
-        let reading = self.config.limits.message_work.saturating_mul(MILLION);
+        let reading = self.config.limits.steps();
         Allowance { reading, packing: reading.saturating_mul(DOCUMENTS), stop }
     }
 
     /// Decides about a message for each of its recipients, and writes what goes out, as far as the allowance goes. Reads the store, changes nothing.
     pub(super) fn judge(&self, arrived: &Arrived, allowance: &Allowance) -> Judged {
         let (judged, spent) = work::within(allowance, || self.judge_each(arrived));
-        self.metrics.message_work.observe((spent.reading.saturating_add(spent.packing)) as f64 / MILLION as f64);
+        self.metrics.message_work.observe((spent.reading.saturating_add(spent.packing)) as f64 / MILLION);
         let judged = if spent.end.is_some() { judged.too_costly() } else { judged };
         Judged { ended: spent.end, ..judged }
     }

@@ -113,6 +113,8 @@ const ELEMENT: usize = 300;
 const ATTRIBUTE: usize = 300;
 /// A tag of more attributes is nobody's mail.
 const MOST_ATTRIBUTES: usize = 128;
+/// Readings of a document at most.
+const PASSES: usize = 4;
 /// Closes whatever a document leaves open at its end, so that an unfinished tag is read (and cleaned) as a browser would read it with our footer
 /// behind it. Taken out again with all comments.
 const END: &str = "<!--\"'-->";
@@ -124,6 +126,8 @@ struct State {
     hidden: Cell<usize>,
     /// Whether [`END`] became part of a text, and whether it was seen at all.
     end: Cell<End>,
+    /// There was SVG or MathML, in which lol_html reads styles and CDATA by other rules.
+    foreign: Cell<bool>,
 }
 
 /// What became of [`END`].
@@ -146,9 +150,27 @@ impl State {
 
 /// Cleans `html`; `None`: there was nothing to clean.
 ///
+/// SVG and MathML go, but lol_html 3.0.3 goes on by their rules behind `<svg/>`, and behind what
+/// something else's end tag closes: a style is read as tags there, and `<![CDATA[` as text, which
+/// passes. A browser sees neither, so what came out is read once more, until there was none.
+///
 /// # Errors
 /// The document cannot be rewritten for sure, or not in bounded memory.
 pub(super) fn clean(html: &str) -> Result<Option<String>, RewritingError> {
+    let (mut cleaned, mut foreign) = read(html)?;
+    for _ in 1..PASSES {
+        if !foreign {
+            return Ok(cleaned);
+        }
+        let again;
+        (again, foreign) = read(cleaned.as_deref().unwrap_or(html))?;
+        cleaned = again.or(cleaned);
+    }
+    if foreign { Err(RewritingError::ContentHandlerError("it never ends".into())) } else { Ok(cleaned) }
+}
+
+/// Cleans `html` in one pass, and tells whether there was SVG or MathML in it.
+fn read(html: &str) -> Result<(Option<String>, bool), RewritingError> {
     let state = Rc::new(State::default());
     let sheet = RefCell::new(String::new());
     let closed = format!("{html}{END}");
@@ -203,12 +225,13 @@ pub(super) fn clean(html: &str) -> Result<Option<String>, RewritingError> {
         .append_document_content_handler(document)
         .append_element_content_handler((Cow::Owned(all), elements));
     let out = rewrite_str(&closed, settings)?;
-    Ok(match state.end.get() {
+    let cleaned = match state.end.get() {
         End::Unseen => Some(out),
         _ if !state.changed.get() => None,
         End::Text => Some(out.strip_suffix(END).map(str::to_owned).unwrap_or(out)),
         End::Gone => Some(out),
-    })
+    };
+    Ok((cleaned, state.foreign.get()))
 }
 
 /// `<style x=>`: lol_html 3.0.3 reads tags behind it, browsers a style sheet.
@@ -250,6 +273,9 @@ fn element(element: &mut Element<'_, '_>, state: &Rc<State>) {
     let name = element.tag_name();
     // Names are compared with lists of them.
     work::count(ELEMENT);
+    if matches!(name.as_str(), "svg" | "math") {
+        state.foreign.set(true);
+    }
     if REMOVED.contains(&name.as_str()) {
         state.change();
         element.remove();

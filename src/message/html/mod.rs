@@ -132,4 +132,4 @@ fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (R
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,6 +3,7 @@
 use super::Kind;
 use crate::message::html::{self, Tag};
 use crate::message::replacements::{Marks, Piece, Place, SIGN};
+use crate::message::work;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -49,6 +50,8 @@ pub(super) struct Attribute {
     pub(super) marked: bool,
 }
 
+/// Steps that an octet of a text costs.
+const READING: usize = 8;
 /// Quote marks at the beginning of a line.
 const MARKS: [char; 4] = ['>', '|', '\u{ff1e}', '\u{ff5c}'];
 
@@ -60,6 +63,7 @@ pub(super) fn shows(c: char) -> bool {
 
 impl Stream {
     pub(super) fn read(text: &str, kind: Kind) -> Self {
+        work::count(text.len() * READING);
         match kind {
             Kind::Text => Self::of_text(text),
             Kind::Html => Self::of_html(text),
@@ -311,6 +315,8 @@ pub(super) struct Copy {
 impl Copy {
     /// Reads a cleaned text with marks for the `places` that were replaced.
     pub(super) fn read(text: &str, kind: Kind, marks: &Marks, places: &[Place]) -> Self {
+        let words = |of: fn(&Place) -> &str| places.iter().map(|place| of(place).to_owned()).collect::<Vec<_>>();
+        let (sent, origin) = (words(|place| &place.alias), words(|place| &place.written));
         let is_html = kind == Kind::Html;
         let mut out = Self { stream: Stream::default(), written: String::with_capacity(text.len()), is_html };
         let marked = Stream::read(text, kind);
@@ -327,11 +333,7 @@ impl Copy {
             out.written.push('\n');
         }
         for attribute in &marked.attributes {
-            let value = |of: fn(&Place) -> &str| {
-                let words: Vec<String> = places.iter().map(|place| of(place).to_owned()).collect();
-                marks.read(&attribute.written, &words)
-            };
-            let (value, written) = (value(|place| &place.alias), value(|place| &place.written));
+            let [value, written] = [&sent, &origin].map(|words| marks.read(&attribute.written, words));
             let written = html::read_entities(&written).into_owned();
             // Marks are longer than what they stand for: the place is told by lines.
             let line = marked.line_of(attribute.at);
