@@ -104,25 +104,32 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     // It speaks for the domain of the From field that the front MTA saw; ours must be the same.
     let is_ours = |result: &&MethodResult| result.domain(&["header.from"]).is_some_and(|of| of == domain);
     let dmarc = of("dmarc").rfind(is_ours).map_or(Outcome::None, MethodResult::outcome);
-    let near = |of: &str| is_within(of, domain) || is_within(domain, of);
+    let near = |one: &str, other: &str| is_within(one, other) || is_within(other, one);
     let spf = of("spf").find(|result| result.domain(&["smtp.mailfrom", "smtp.helo"]).is_some());
     let mail_from = spf.and_then(|spf| spf.value("smtp.mailfrom")).and_then(|text| Address::parse(text).ok());
 
     let signatures = Signatures::new(check, fields);
-    // A sister domain may be a stranger's: `evil.co.jp` is to `shop.co.jp` what `mail.shop.test` is to `news.shop.test`. So it
-    // counts only where nothing else can be what DMARC passed by. Whom it hits: who signs by two sister domains at once. A liar
-    // could otherwise send a signed message again, and sign by his own domain what that signature does not cover.
-    let passed = |result: &&MethodResult| result.outcome() == Outcome::Pass;
-    let sisters = of("dkim").filter(passed).filter_map(|result| result.domain(&["header.d", "header.i"]));
-    let alone = sisters.filter(|of| is_related(of, domain)).count() == 1
-        && !signatures.all.iter().any(|tags| near(&tags.domain))
-        && spf.filter(passed).and_then(|spf| spf_domain(spf, check)).is_none_or(|of| !is_related(&of, domain));
-    let speaks = |of: &str, sister: bool| {
-        of == domain || (dmarc == Outcome::Pass && (near(of) || (sister && alone && is_related(of, domain))))
-    };
+    // A sister domain may be a stranger's: `evil.co.jp` is to `shop.co.jp` what `mail.shop.test`
+    // is to `news.shop.test`. So it counts only where all that DMARC may have passed by is one
+    // family. Whom it hits: who signs by the author's domain and sends by a sister of it; the
+    // former proves him. A liar could otherwise send a signed message again, and prove by his own
+    // domain what that signature does not cover.
+    let told = of("dkim").filter(|result| result.outcome() == Outcome::Pass);
+    let told = told.filter_map(|result| result.domain(&["header.d", "header.i"]));
+    let sent = spf.filter(|spf| spf.outcome() == Outcome::Pass).and_then(|spf| spf_domain(spf, check));
+    let family: Vec<String> = told
+        .take(SIGNATURES)
+        .chain(sent)
+        .chain(signatures.all.iter().map(|tags| tags.domain.clone()))
+        .filter(|of| is_related(of, domain))
+        .collect();
+    let one = !signatures.too_many && family.iter().all(|of| family.iter().all(|other| near(of, other)));
+    let speaks =
+        |of: &str| of == domain || (dmarc == Outcome::Pass && (near(of, domain) || (one && is_related(of, domain))));
+
     let mut signed: Vec<(Signed, bool)> = Vec::new();
     for result in of("dkim") {
-        if let Some(of) = result.domain(&["header.d", "header.i"]).filter(|of| speaks(of, true)) {
+        if let Some(of) = result.domain(&["header.d", "header.i"]).filter(|of| speaks(of)) {
             let (exact, means) = (of == domain, |tags: &Tags| is_meant(result, &of, tags));
             let found = signatures.weigh(result.outcome(), means);
             signed.push((found.unwrap_or_else(|| missing(result.outcome())), exact));
@@ -130,7 +137,7 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     }
     if dmarc == Outcome::Pass && of("dkim").next().is_none() {
         // It does not say by which: by any that is there.
-        let means = |tags: &Tags| near(&tags.domain);
+        let means = |tags: &Tags| near(&tags.domain, domain);
         let exact = signatures.all.iter().filter(|tags| means(tags)).all(|tags| tags.domain == domain);
         signed.extend(signatures.weigh(Outcome::Pass, means).map(|signed| (signed, exact)));
     }
@@ -140,7 +147,7 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
         }
     }
     let bad = |outcome: &Outcome| !matches!(outcome, Outcome::Pass | Outcome::TempError | Outcome::None);
-    let spf_speaks = spf.filter(|spf| spf_domain(spf, check).is_some_and(|of| speaks(&of, false)));
+    let spf_speaks = spf.filter(|spf| spf_domain(spf, check).is_some_and(|of| speaks(&of)));
     let results = Results {
         spf: spf_speaks.map_or(Outcome::None, MethodResult::outcome),
         dkim: signed.iter().filter(|(_, exact)| *exact).map(|(s, _)| s.outcome).find(bad).unwrap_or_default(),
@@ -182,6 +189,8 @@ fn is_meant(result: &MethodResult, of: &str, tags: &Tags) -> bool {
 /// The signatures of a message, as they are written.
 struct Signatures<'a> {
     all: Vec<Tags>,
+    /// So many, or so long, that none is read.
+    too_many: bool,
     header: Header<'a>,
 }
 
@@ -190,7 +199,7 @@ impl<'a> Signatures<'a> {
         let own = || fields.iter().filter(|field| field.is("DKIM-Signature"));
         let too_many = own().count() > SIGNATURES || own().any(|field| field.value.len() > LONGEST_SIGNATURE);
         let all = if too_many { Vec::new() } else { own().map(|field| Tags::read(field.value)).collect() };
-        Self { all, header: Header::new(fields, check.recipients, check.now) }
+        Self { all, too_many, header: Header::new(fields, check.recipients, check.now) }
     }
 
     /// What is proved by one signature, which is one of those that are meant: what each of them proves.
@@ -587,6 +596,18 @@ mod tests {
                 signature(evil),
                 "x@other.co.jp",
                 false,
+            ),
+            (
+                format!("{by_evil}; {passed}"),
+                signature("d=co.jp") + &signature(own) + &signature(evil),
+                "x@evil.co.jp",
+                false,
+            ),
+            (
+                format!("spf=pass smtp.mailfrom=x@evil.co.jp; {by_evil}; {passed}"),
+                signature(evil),
+                "x@evil.co.jp",
+                true,
             ),
             // Nothing else can be what DMARC means: it is of the author's organisation.
             (format!("{by_evil}; {passed}"), signature(evil), "x@esp.test", true),

@@ -178,9 +178,9 @@ impl Relay {
     /// Counts what was refused of a stranger in this message, and takes from its letters the rows that there
     /// is no room for. Says whether the session ends.
     pub(super) fn note_refusals(&self, judged: &mut Judged) -> bool {
-        // The author is proved, if not to all: an answer to all has a copy for his own alias. He guesses at nobody, and meets no
-        // limit. But rows are bounded for him, too: whoever holds a message that he signed can send it again and again, to
-        // others as well.
+        // The author is proved, if not to all: an answer to all has a copy for his own alias. He
+        // guesses at nobody, and meets no limit. But rows are bounded for him, too: whoever holds
+        // a message that he signed can send it again and again, to others as well.
         let guess = !judged.letters.iter().any(|letter| letter.known) && judged.acts.is_empty();
         if !guess {
             judged.refused.clear();

@@ -1,7 +1,11 @@
 //! What a front MTA in a trusted network says of the client behind it: XCLIENT (a balancer, nginx) for all that follows, XFORWARD (Postfix) for the next message.
 //!
-//! Both are Postfix's (XCLIENT_README, XFORWARD_README). Postfix itself sends XFORWARD only, and means it for logs; SPF needs to know the client, so we believe it where we
-//! believe XCLIENT. Not here: who is trusted (`server`), or when the commands may come (`session`).
+//! Both are Postfix's (XCLIENT_README, XFORWARD_README). Postfix itself sends XFORWARD only, and
+//! means it for logs; SPF needs to know the client, so we believe it where we believe XCLIENT. Both
+//! are believed of the connection, as Postfix does: Haraka says XCLIENT again for each message. So
+//! a balancer that hands its clients' commands on as they come must not be trusted with them: each
+//! client could say whose mail it is. It uses the PROXY protocol, where the client is trusted by
+//! its own address. Not here: who is trusted (`server`), or when the commands may come (`session`).
 
 use super::command::{client_name, syntax};
 use crate::types::{Client, Reply};
