@@ -540,11 +540,12 @@ fn ordinary_mail_asks_for_nothing() {
 
 proptest::proptest! {
     /// Whatever is quoted: it does not fail, the guard passes nothing that is not quoted, and without
-    /// an original nothing changes.
+    /// an original nothing changes. Addresses end in white space: where a line ends between two that
+    /// are glued together the guard sees one, and refuses.
     #[test]
     fn any_answer(
-        asked in "([>\n <@&;]|b-real-9c1@home\\.example|x@y\\.test|<p>|<a href=mailto:b-real-9c1@home\\.example>|To: ){0,20}",
-        answer in "([>\n <@&;\\[\\]]|b-real-9c1@home\\.example|buyer-alias@m\\.test|x@y\\.test|<p>|<blockquote>|From: |\nSent: ){0,30}",
+        asked in "([>\n <@&;]|b-real-9c1@home\\.example[ \n]|x@y\\.test[ \n]|<p>|<a href=mailto:b-real-9c1@home\\.example>|To: ){0,20}",
+        answer in "([>\n <@&;\\[\\]]|b-real-9c1@home\\.example[ \n]|buyer-alias@m\\.test[ \n]|x@y\\.test[ \n]|<p>|<blockquote>|From: |\nSent: ){0,30}",
         html: bool,
     ) {
         let kind = if html { "Content-Type: text/html\n" } else { "" };
@@ -556,9 +557,6 @@ proptest::proptest! {
         let answer = plain(kind, &answer);
         let written = |shown| answers.written(&answer, Quoting::Restored { originals: &originals, shown });
         let masked = written(false);
-        // What is refused without any quote given back, may be refused with it.
-        let unquoted = answers.written(&answer, Quoting::Ignored);
-        proptest::prop_assume!(guard::check(unquoted.as_bytes(), Secrets::of_author(&answers.author)).is_ok());
         proptest::prop_assert_eq!(guard::check(masked.as_bytes(), Secrets::of_author(&answers.author)), Ok(()), "{}", masked);
         let shown = written(true);
         if !asked.contains(BUYER) {
