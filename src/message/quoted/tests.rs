@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Limits, Metadata};
 use crate::message::guard::{self, Secrets};
+use crate::message::work::{Allowance, within};
 use crate::message::{html, mime::Part, text::decode_charset};
 use crate::types::{Address, AddressKey, Alias, Time};
 
@@ -536,6 +537,19 @@ fn ordinary_mail_asks_for_nothing() {
         let _ = Way::new(false).written(&plain("", answer), Quoting::Asked(&asked));
         assert_eq!(asked.answer(), want, "{answer}");
     }
+}
+
+#[test]
+fn what_quotes_cost_counts() {
+    let (asks, answers) = (Way::new(true), Way::new(false));
+    let (replacements, limits, metadata) = (asks.replacements(), Limits::default(), Metadata::default());
+    let order = asks.order(&replacements, &limits, &metadata);
+    let asked = format!("From: {SELLER}\r\n\r\n{}", format!("{BUYER} x\r\n").repeat(3000));
+    let original = [Original::read(asked.as_bytes(), &order, asks.replacements()).unwrap()];
+    let answer = plain("", &"> buyer-alias@m.test x\n".repeat(3000));
+    let cost = |quotes| within(&Allowance::endless(), || answers.written(&answer, quotes)).1.reading;
+    let (without, with) = (cost(Quoting::Ignored), cost(Quoting::Restored { originals: &original, shown: false }));
+    assert!(with > without + 10 * answer.len() as u64, "{without} {with}");
 }
 
 proptest::proptest! {
