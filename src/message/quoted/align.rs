@@ -4,6 +4,7 @@
 //! they are the same. Each octet is looked at a bounded number of times.
 
 use super::stream::{Copy, Stream, holds_address};
+use crate::message::work;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -39,6 +40,8 @@ struct Run {
 const TRIED: usize = 4;
 /// Characters by which a line is known that is longer in one of both.
 const HEAD: usize = 8;
+/// Steps that an octet of both costs.
+const COMPARING: usize = 4;
 /// Octets of a note at most.
 const NOTE: usize = 1024;
 
@@ -46,6 +49,10 @@ const NOTE: usize = 1024;
 /// time. Headers over quotes come before what they head, and the copy's author may have written what such a header says.
 pub(super) fn align(quote: &Stream, copy: &Copy) -> Vec<Match> {
     let copied = &copy.stream;
+    work::count((quote.text.len() + copied.text.len()) * COMPARING);
+    if work::is_over() {
+        return Vec::new();
+    }
     let with_attributes: Vec<usize> = copied.attributes.iter().map(|attribute| copied.line_of(attribute.at)).collect();
     let matters: Vec<bool> = (0..copied.lines.len())
         .map(|n| {

@@ -20,7 +20,6 @@ mod stream;
 use super::html::entity;
 use super::replacements::{Marks, Place, Replacements};
 use super::rewrite::{Order, rewrite};
-use super::work;
 use crate::types::html_escaped;
 use align::{Match, align};
 use sha2::{Digest as _, Sha256};
@@ -91,8 +90,6 @@ pub(super) enum Kind {
 const LONGEST: usize = 4 << 20;
 /// Octets of all texts of an answer and of what they may quote that are compared: each of an answer's texts may quote each of the others.
 pub(super) const MOST_COMPARED: usize = 64 << 20;
-/// Steps that an octet of them costs.
-const COMPARING: usize = 4;
 /// Subjects and names of files of one message that may come back.
 const MOST_TITLES: usize = 64;
 /// Attributes that are looked at in one text, and that are compared with each of them.
@@ -248,11 +245,7 @@ impl Quoting<'_> {
                     original.subjects(&stream, kind, &mut edits);
                 }
                 for copy in originals.iter().flat_map(|original| &original.copies) {
-                    if work::is_over() {
-                        break;
-                    }
                     let Some(left) = room.checked_sub(copy.stream.text.len() + stream.text.len()) else { continue };
-                    work::count((*room - left) * COMPARING);
                     *room = left;
                     restore(text, &stream, kind, copy, &mut edits);
                 }

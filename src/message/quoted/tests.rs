@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Limits, Metadata};
 use crate::message::guard::{self, Secrets};
+use crate::message::work::{Allowance, within};
 use crate::message::{html, mime::Part, text::decode_charset};
 use crate::types::{Address, AddressKey, Alias, Time};
 
@@ -497,17 +498,16 @@ fn storms_cost_little() {
         ("<p title='x@y.test'>", "<p title='x@y.test'>", true),
         // The reader's own address is replaced each time.
         ("s-real-7f3@sellerco.example\n", "> seller-alias@m.test\n", false),
-        ("<p><a href=mailto:s-real-7f3@sellerco.example>x</a>", "<p><a href=mailto:seller-alias@m.test>x</a>", true),
+        ("<a href=mailto:s-real-7f3@sellerco.example>x</a><br>", "<a href=mailto:seller-alias@m.test>x</a><br>", true),
     ];
     for (asked, answer, html) in cases {
         let kind = if html { "Content-Type: text/html\r\n" } else { "" };
+        // So many of them that a square of their number shows.
+        let size = if asked.contains(SELLER) { 1_200_000 } else { 400_000 };
         let begin = if html { "<blockquote>" } else { "From: x\r\nTo: y\r\n" };
-        let asked =
-            format!("From: {SELLER}\r\n{kind}\r\n{}", asked.replace('\n', "\r\n").repeat(400_000 / asked.len()));
-        let answer = format!(
-            "From: {BUYER}\r\n{kind}\r\n{begin}{}",
-            answer.replace('\n', "\r\n").repeat(400_000 / answer.len())
-        );
+        let asked = format!("From: {SELLER}\r\n{kind}\r\n{}", asked.replace('\n', "\r\n").repeat(size / asked.len()));
+        let answer =
+            format!("From: {BUYER}\r\n{kind}\r\n{begin}{}", answer.replace('\n', "\r\n").repeat(size / answer.len()));
         let before = html::tests::on_processor();
         let (asks, answers) = (Way::new(true), Way::new(false));
         let (replacements, limits, metadata) = (asks.replacements(), Limits::default(), Metadata::default());
@@ -516,7 +516,7 @@ fn storms_cost_little() {
             Original::read(asked.as_bytes(), &order, asks.replacements()).into_iter().collect();
         let _ = answers.written(&answer, Quoting::Restored { originals: &originals, shown: true });
         let spent = html::tests::on_processor() - before;
-        assert!(spent < 5000, "{spent} ms: {}", asked.chars().take(100).collect::<String>());
+        assert!(spent < 10_000, "{spent} ms: {}", asked.chars().take(100).collect::<String>());
     }
 }
 
@@ -536,6 +536,19 @@ fn ordinary_mail_asks_for_nothing() {
         let _ = Way::new(false).written(&plain("", answer), Quoting::Asked(&asked));
         assert_eq!(asked.answer(), want, "{answer}");
     }
+}
+
+#[test]
+fn what_quotes_cost_counts() {
+    let (asks, answers) = (Way::new(true), Way::new(false));
+    let (replacements, limits, metadata) = (asks.replacements(), Limits::default(), Metadata::default());
+    let order = asks.order(&replacements, &limits, &metadata);
+    let asked = format!("From: {SELLER}\r\n\r\n{}", format!("{BUYER} x\r\n").repeat(3000));
+    let original = [Original::read(asked.as_bytes(), &order, asks.replacements()).unwrap()];
+    let answer = plain("", &"> buyer-alias@m.test x\n".repeat(3000));
+    let cost = |quotes| within(&Allowance::endless(), || answers.written(&answer, quotes)).1.reading;
+    let (without, with) = (cost(Quoting::Ignored), cost(Quoting::Restored { originals: &original, shown: false }));
+    assert!(with > without + 10 * answer.len() as u64, "{without} {with}");
 }
 
 proptest::proptest! {
