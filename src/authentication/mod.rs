@@ -72,7 +72,8 @@ pub struct Authentication {
     pub arc: Outcome,
     /// The author logged in; nothing else was asked.
     pub login: bool,
-    /// SHA-256 of the value (`b=`, decoded) of each signature that proves the author to those whom it names.
+    /// SHA-256 of the value (`b=`, decoded) of each signature that proves the author to those whom it names,
+    /// or would if its key had come in time.
     pub signatures: Vec<[u8; 32]>,
     /// The signatures of the author's domain.
     signed: Vec<Signed>,
@@ -170,9 +171,12 @@ impl Authentication {
         format!("spf={} dkim={dkim} dmarc={}{arc}", self.spf.as_str(), self.dmarc.as_str())
     }
 
-    /// Keeps the signatures, and tells the values of those that prove something.
+    /// Keeps the signatures, and tells the values of those that prove something. One whose key did not come counts,
+    /// too: the message may be relayed for its SPF, and whoever sends it again has a key that comes.
     fn with_signed(mut self, signed: Vec<Signed>) -> Self {
-        let proves = |signed: &&Signed| signed.outcome == Outcome::Pass && signed.weakness.is_none();
+        let proves = |signed: &&Signed| {
+            matches!(signed.outcome, Outcome::Pass | Outcome::TempError) && signed.weakness.is_none()
+        };
         self.signatures = signed.iter().filter(proves).flat_map(|signed| &signed.values).copied().collect();
         self.signed = signed;
         self

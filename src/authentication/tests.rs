@@ -416,6 +416,25 @@ async fn dns_that_hangs_is_trouble_in_time() {
     assert_eq!(proof(&verifier.verify(&check).await), Proof::Trouble);
 }
 
+/// What is relayed for its SPF while the key does not come is known again when it does.
+#[tokio::test]
+async fn a_signature_whose_key_does_not_come_is_remembered() {
+    let raw = sign(PLAIN, Key::Rsa, "shop.test", SIGNED);
+    let check = Check { raw: raw.as_bytes(), helo: "c.test", sender: Some(&ANN), ..check() };
+    let mut seen = Vec::new();
+    for key in ["?", ""] {
+        let mut records = zone(&[("shop.test", "v=spf1 ip4:192.0.2.1 -all")]);
+        if !key.is_empty() {
+            records.insert("rsa._domainkey.shop.test".to_owned(), vec![key.to_owned()]);
+        }
+        let verifier = Verifier::new(name_server(records).await, "relay.test");
+        let found = verifier.with_timeout(Duration::from_secs(1)).verify(&check).await;
+        assert_eq!(proof(&found), Proof::Proved);
+        seen.push(found.signatures);
+    }
+    assert!(seen[0].len() == 1 && seen[0] == seen[1], "{seen:?}");
+}
+
 /// The costs that a stranger may cause are bounded: many fields, many signatures, long `h=`.
 #[tokio::test]
 async fn hostile_headers_cost_little() {

@@ -124,6 +124,18 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
     out
 }
 
+/// Where an `@` stands in HTML, however it is written.
+pub(super) fn signs(html: &str) -> impl Iterator<Item = usize> {
+    let (mut anchors, mut at) = (Anchors::of_at(html.as_bytes()), 0);
+    let next = move || {
+        let found = anchors.next(at)?;
+        at = found + 1;
+        work::count(ANCHOR);
+        Some(found)
+    };
+    std::iter::from_fn(next).filter(|at| forward(html, *at, true).is_some_and(|(c, _)| c == '@'))
+}
+
 /// [`scrub`] for text that is needed either way.
 #[must_use]
 pub fn scrubbed<'a>(text: &'a str, replacements: &[Replacement]) -> Cow<'a, str> {

@@ -164,11 +164,9 @@ const LAST: &str = "opt-out";
 /// it has the last word over all rules behind the author's.
 pub const REPEATED: &str = "repeated";
 
-/// For so long a Message-ID is known again.
+/// For so long a Message-ID is known again. A signature is known as long as its message is kept: one
+/// that tells no age proves its author for ever.
 pub const REPEATED_DAYS: u64 = 8;
-/// The same for a signature: as long as it can prove an author (8 days), and a day more, as its
-/// date may lie a day ahead.
-pub const REPEATED_SIGNATURE_DAYS: u64 = 9;
 
 /// Names of all rules, in order.
 pub fn rule_names() -> impl Iterator<Item = &'static str> {

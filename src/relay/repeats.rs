@@ -9,7 +9,7 @@
 use super::judged::{Judged, Letter};
 use super::{Arrived, Relay};
 use crate::message::{Inspection, same, work};
-use crate::policy::{Decision, REPEATED_DAYS, REPEATED_SIGNATURE_DAYS, Verdict};
+use crate::policy::{Decision, REPEATED_DAYS, Verdict};
 use crate::store::{Before, Change, Earlier, Result, StoreError, View};
 use crate::types::{MessageId, PairId, Role, Time};
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl Relay {
         let side = letter.writer_side();
         let (original, now) = (letter.original.as_deref(), arrived.at);
         let signatures = &arrived.authentication.signatures;
-        let before = view.before(side, original, signatures, days(now, REPEATED_SIGNATURE_DAYS))?;
+        let before = view.before(side, original, signatures)?;
         if let (Some(named), Some(original), None) = (before.named, original, before.signed) {
             let names = (original, inspection.subject.as_str());
             // Whatever encoded it for transport did not make it four times as large: a small
@@ -75,7 +75,7 @@ impl Relay {
             letter.past.namesakes = view.namesakes(side, named, names, most, days(now, REPEATED_DAYS))?;
         }
         if let Some(signed) = before.signed {
-            letter.past.signed = view.earlier(signed, days(now, REPEATED_SIGNATURE_DAYS))?;
+            letter.past.signed = view.earlier(signed)?;
         }
         letter.past.known = Some(before);
         Ok(())
@@ -120,10 +120,9 @@ impl Relay {
         for letter in &judged.letters {
             let Some(known) = letter.past.known else { continue };
             let original = letter.original.as_deref();
-            let since = days(judged.at, REPEATED_SIGNATURE_DAYS);
-            let now = change.before(letter.writer_side(), original, &judged.signatures, since)?;
+            let now = change.before(letter.writer_side(), original, &judged.signatures)?;
             let first = letter.past.first.as_ref();
-            let still = first.map(|first| change.earlier(first.id, since)).transpose()?.flatten();
+            let still = first.map(|first| change.earlier(first.id)).transpose()?.flatten();
             if now != known || still.as_ref() != first {
                 return Ok(true);
             }

@@ -80,7 +80,6 @@ impl View<'_> {
         (pair, author): (PairId, Role),
         original: Option<&str>,
         signatures: &[Signature],
-        since: Time,
     ) -> Result<Before> {
         let named = original.map(|id| self.message_by_original(pair, author, id)).transpose()?.flatten();
         let mut signed = None;
@@ -89,7 +88,7 @@ impl View<'_> {
             let key = [pair.0, signer_number(author), short(signature)];
             let found = self.0.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?.map(MessageId);
             if let Some(found) = found
-                && self.earlier(found, since)?.is_some()
+                && self.earlier(found)?.is_some()
             {
                 signed = signed.max(Some(found));
             }
@@ -97,20 +96,20 @@ impl View<'_> {
         Ok(Before { named, signed })
     }
 
-    /// A message received at `since` or later, unless it was relayed and somebody has learnt that
-    /// it did not arrive. A report of that counts if it is proved: everybody who got the message
+    /// A message, unless it was relayed and somebody has learnt that it did not arrive. A report of
+    /// that counts if it is proved: everybody who got the message
     /// can write one.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn earlier(&self, id: MessageId, since: Time) -> Result<Option<Earlier>> {
-        let sql = "SELECT verdict, reason FROM message x WHERE id = ?1 AND received >= ?2 AND fate <> 'failed' \
+    pub fn earlier(&self, id: MessageId) -> Result<Option<Earlier>> {
+        let sql = "SELECT verdict, reason FROM message x WHERE id = ?1 AND fate <> 'failed' \
                    AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message = x.id AND e.what IN ('bounced', 'bounced-later') \
                    AND e.detail LIKE 'proved by %')";
         let found = self
             .0
             .prepare_cached(sql)?
-            .query_row([id.0, since.0], |row| Ok(Earlier { id, verdict: row.get(0)?, reason: row.get(1)? }));
+            .query_row([id.0], |row| Ok(Earlier { id, verdict: row.get(0)?, reason: row.get(1)? }));
         Ok(found.optional()?)
     }
 
@@ -140,7 +139,7 @@ impl View<'_> {
         let rows = statement.query_map(values, |row| row.get(0).map(MessageId))?;
         let mut found = Vec::new();
         for id in rows {
-            found.extend(self.earlier(id?, since)?);
+            found.extend(self.earlier(id?)?);
         }
         Ok(found)
     }
@@ -306,13 +305,12 @@ mod tests {
         let seller = (pair.id, Role::Seller);
         let before = |side, original: &str, signatures: &[u8]| {
             let signatures: Vec<[u8; 32]> = signatures.iter().map(|n| [*n; 32]).collect();
-            let found =
-                store.read(|v| v.before(side, Some(original).filter(|o| !o.is_empty()), &signatures, NOW.plus(DAY)));
+            let found = store.read(|v| v.before(side, Some(original).filter(|o| !o.is_empty()), &signatures));
             let found = found.unwrap();
             (found.named, found.signed)
         };
         assert_eq!(before(seller, "same@x", &[1, 2]), (Some(id(7)), Some(id(2))), "the newest");
-        assert_eq!(before(seller, "", &[0]), (None, None), "too long ago");
+        assert_eq!(before(seller, "", &[0]), (None, Some(id(0))), "however long ago");
         assert_eq!(before(seller, "", &[5, 4, 3]), (None, Some(id(3))), "what did not arrive does not count");
         assert_eq!(before(seller, "other@x", &[9, 8]), (None, Some(id(7))), "nobody proved that it did not arrive");
         assert_eq!(before((pair.id, Role::Buyer), "same@x", &[1]), (None, None), "the other side's");

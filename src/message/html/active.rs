@@ -3,7 +3,7 @@
 
 use super::link::{Target, decode, encode, target};
 use super::style;
-use crate::message::work;
+use crate::message::{scrub, work};
 use lol_html::errors::RewritingError;
 use lol_html::html_content::{Comment, ContentType, Doctype, Element, TextChunk, TextType};
 use lol_html::{DocumentContentHandlers, ElementContentHandlers, MemorySettings, Selector, Settings, rewrite_str};
@@ -250,23 +250,32 @@ fn text(chunk: &mut TextChunk<'_>, sheet: &RefCell<String>, state: &State) {
             let escaped = chunk.as_str().replace('<', "&lt;");
             chunk.replace(&escaped, ContentType::Html);
         }
-        // Styles, as a whole. Other elements of this kind are gone with their text.
-        TextType::RawText => {
+        // Styles and titles, as a whole. Other elements of these kinds are gone with their text.
+        kind @ (TextType::RawText | TextType::RCData) => {
             sheet.borrow_mut().push_str(chunk.as_str());
             if !chunk.last_in_text_node() {
                 chunk.remove();
                 return;
             }
-            let css = sheet.take();
-            let renamed = rename(&css);
-            let cleaned = style::clean(renamed.as_deref().unwrap_or(&css)).or(renamed);
+            let text = sheet.take();
+            let cleaned = if kind == TextType::RawText { styles(&text) } else { title(&text) };
             if cleaned.is_some() {
                 state.change();
             }
-            chunk.replace(&cleaned.unwrap_or(css), ContentType::Html);
+            chunk.replace(&cleaned.unwrap_or(text), ContentType::Html);
         }
         _ => {}
     }
+}
+
+fn styles(css: &str) -> Option<String> {
+    let renamed = rename(css);
+    style::clean_sheet(renamed.as_deref().unwrap_or(css)).or(renamed)
+}
+
+/// A title that may hold an address goes, as a piece of a style sheet does.
+fn title(text: &str) -> Option<String> {
+    scrub::signs(text).next().is_some().then(String::new)
 }
 
 fn element(element: &mut Element<'_, '_>, state: &Rc<State>) {

@@ -3,7 +3,7 @@
 //! A background or a font from a server is loaded without being a picture that one sees, so every remote `url()` goes.
 
 use super::link::{Target, target};
-use crate::message::work;
+use crate::message::{scrub, work};
 
 /// Whole pieces (declarations, at-rules) with one of these go.
 const FORBIDDEN: &[&str] = &[
@@ -21,9 +21,53 @@ const FORBIDDEN: &[&str] = &[
     "progid:",
 ];
 
-/// Cleans a style sheet or the declarations of a style attribute. `None`: nothing to clean.
+/// At-rules that style sheets of mail have; those of [`FORBIDDEN`] go.
+const AT_RULES: &[&str] = &[
+    "container",
+    "counter-style",
+    "document",
+    "font-face",
+    "font-feature-values",
+    "keyframes",
+    "layer",
+    "media",
+    "page",
+    "property",
+    "scope",
+    "starting-style",
+    "supports",
+    "viewport",
+];
+
+/// Cleans the declarations of a style attribute. `None`: nothing to clean.
 #[must_use]
 pub(super) fn clean(css: &str) -> Option<String> {
+    without(css, is_forbidden)
+}
+
+/// Cleans a style sheet. What may hold an address goes, whoever's it is: if the receiver's became his
+/// alias and the others stayed, an answer that quotes the sheet would tell its author which one is
+/// the receiver's; nobody sees the sheet, so the quote cannot be told by its lines.
+#[must_use]
+pub(super) fn clean_sheet(css: &str) -> Option<String> {
+    without(css, |shadow| is_forbidden(shadow) || holds_address(shadow))
+}
+
+/// Whether an `@` stands in a piece that does not begin a rule.
+fn holds_address(shadow: &str) -> bool {
+    let start = shadow.len() - shadow.trim_start().len();
+    scrub::signs(shadow).any(|at| at != start || !is_at_rule(shadow.get(at + 1..).unwrap_or("")))
+}
+
+fn is_at_rule(text: &str) -> bool {
+    let vendors = ["-webkit-", "-moz-", "-ms-", "-o-"];
+    let text = vendors.iter().find_map(|vendor| text.strip_prefix(vendor)).unwrap_or(text);
+    let length = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').count();
+    let (name, rest) = text.split_at(length);
+    AT_RULES.contains(&name) && !rest.starts_with('.')
+}
+
+fn without(css: &str, forbidden: impl Fn(&str) -> bool) -> Option<String> {
     let mut out = String::with_capacity(css.len());
     let mut rest = css;
     let mut changed = false;
@@ -32,7 +76,7 @@ pub(super) fn clean(css: &str) -> Option<String> {
         rest = after;
         work::count(piece.len() * READINGS);
         let shadow = shadow(piece);
-        if is_forbidden(&shadow) {
+        if forbidden(&shadow) {
             changed = true;
             match piece.as_bytes().last() {
                 // A rule without a selector would take the next one's.

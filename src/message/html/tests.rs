@@ -139,11 +139,17 @@ fn addresses_are_replaced_wherever_they_stand() {
             "<b title='b-real-9c1@home.example' b-real-9c1@home.example>x</b></b-real-9c1@home.example>",
             Some("<b title='alias@m.test'>x</b></alias@m.test>"),
         ),
+        ("<style>p:after{content:\"b-real-9c1@home.example\"}</style>x", Some("<style>p:after{}</style>x")),
+        ("<title>b-real-9c1@home.example</title>", Some("<title></title>")),
+        // Whoever's it is, where nobody sees it.
+        ("<title>x &#64; y</title>", Some("<title></title>")),
         (
-            "<style>p:after{content:\"b-real-9c1@home.example\"}</style>x",
-            Some("<style>p:after{content:\"alias@m.test\"}</style>x"),
+            "<style>@media print{p{color:red;a:'x@y.test'}}</style>x",
+            Some("<style>@media print{p{color:red;}}</style>x"),
         ),
-        ("<title>b-real-9c1@home.example</title>", Some("<title>alias@m.test</title>")),
+        ("<style>x\n@home.example{color:red}</style>x", Some("<style>none{color:red}</style>x")),
+        ("<style>p{a:x%40y;b:x\\40 y;c:&#64;;d:\u{ff20}}</style>x", Some("<style>p{;}</style>x")),
+        ("<style>@-webkit-keyframes a{}@font-face{src:local(x)}@MEDIA all{}</style>x", None),
         ("<td>b-real-9c1</td><td>@home.example</td>", None),
         ("<!-- b-real-9c1@home.example -->x<!b-real-9c1@home.example>", Some("x")),
     ]);

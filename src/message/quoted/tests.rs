@@ -332,6 +332,10 @@ fn html_comes_back_as_it_was_written() {
         ("across tags", |guess| format!("<p>is it <b>{}?</p>", guess.replace('@', "</b>@<wbr>"))),
         ("comment", |guess| format!("<p>x {}</p><!-- {guess} --><p>{guess}</p>", guess.replace('@', "<!-- x -->@"))),
         ("table", |guess| format!("<table><tr><td>{guess}<td>a@b.test<tr><td>c</table>")),
+        ("style sheet", |guess| {
+            format!("<style>p:after{{content:'{guess}'}} /* {guess} */ @{guess} {{}}</style><p>{guess}</p>")
+        }),
+        ("title", |guess| format!("<html><head><title>is it {guess}?</title></head><p>{guess}</p></html>")),
     ];
     let html = "Content-Type: text/html; charset=utf-8\n";
     let programs: Vec<(&str, Program)> = vec![
