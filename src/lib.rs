@@ -6,22 +6,33 @@
 //! owns and what is deliberately not in it.
 //!
 //! ```text
-//! 7 outside   main.rs  cli/ (one file a noun)  demo.rs  serve/ (open, bind, notify, run, drain; metrics and health over HTTP)
-//! 6 house     relay/     the heart: target, prove, login, judge (facts, judged), thread, repeats, compose, commit; act, bounce, operator, notices;
-//!                        refusals, owners; explain
-//!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt), settle; route, connect, sts, dane; maildir
+//! 7 outside   main.rs  cli/ (one file a noun)  demo.rs
+//!             serve/ (open, bind, notify, run, drain; metrics and health over HTTP)
+//! 6 house     relay/     the heart: target, prove, login, judge (facts, judged), thread, repeats,
+//!                        compose, commit; act, bounce, operator, notices; refusals, owners; explain
+//!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt),
+//!                        settle; route, connect, sts, dane; maildir
 //!             janitor.rs chain and index behind the history, retention
-//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space, server; client/; proxy, front.   tls.rs
-//! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders; messages, seen, responses, reports, refusals; chain, verify,
-//!                        search, retention, erasure/; policies (MTA-STS); queue/
-//!             authentication/ (SPF, DKIM, DMARC; what a signature proves; what a front found; passwords and how often they are guessed)   dns.rs
-//! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author, once, inspect, same, words, scrub, replacements, quoted/, rewrite,
-//!                        footer, guard, bounce, sign, search; erased/; work (what it may cost), shared; archive; contents and its cleaners: html, calendar,
-//!                        vcard, pgp, tnef, uuencode, yenc, metadata; content_id, kinds
+//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space, server;
+//!                        client/; proxy, front.   tls.rs
+//! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders; messages,
+//!                        seen, responses, reports, refusals; chain, verify, search, retention,
+//!                        erasure/; policies (MTA-STS); queue/
+//!             authentication/ (SPF, DKIM, DMARC; what a signature proves; what a front found;
+//!                        passwords and how often they are guessed)
+//!             dns.rs     a trait; hickory; zones for tests
+//! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author, once,
+//!                        inspect, same, words, scrub, replacements, quoted/, rewrite, footer, guard,
+//!                        bounce, sign, search; erased/; work (what it may cost), shared; archive;
+//!                        contents and its cleaners: html, calendar, vcard, pgp, tnef, uuencode,
+//!                        yenc, metadata; content_id, kinds
 //!             notice/    what the relay writes itself, in the reader's language
-//! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out; reminder, retry and failure classes
-//! 1 settings  config/    structs with defaults, load, check (every problem with its remedy), warn (what opens a door).   metrics.rs
-//! 0 words     types/     address, provider, alias, ids, token, reply, time, envelope, network, counts, shares, quiet, random, credential
+//! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out;
+//!                        reminder, retry and failure classes
+//! 1 settings  config/    structs with defaults, load, check (every problem with its remedy), warn
+//!                        (what opens a door).   metrics.rs
+//! 0 words     types/     address, provider, alias, ids, token, reply, time, envelope, network,
+//!                        counts, shares, quiet, random, credential
 //! ```
 //!
 //! Neighbours on one floor that know each other: the relay hands items to `outbound` and is its [`outbound::House`]; `smtp` uses `tls`; `cli` starts
@@ -31,8 +42,8 @@
 //! 1. [`smtp::server`] accepts, `smtp::connection` moves octets, [`smtp::session`] answers; for RCPT it asks [`smtp::Handler::recipient`].
 //! 2. [`smtp::data`] hands over the message, or refuses and closes on a bare CR or LF.
 //! 3. [`relay::Relay`] proves the author, gathers the facts of each recipient into [`policy::Facts`], asks [`policy::decide`], and lets [`message::rewrite()`] build what goes
-//!    out and [`message::guard`] look at it once more. What cannot be made safe is refused here, while the sender still listens. What all of that may cost is bounded
-//!    ([`message::work`]).
+//!    out and [`message::guard`] look at it once more. What cannot be made safe is refused here,
+//!    while the sender still listens. What all of that may cost is bounded ([`message::work`]).
 //! 4. One transaction: message as received, verdict, thread ids, quota count, queue rows, notices. The store's writer commits what waits together, so that a disk
 //!    flush is paid per batch. Then 250. Chain and index of the history follow some seconds later ([`janitor`]).
 //! 5. Right after the commit the finished bytes go to [`outbound::Outbound::submit`] in memory, and to threads of their own: sessions and deliveries do not take turns. At a
@@ -45,45 +56,64 @@
 //! - Addresses do not print themselves: [`types::Address`] has a redacted `Debug`, and `expose()` is the one way out.
 //! - Impossible replies cannot be written: [`types::Reply`] computes the enhanced code's class.
 //! - A verdict carries its reason, a closed enum whose words history, log, metrics and reply share ([`policy::Reason`]).
-//! - What is proved is asked for one recipient ([`authentication::Authentication::proof_to`]): a signature speaks to whom it was written.
-//! - Whose addresses are replaced, and whose are refused, are two types: [`message::Replacements`] knows both sides, [`message::guard::Secrets`] the author's alone.
+//! - What is proved is asked for one recipient ([`authentication::Authentication::proof_to`]): a
+//!   signature speaks to whom it was written.
+//! - Whose addresses are replaced, and whose are refused, are two types: [`message::Replacements`]
+//!   knows both sides, [`message::guard::Secrets`] the author's alone.
 //! - Time, DNS and randomness are arguments; only [`types::time`] reads the clock.
 //! - What a remote server says is kept as numbers only ([`smtp::client::Code`], [`policy::failure::FailureClass`]).
 //!
 //! # Threat model
 //! Who attacks: a stranger on the internet; the other party of a pair, who is proved and knows both
 //! aliases; a neighbour at the same mail provider; whoever holds one signed message, or one address
-//! of a footer; whoever runs a server that mail goes to. Trusted are the operator, the platform that
-//! registers parties, DNS as far as it is validated, and what `trusted_networks` names.
+//! of a footer; whoever runs a server that mail goes to. Trusted are the operator, the platform
+//! that registers parties, DNS as far as it is validated, and what `trusted_networks` names.
 //!
 //! Each line is a file in `tests/security/`, which attacks the real binary.
 //!
-//! | attack | what holds it | test |
-//! |---|---|---|
-//! | guess who stands behind an alias, by forged `From` | one reply after the same work for every unproved author; refusals limited by client network and alias; the owner hears at his registered address (`relay::refusals`, `relay::owners`) | `guessed_authors`; `tests/bench/oracle` |
-//! | guess it in a text, quote or file, as the proved other party | all that he is told knows his own addresses alone; what is quoted goes back as it was written ([`message::replacements`], [`message::quoted`]) | `guessed_texts` |
-//! | speak by a signed message: fields put on top, sent to somebody else, old | a field stands once ([`message::once`]); a signature alone proves what it covers, to whom its `To` names, for 8 days (`authentication::signature`) | `replayed_signatures` |
-//! | send the same message again and again | it is the same message: 250 with the first id, nothing new (`relay::repeats`) | `repeated_messages` |
-//! | speak as a neighbour at the same provider | table of providers; SPF alone proves only who stands in the envelope ([`types::provider`], [`policy::author`]) | `other_mailboxes` |
-//! | fill the disk, the log, the operator's mailbox | mail to the operator is kept until delivered, each network has its share; refused mail is summed; log lines have a limit (`relay::operator`, [`types::shares`], [`types::quiet`]) | `full_disks` |
-//! | cost more than a message is worth | one pass, steps counted, an allowance for each message ([`message::work`]) | `costly_inputs`; `tests/leaks/steps.rs` |
-//! | bend the history: forged delivery reports, leaked footer addresses | a report adds a step, proved or not, and changes no fate; an address acts for its party's own mail to it (`relay::bounce`, `relay::act`) | `bent_evidence` |
-//! | pass an opt-out by a machine's answer, or by urgency | a machine opens no thread; critical messages have a limit and a share that is told ([`policy::opt_out`]) | `opened_doors` |
-//! | read what was erased, from files or chain | words, names and ids go with their salt, pages are overwritten; a tombstone stays ([`store`], `store::erasure`) | `erased_people` |
-//! | wait for a careless setting | refused, or told by `check` and at the start ([`config`]) | `warned_operators` |
+//! - **Guess who stands behind an alias, by forged `From`.** One reply after the same work for
+//!   every unproved author; refusals limited by client network and alias; the owner hears at his
+//!   registered address (`relay::refusals`, `relay::owners`). Test: `guessed_authors`;
+//!   `tests/bench/oracle`.
+//! - **Guess it in a text, quote or file, as the proved other party.** All that he is told knows
+//!   his own addresses alone; what is quoted goes back as it was written
+//!   ([`message::replacements`], [`message::quoted`]). Test: `guessed_texts`.
+//! - **Speak by a signed message: fields put on top, sent to somebody else, old.** A field stands
+//!   once ([`message::once`]); a signature alone proves what it covers, to whom its `To` names,
+//!   for 8 days (`authentication::signature`). Test: `replayed_signatures`.
+//! - **Send the same message again and again.** It is the same message: 250 with the first id,
+//!   nothing new (`relay::repeats`). Test: `repeated_messages`.
+//! - **Speak as a neighbour at the same provider.** Table of providers; SPF alone proves only who
+//!   stands in the envelope ([`types::provider`], [`policy::author`]). Test: `other_mailboxes`.
+//! - **Fill the disk, the log, the operator's mailbox.** Mail to the operator is kept until
+//!   delivered, each network has its share; refused mail is summed; log lines have a limit
+//!   (`relay::operator`, [`types::shares`], [`types::quiet`]). Test: `full_disks`.
+//! - **Cost more than a message is worth.** One pass, steps counted, an allowance for each
+//!   message ([`message::work`]). Test: `costly_inputs`; `tests/leaks/steps.rs`.
+//! - **Bend the history: forged delivery reports, leaked footer addresses.** A report adds a
+//!   step, proved or not, and changes no fate; an address acts for its party's own mail to it
+//!   (`relay::bounce`, `relay::act`). Test: `bent_evidence`.
+//! - **Pass an opt-out by a machine's answer, or by urgency.** A machine opens no thread;
+//!   critical messages have a limit and a share that is told ([`policy::opt_out`]). Test:
+//!   `opened_doors`.
+//! - **Read what was erased, from files or chain.** Words, names and ids go with their salt,
+//!   pages are overwritten; a tombstone stays ([`store`], `store::erasure`). Test:
+//!   `erased_people`.
+//! - **Wait for a careless setting.** Refused, or told by `check` and at the start ([`config`]).
+//!   Test: `warned_operators`.
 //!
-//! What is left to an attacker. Who answers edits a quoted line, or copies it into words of his own:
-//! then a right guess comes back as the alias. A file that holds a right guess and is sent back
-//! unchanged is refused to who sends it back. A DNS cache tells that somebody lately wrote from a
-//! domain, the limit of an alias whether others were refused there within the hour. A seller with
-//! `--unauthenticated allow` can be guessed, and spoken for. A provider that is missing from the
-//! table is a company to us, whose people vouch for one another. A signature without `t=` and `Date`
-//! never grows old, and one that leaves `Content-*` out lets a message that was written to this
-//! alias be read otherwise. A receiver with a server of his own can prove that mail bounced, and
-//! could as well have refused it. Doubtful reports reach a pair's author three times a day. Through
-//! a front that hands on no client address one flood uses up the operator's whole share. In blocks
-//! of the chain that were made before it had salts, guesses at an erased message can be tried until
-//! retention takes them.
+//! What is left to an attacker. Who answers edits a quoted line, or copies it into words of his
+//! own: then a right guess comes back as the alias. A file that holds a right guess and is sent
+//! back unchanged is refused to who sends it back. A DNS cache tells that somebody lately wrote
+//! from a domain, the limit of an alias whether others were refused there within the hour. A seller
+//! with `--unauthenticated allow` can be guessed, and spoken for. A provider that is missing from
+//! the table is a company to us, whose people vouch for one another. A signature without `t=` and
+//! `Date` never grows old, and one that leaves `Content-*` out lets a message that was written to
+//! this alias be read otherwise. A receiver with a server of his own can prove that mail bounced,
+//! and could as well have refused it. Doubtful reports reach a pair's author three times a day.
+//! Through a front that hands on no client address one flood uses up the operator's whole share. In
+//! blocks of the chain that were made before it had salts, guesses at an erased message can be
+//! tried until retention takes them.
 
 // floor 0
 pub mod types;

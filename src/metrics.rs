@@ -49,11 +49,13 @@ pub struct Metrics {
     pub operator_mail: Family<Word, Counter>,
     /// Log lines of strangers' doing that were left out.
     pub lines_left_out: Counter,
-    /// Refused messages of strangers, by what is left of them: `row`, `summed`, `over-limit` (summed, and the session ended), `folded` (summed without client or pair).
+    /// Refused messages of strangers, by what is left of them: `row`, `summed`, `over-limit`
+    /// (summed, and the session ended), `folded` (summed without client or pair).
     pub refusals: Family<Word, Counter>,
     /// Messages that the guard stopped: each one is a bug to look at.
     pub guard_stops: Counter,
-    /// Steps that looking through a message took, in millions, for all of its recipients: see `message::work`.
+    /// Steps that looking through a message took, in millions, for all of its recipients: see
+    /// `message::work`.
     pub message_work: Histogram,
     /// Delivery attempts, by outcome: `delivered`, `deferred`, `failed`.
     pub deliveries: Family<Word, Counter>,

@@ -155,7 +155,8 @@ fn no_trace_of_the_other_side() {
             let house = House::new(me, you, from);
             match inspect(&raw, false, &Limits::default()) {
                 Ok(found) => assert_eq!(found.author.unwrap().address.expose(), me, "{name}"),
-                // Refused by now, but a store may hold one that was taken before: it is made again for delivery.
+                // Refused by now, but a store may hold one that was taken before: it is made again
+                // for delivery.
                 Err(fault) => assert_eq!((name.as_str(), fault), ("30-doubled", Malformed::Repeated("Subject"))),
             }
             let bytes = house.rewrite(&raw).unwrap_or_else(|fault| panic!("{name}: {fault:?}")).bytes;

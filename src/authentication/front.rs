@@ -4,9 +4,10 @@
 //! The front MTA has to remove such fields of its own name from what it receives (RFC 8601 5); as a second line, nothing
 //! below the second `Received` is looked at: that was there before the front MTA.
 //!
-//! It says that a signature is good, not what it covers: that is read from the signature itself. Where several fields may be
-//! the one that it means, each of them has to prove the author: a forger adds another one of the same domain that covers more.
-//! `dmarc=pass` says that SPF or DKIM passed, not which: it counts by what else stands in the field and in the message.
+//! It says that a signature is good, not what it covers: that is read from the signature itself.
+//! Where several fields may be the one that it means, each of them has to prove the author: a
+//! forger adds another one of the same domain that covers more. `dmarc=pass` says that SPF or DKIM
+//! passed, not which: it counts by what else stands in the field and in the message.
 
 use super::signature::{Header, Signed, Tags, Weakness, digest};
 use super::verify::{Check, LONGEST_SIGNATURE, is_related};
@@ -25,7 +26,8 @@ const SIGNATURES: usize = 20;
 /// Letters of `header.b` that name a signature (RFC 6008 4).
 const NAMING: usize = 8;
 
-/// What the front MTA says of the author. A message without its word is unauthenticated. `check.ip` and `check.helo` do not matter.
+/// What the front MTA says of the author. A message without its word is unauthenticated. `check.ip`
+/// and `check.helo` do not matter.
 #[must_use]
 pub fn read(check: &Check<'_>, authserv_id: &str) -> Authentication {
     let (fields, _) = headers::split(check.raw);
@@ -167,7 +169,8 @@ fn judge(said: &[MethodResult], check: &Check<'_>, fields: &[Field<'_>]) -> Auth
     .with_signed(signed.into_iter().map(|(signed, _)| signed).collect())
 }
 
-/// The domain that SPF spoke of. Where it names the domain alone, or the EHLO name, the envelope sender has to be of it, or `<>`.
+/// The domain that SPF spoke of. Where it names the domain alone, or the EHLO name, the envelope
+/// sender has to be of it, or `<>`.
 fn spf_domain(spf: &MethodResult, check: &Check<'_>) -> Option<String> {
     let of = spf.domain(&["smtp.mailfrom", "smtp.helo"])?;
     let whole = spf.value("smtp.mailfrom").is_some_and(|value| value.contains('@'));
@@ -202,7 +205,8 @@ impl<'a> Signatures<'a> {
         Self { all, too_many, header: Header::new(fields, check.recipients, check.now) }
     }
 
-    /// What is proved by one signature, which is one of those that are meant: what each of them proves.
+    /// What is proved by one signature, which is one of those that are meant: what each of them
+    /// proves.
     fn weigh(&self, outcome: Outcome, is_meant: impl Fn(&Tags) -> bool) -> Option<Signed> {
         let mut meant = self.all.iter().filter(|tags| is_meant(tags));
         let mut signed = self.one(outcome, meant.next()?);
@@ -454,7 +458,8 @@ mod tests {
             ),
             (dkim, String::new(), Proof::Absent, Some("missing")),
             (dkim, signed(&GOOD.replace("d=shop", "d=evil")), Proof::Absent, Some("missing")),
-            // two of the domain, and nobody says which one passed: a forger writes the better one himself
+            // two of the domain, and nobody says which one passed: a forger writes the better one
+            // himself
             (dkim, signed(GOOD) + &signed(&weak), Proof::Absent, Some("no-to")),
             (dkim, signed(&weak) + &signed(GOOD), Proof::Absent, Some("no-to")),
             (dkim, signed(GOOD) + &signed(&GOOD.replace("s=a", "s=b")), Proof::Proved, None),
@@ -549,7 +554,8 @@ mod tests {
             let told = told.filter(|_| found.by(&alias) != crate::policy::author::By::Signature);
             assert_eq!((found.proof_to(&alias), told), (want, weakness), "{header}");
         }
-        // The value of each that may be meant is told, so that a further one does not make a message new.
+        // The value of each that may be meant is told, so that a further one does not make a
+        // message new.
         let two = format!("Authentication-Results: mx.front.test; {dkim}\r\n")
             + &signed(GOOD)
             + &signed(&GOOD.replace("QUJD", "WFla"));
@@ -558,7 +564,8 @@ mod tests {
         assert_eq!(proof(&format!("Authentication-Results: mx.front.test; {dkim}\r\n{many}")), Proof::Absent);
     }
 
-    /// Two names under `co.jp` are two companies, and DMARC's pass may be by the other one's signature.
+    /// Two names under `co.jp` are two companies, and DMARC's pass may be by the other one's
+    /// signature.
     #[test]
     fn a_sister_domain_may_be_a_strangers() {
         let ann = Address::parse("ann@shop.co.jp").unwrap();
@@ -630,7 +637,8 @@ mod tests {
         }
     }
 
-    /// Where strangers have mailboxes, a sub-domain's signature is not the domain's, whichever way the front tells of it.
+    /// Where strangers have mailboxes, a sub-domain's signature is not the domain's, whichever way
+    /// the front tells of it.
     #[test]
     fn a_sub_domain_of_a_provider_says_nothing() {
         let (author, recipients) = (Address::parse("ann@shop.test").unwrap(), [Address::parse(ALIAS).unwrap()]);

@@ -74,7 +74,8 @@ impl Guesses {
         Ok(())
     }
 
-    /// Whether the next wrong try meets a limit: what is refused for that is told once, not a line each.
+    /// Whether the next wrong try meets a limit: what is refused for that is told once, not a line
+    /// each.
     #[must_use]
     pub fn is_used_up(&self, client: u128, login: LoginKey, now: Time) -> Option<Limit> {
         if self.clients.get(&client, now) >= OF_CLIENT {

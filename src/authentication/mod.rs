@@ -1,8 +1,9 @@
 //! Floor 4, authentication: whether the domain of an author stands behind a message. SPF (RFC 7208), DKIM (RFC 6376) and
 //! DMARC (RFC 9989) by the relay itself ([`verify`]), or what a trusted front MTA found ([`front`], RFC 8601).
 //!
-//! A domain's word is proof of an author only where it is about this message: SPF for this envelope, a login, or a signature that
-//! covers what is read, and names the recipient ([`Weakness`]).
+//! A domain's word is proof of an author only where it is about this message: SPF for this
+//! envelope, a login, or a signature that covers what is read, and names the recipient
+//! ([`Weakness`]).
 //!
 //! Owns: results as plain values, and what follows from them ([`policy::author::Proof`](crate::policy::author::Proof)).
 //! Not here: whether the author may write (`policy::author`), and reading the `From` field (`message::author`). ARC proves
@@ -72,8 +73,8 @@ pub struct Authentication {
     pub arc: Outcome,
     /// The author logged in; nothing else was asked.
     pub login: bool,
-    /// SHA-256 of the value (`b=`, decoded) of each signature that proves the author to those whom it names,
-    /// or would if its key had come in time.
+    /// SHA-256 of the value (`b=`, decoded) of each signature that proves the author to those whom
+    /// it names, or would if its key had come in time.
     pub signatures: Vec<[u8; 32]>,
     /// The signatures of the author's domain.
     signed: Vec<Signed>,
@@ -98,8 +99,8 @@ impl Authentication {
         }
     }
 
-    /// What is proved of the author of a message to this recipient. A signature alone proves him only
-    /// to whom the signed `To` or `Cc` names.
+    /// What is proved of the author of a message to this recipient. A signature alone proves him
+    /// only to whom the signed `To` or `Cc` names.
     #[must_use]
     pub fn proof_to(&self, recipient: &Address) -> Proof {
         match (self.proof, self.signed_to(recipient)) {
@@ -133,7 +134,8 @@ impl Authentication {
         }
     }
 
-    /// Why no signature proves the author to this recipient, though one is good; or would have been, but for its `l=`.
+    /// Why no signature proves the author to this recipient, though one is good; or would have
+    /// been, but for its `l=`.
     #[must_use]
     pub fn weakness_to(&self, recipient: &Address) -> Option<Weakness> {
         if self.signed_to(recipient) == Outcome::Pass {
@@ -171,8 +173,9 @@ impl Authentication {
         format!("spf={} dkim={dkim} dmarc={}{arc}", self.spf.as_str(), self.dmarc.as_str())
     }
 
-    /// Keeps the signatures, and tells the values of those that prove something. One whose key did not come counts,
-    /// too: the message may be relayed for its SPF, and whoever sends it again has a key that comes.
+    /// Keeps the signatures, and tells the values of those that prove something. One whose key did
+    /// not come counts, too: the message may be relayed for its SPF, and whoever sends it again has
+    /// a key that comes.
     fn with_signed(mut self, signed: Vec<Signed>) -> Self {
         let proves = |signed: &&Signed| {
             matches!(signed.outcome, Outcome::Pass | Outcome::TempError) && signed.weakness.is_none()
@@ -183,7 +186,8 @@ impl Authentication {
     }
 }
 
-/// What the checks found of the author's domain, but for signatures that are good: each of those is weighed by itself.
+/// What the checks found of the author's domain, but for signatures that are good: each of those is
+/// weighed by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Results {
     /// SPF, where the envelope sender's domain is the author's, or DMARC takes it for that.

@@ -1,13 +1,15 @@
-//! What a DKIM signature says, apart from whether it is good: what it covers, to whom it was written, and when.
+//! What a DKIM signature says, apart from whether it is good: what it covers, to whom it was
+//! written, and when.
 //!
-//! A good signature proves that the domain signed these words once. Anybody who has the message can send it again, to whom he
-//! likes, with fields on top that the signature does not cover. So a signature alone proves an author only where it covers who
-//! wrote it, what it is about and to whom it went; covers the whole body; names the recipient; and is not old. What it does not
-//! cover proves nothing, as little as if it were not there: SPF or a login has to do it.
+//! A good signature proves that the domain signed these words once. Anybody who has the message can
+//! send it again, to whom he likes, with fields on top that the signature does not cover. So a
+//! signature alone proves an author only where it covers who wrote it, what it is about and to whom
+//! it went; covers the whole body; names the recipient; and is not old. What it does not cover
+//! proves nothing, as little as if it were not there: SPF or a login has to do it.
 //!
-//! Whom it hits: senders whose servers leave `To` out (Microsoft 365, outlook.com, 163.com), and mail by `Bcc`, where SPF does not
-//! prove them either, as behind a front that hides the client. What it tells a liar: nothing that he could not read in the
-//! message himself.
+//! Whom it hits: senders whose servers leave `To` out (Microsoft 365, outlook.com, 163.com), and
+//! mail by `Bcc`, where SPF does not prove them either, as behind a front that hides the client.
+//! What it tells a liar: nothing that he could not read in the message himself.
 
 use super::Outcome;
 use crate::message::addressed;
@@ -102,7 +104,8 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// Reads the value of a `DKIM-Signature` field. What is broken is told, not dropped: it may be good for another reader.
+    /// Reads the value of a `DKIM-Signature` field. What is broken is told, not dropped: it may be
+    /// good for another reader.
     pub(super) fn read(value: &[u8]) -> Self {
         let text = String::from_utf8_lossy(value);
         let mut tags = Self::default();
@@ -165,7 +168,8 @@ fn unquoted(text: &str) -> Cow<'_, str> {
 pub(super) struct Header<'a> {
     fields: &'a [Field<'a>],
     now: Time,
-    /// The recipients whom `To` names, and those whom `Cc` names: the last field of each, which is the covered one.
+    /// The recipients whom `To` names, and those whom `Cc` names: the last field of each, which is
+    /// the covered one.
     to: Vec<&'a Address>,
     cc: Vec<&'a Address>,
 }

@@ -1,7 +1,7 @@
 //! SPF, DKIM and DMARC by the relay itself, through mail-auth over our resolver. What mail-auth leaves to its caller is done
-//! here: that it reads the same header as we do, that a signature covers what it has to, limits, and a step around a fault in
-//! its body hash. All look-ups of a message run side by side, and each that does not answer in time is trouble by itself: what
-//! the others found decides.
+//! here: that it reads the same header as we do, that a signature covers what it has to, limits,
+//! and a step around a fault in its body hash. All look-ups of a message run side by side, and each
+//! that does not answer in time is trouble by itself: what the others found decides.
 
 use super::signature::{Header, Signed, Tags, Weakness, digest};
 use super::{Authentication, Outcome, Results, conclude};
@@ -117,7 +117,8 @@ impl Verifier {
         message: &AuthenticatedMessage<'_>,
         until: Instant,
     ) -> Authentication {
-        // DMARC's records are asked for beside the others, so that what is left is enough to read them again from the cache.
+        // DMARC's records are asked for beside the others, so that what is left is enough to read
+        // them again from the cache.
         let early = until - self.timeout / 5;
         let spf_domain = check.sender.map_or(check.helo, Address::domain);
         let nobody = SpfOutput::new(spf_domain.to_owned());
@@ -180,7 +181,8 @@ impl Verifier {
             let exact = signature.d.eq_ignore_ascii_case(domain);
             let speaks = exact
                 || match (outcome, output) {
-                    // The only good one is the one that DMARC means; of several each is asked about by itself.
+                    // The only good one is the one that DMARC means; of several each is asked about
+                    // by itself.
                     (Outcome::Pass, Some(output)) if relaxed && is_related(&signature.d, domain) => {
                         good == 1 || self.aligned(message, output, until).await
                     }
@@ -230,7 +232,8 @@ impl Verifier {
     }
 }
 
-/// The message once for each of its signatures, so that one whose key does not come holds up no other.
+/// The message once for each of its signatures, so that one whose key does not come holds up no
+/// other.
 fn alone<'a>(message: &AuthenticatedMessage<'a>) -> Vec<AuthenticatedMessage<'a>> {
     let one = |header: &mail_auth::common::headers::Header<'a, Signature>| AuthenticatedMessage {
         headers: message.headers.clone(),
@@ -308,8 +311,8 @@ fn same(tags: &Tags, signature: &Signature) -> bool {
     tags.domain.eq_ignore_ascii_case(&signature.d) && covered.eq(tags.covered.iter().cloned())
 }
 
-/// Signatures of the author's domain that cover a part of the body only: nobody looked whether they are good, and the history
-/// tells why.
+/// Signatures of the author's domain that cover a part of the body only: nobody looked whether they
+/// are good, and the history tells why.
 fn shortened<'a>(fields: &'a [Field<'a>], domain: &'a str) -> impl Iterator<Item = Signed> {
     let fields = fields.iter().filter(|field| field.is("DKIM-Signature") && field.value.len() <= LONGEST_SIGNATURE);
     let tags = fields.take(SIGNATURES).map(|field| Tags::read(field.value));

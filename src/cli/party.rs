@@ -36,7 +36,8 @@ pub(super) struct Limit {
 
 #[derive(Debug, Args)]
 pub(super) struct RefusalNotices {
-    /// Whether the party is told, by mail, of refused messages in its name; it can turn that off itself by the address in such a notice
+    /// Whether the party is told, by mail, of refused messages in its name; it can turn that off
+    /// itself by the address in such a notice
     #[arg(long, value_name = "on|off")]
     refusal_notices: Option<OnOff>,
 }

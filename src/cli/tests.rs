@@ -296,7 +296,8 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(told["facts"]["quota"], "0/600");
     assert_eq!(told["rules"].as_array().unwrap().len(), 6);
     assert_eq!(told["rules"][5]["decides"], true);
-    // What a mailing service writes into the envelope, and what helps: --sender, and a word about tags.
+    // What a mailing service writes into the envelope, and what helps: --sender, and a word about
+    // tags.
     let letter = "From: s@shop.test\nSubject: x\n\nx\n";
     let told = explain("bounces+77@shop.test", buyer, letter);
     assert_eq!(told["reason"], "other-mailbox");

@@ -52,7 +52,8 @@ fn answers(row: &MessageRow) -> Vec<RuleAnswer> {
     found
 }
 
-/// What an operator can do about a refusal whose reply tells the author no more than a stranger. The facts above it say what each check found.
+/// What an operator can do about a refusal whose reply tells the author no more than a stranger.
+/// The facts above it say what each check found.
 pub(super) fn remedy(reason: &str) -> Option<&'static str> {
     match reason {
         "stranger" => Some(

@@ -63,8 +63,9 @@ pub struct RouteServer {
 pub type RouteCheck = fn(&str) -> Result<Option<RouteServer>, String>;
 
 impl Config {
-    /// The relay listeners of `mode = "verify"` behind a front that has no way but XCLIENT to say who the client is: it cannot be known
-    /// at the start whether it does. Where it does not, SPF is asked about the front itself, and proves nobody.
+    /// The relay listeners of `mode = "verify"` behind a front that has no way but XCLIENT to say
+    /// who the client is: it cannot be known at the start whether it does. Where it does not, SPF
+    /// is asked about the front itself, and proves nobody.
     pub fn may_hide_clients(&self) -> impl Iterator<Item = &Listener> {
         let verifies = self.authentication.mode == AuthenticationMode::Verify;
         let hides = |listener: &&Listener| {
@@ -199,8 +200,8 @@ impl Config {
                     problems.add(place(&format!("trusted_networks[{at}]")), "is not a network", remedy);
                 }
             }
-            // Refused even where the address is loopback and nobody else comes: it is then that 127.0.0.0/8 says the same.
-            // Half the world is as much a mistake as all of it.
+            // Refused even where the address is loopback and nobody else comes: it is then that
+            // 127.0.0.0/8 says the same. Half the world is as much a mistake as all of it.
             let networks: Vec<Network> =
                 listener.trusted_networks.iter().filter_map(|text| text.parse().ok()).collect();
             if Network::are_the_internet(&networks) {

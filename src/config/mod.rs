@@ -1,5 +1,6 @@
 //! Floor 1, settings: the configuration file as plain structs with their defaults, and [`Config::check`], which returns every problem
-//! with its remedy, and [`Config::warnings`], which returns what works and opens a door. Unknown keys are errors. `conf/marketrelay.toml` documents each key; a test compares the two.
+//! with its remedy, and [`Config::warnings`], which returns what works and opens a door. Unknown
+//! keys are errors. `conf/marketrelay.toml` documents each key; a test compares the two.
 //!
 //! Not here: opening anything. Reading the file is the only I/O.
 
@@ -126,7 +127,8 @@ pub struct Listener {
     /// TLS on this listener.
     #[serde(default)]
     pub tls: ListenerTls,
-    /// Networks (CIDR) from which XFORWARD, XCLIENT, the PROXY protocol and Authentication-Results are believed.
+    /// Networks (CIDR) from which XFORWARD, XCLIENT, the PROXY protocol and Authentication-Results
+    /// are believed.
     #[serde(default)]
     pub trusted_networks: Vec<String>,
     /// Whether each connection from a trusted network begins with a PROXY header (v1 or v2).
@@ -287,16 +289,19 @@ pub struct Limits {
     pub mime_depth: usize,
     /// Parts in all.
     pub mime_parts: usize,
-    /// Work on one message, for all of its recipients, in millions of steps, one to two milliseconds of a core each. Unpacking and packing documents may take three times as much
+    /// Work on one message, for all of its recipients, in millions of steps, one to two
+    /// milliseconds of a core each. Unpacking and packing documents may take three times as much
     /// besides. Counted, not measured: a message that is refused here is refused everywhere.
     pub message_work: u64,
     /// `Received` fields at which a message is a loop.
     pub hops: usize,
-    /// Messages of strangers, refused in an hour, of one client address (IPv6: one /64): at the next, the session ends after its reply.
+    /// Messages of strangers, refused in an hour, of one client address (IPv6: one /64): at the
+    /// next, the session ends after its reply.
     pub refusals_per_client: u32,
     /// The same of one alias, over all clients.
     pub refusals_per_alias: u32,
-    /// Of those, messages of one client address that have a row each in the history, a minute; more are summed.
+    /// Of those, messages of one client address that have a row each in the history, a minute; more
+    /// are summed.
     pub refusal_rows: u32,
 }
 

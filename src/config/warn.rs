@@ -1,7 +1,9 @@
-//! What works and should not be so: settings that open a door to others. The daemon starts all the same, says so, and `check` says so.
+//! What works and should not be so: settings that open a door to others. The daemon starts all the
+//! same, says so, and `check` says so.
 //!
-//! Each is a warning and no problem, because honest operators are among those it hits, and only they know: a metrics port inside a container's own network, a front of a
-//! hosting company with a /12. Who attacks hears nothing of them: they go to the log and to the operator's terminal.
+//! Each is a warning and no problem, because honest operators are among those it hits, and only
+//! they know: a metrics port inside a container's own network, a front of a hosting company with a
+//! /12. Who attacks hears nothing of them: they go to the log and to the operator's terminal.
 //!
 //! Not here: what a daemon cannot work with (`check`), or what is in the store.
 
@@ -24,7 +26,8 @@ enum Rights {
 }
 
 impl Config {
-    /// Every warning. `file` is where this configuration was read, `store` the files of the store in `data_dir`.
+    /// Every warning. `file` is where this configuration was read, `store` the files of the store
+    /// in `data_dir`.
     #[must_use]
     pub fn warnings(&self, file: &Path, store: &[&str]) -> Vec<Problem> {
         let mut warnings = Problems::default();
@@ -92,7 +95,8 @@ impl Config {
     }
 }
 
-/// What cannot be looked at is told as a problem where it is needed. Devices and sockets have rights of another meaning.
+/// What cannot be looked at is told as a problem where it is needed. Devices and sockets have
+/// rights of another meaning.
 fn mode(path: &Path) -> Option<u32> {
     let found = std::fs::metadata(path).ok()?;
     (found.is_file() || found.is_dir()).then(|| found.mode() & 0o7777)
@@ -142,7 +146,8 @@ mod tests {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Everything that a configuration can name, in a folder of its own, with the rights that README gives.
+    /// Everything that a configuration can name, in a folder of its own, with the rights that
+    /// README gives.
     fn good(dir: &Path) -> Config {
         set(dir, 0o755);
         for (name, mode) in
@@ -255,7 +260,8 @@ mod tests {
             ("data", 0o2770, "data_dir"),
             ("data/db", 0o640, "data_dir"),
             ("data/db", 0o604, "data_dir"),
-            // The folder of all of them is told once, by the first that lies there; that of the store has to be there for nobody.
+            // The folder of all of them is told once, by the first that lies there; that of the
+            // store has to be there for nobody.
             (".", 0o757, "configuration"),
             (".", 0o1777, ""),
             (".", 0o775, ""),

@@ -1,14 +1,16 @@
-//! Whether a message is addressed to somebody: whose addresses stand in its `To` and `Cc` (RFC 5322 3.4).
+//! Whether a message is addressed to somebody: whose addresses stand in its `To` and `Cc` (RFC 5322
+//! 3.4).
 //!
-//! Read strictly: a display name is no address. Whoever is answered chooses his own name, and a mail program copies it into
-//! the `To` of the answer, where its server signs it: `To: "ALIAS@market" <mallory@evil>` must not be mail to that alias.
-//! What breaks the grammar names nobody from there on.
+//! Read strictly: a display name is no address. Whoever is answered chooses his own name, and a
+//! mail program copies it into the `To` of the answer, where its server signs it: `To:
+//! "ALIAS@market" <mallory@evil>` must not be mail to that alias. What breaks the grammar names
+//! nobody from there on.
 
 use super::headers::Field;
 use crate::types::Address;
 
-/// Whether a `To` or `Cc` field names this address: as it is, or with a reason behind the local part
-/// (`ALIAS+delivery@`). Case does not matter.
+/// Whether a `To` or `Cc` field names this address: as it is, or with a reason behind the local
+/// part (`ALIAS+delivery@`). Case does not matter.
 #[must_use]
 pub fn names(fields: &[Field<'_>], address: &Address) -> bool {
     fields.iter().filter(|field| field.is("To") || field.is("Cc")).any(|field| names_in(field, address))
@@ -30,13 +32,15 @@ fn is_it(word: &str, address: &Address) -> bool {
     bare && (rest.is_empty() || rest.starts_with('+')) && domain.eq_ignore_ascii_case(address.domain())
 }
 
-/// The addresses of a list, as they are written: what stands in angle brackets, or alone between two commas.
+/// The addresses of a list, as they are written: what stands in angle brackets, or alone between
+/// two commas.
 fn addresses(text: &str) -> impl Iterator<Item = String> {
     let mut chars = text.chars();
     std::iter::from_fn(move || next(&mut chars)).flatten()
 }
 
-/// Reads to the next comma: `Some(None)` for an element that is no address, `None` at the end, and where the grammar breaks.
+/// Reads to the next comma: `Some(None)` for an element that is no address, `None` at the end, and
+/// where the grammar breaks.
 fn next(chars: &mut std::str::Chars<'_>) -> Option<Option<String>> {
     chars.clone().next()?;
     // What stands outside brackets; whether it held a quoted string, which only a name is made of.

@@ -1,7 +1,9 @@
-//! Where an address may be written next: octets that every form of it begins with, found in one pass over a text.
+//! Where an address may be written next: octets that every form of it begins with, found in one
+//! pass over a text.
 //!
-//! Two vector searches, as one looks for three octets at most. Each remembers what it has found: searched anew from every place, a text of full-width digits (whose
-//! first octet is the one of a full-width `@`) would be searched to its end at each of them.
+//! Two vector searches, as one looks for three octets at most. Each remembers what it has found:
+//! searched anew from every place, a text of full-width digits (whose first octet is the one of a
+//! full-width `@`) would be searched to its end at each of them.
 
 use super::work;
 
@@ -12,7 +14,8 @@ const WIDE: u8 = 0xef;
 pub(super) struct Anchors<'a> {
     text: &'a [u8],
     ascii: [u8; 3],
-    /// The next of the ASCII ones at or behind the last place asked for; the end of the text if there is none. `None`: not looked for yet.
+    /// The next of the ASCII ones at or behind the last place asked for; the end of the text if
+    /// there is none. `None`: not looked for yet.
     next: Option<usize>,
     /// Before this place there is no [`WIDE`] that has not been told.
     searched: usize,
@@ -30,7 +33,8 @@ impl<'a> Anchors<'a> {
         Self::new(text, *b"@%&")
     }
 
-    /// The first at or behind `from`, which never goes back. `None`: there is none, or the message has cost enough.
+    /// The first at or behind `from`, which never goes back. `None`: there is none, or the message
+    /// has cost enough.
     pub(super) fn next(&mut self, from: usize) -> Option<usize> {
         if work::is_over() {
             return None;

@@ -38,8 +38,8 @@ const LONGEST: usize = 4096;
 pub fn read(fields: &[Field<'_>]) -> Result<Author, AuthorFault> {
     let mut from = fields.iter().filter(|field| field.is("From"));
     let field = from.next().ok_or(AuthorFault::Missing)?;
-    // The same twice is what PHP programs write, and every reader finds the same author in it. Two authors are refused: one of
-    // them is what a signature covers, the other one what is shown.
+    // The same twice is what PHP programs write, and every reader finds the same author in it. Two
+    // authors are refused: one of them is what a signature covers, the other one what is shown.
     if from.any(|other| !once::same(field, other)) {
         return Err(AuthorFault::SeveralFields);
     }
@@ -55,8 +55,8 @@ pub fn read(fields: &[Field<'_>]) -> Result<Author, AuthorFault> {
     mailbox(unfolded.trim())
 }
 
-/// Whom the `Sender` field names (RFC 5322 3.6.2): who sent it where that is not the author. `None` where there is none;
-/// `Some(None)` where it names no one mailbox.
+/// Whom the `Sender` field names (RFC 5322 3.6.2): who sent it where that is not the author. `None`
+/// where there is none; `Some(None)` where it names no one mailbox.
 #[must_use]
 pub fn sender(fields: &[Field<'_>]) -> Option<Option<Address>> {
     let field = fields.iter().find(|field| field.is("Sender"))?;

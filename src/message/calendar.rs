@@ -125,8 +125,9 @@ fn kept(line: &ContentLine<'_>, order: &CalendarOrder<'_>, out: &mut String) {
     fold(&written, out);
 }
 
-/// The author's own entry stays, and one of the others, as the receiver's: whoever gets an invitation is invited, and other people's addresses are nobody's business. Which
-/// of them is the receiver's real one must not show: programs answer to those who are invited.
+/// The author's own entry stays, and one of the others, as the receiver's: whoever gets an
+/// invitation is invited, and other people's addresses are nobody's business. Which of them is the
+/// receiver's real one must not show: programs answer to those who are invited.
 fn attendee(line: &ContentLine<'_>, answer: bool, order: &CalendarOrder<'_>, invited: &mut bool, out: &mut String) {
     let address = line.value.trim();
     let address = address

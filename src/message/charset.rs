@@ -86,7 +86,8 @@ pub(super) fn written<'a>(
     }
 }
 
-/// `changed` in the charset of the text that it was made of, if the rest of it stays octet for octet.
+/// `changed` in the charset of the text that it was made of, if the rest of it stays octet for
+/// octet.
 pub(super) fn back(changed: &str, text: &str, bytes: &[u8], charset: &str) -> Option<Vec<u8>> {
     let encoding = match charset {
         "" if text.as_bytes() == bytes => encoding_rs::UTF_8,

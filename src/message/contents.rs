@@ -190,7 +190,8 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
     cleaned.map_or(bytes, Cow::Owned)
 }
 
-/// Who wrote a message inside the message. The author is an alias without a name; others, the receiver too, keep name and address; what does not read is left out.
+/// Who wrote a message inside the message. The author is an alias without a name; others, the
+/// receiver too, keep name and address; what does not read is left out.
 pub(super) fn nested_from(text: &str, order: &Order<'_>) -> Option<String> {
     let clean = scrub(text, false, order.replacements.of_author());
     let field = Field { name: "From", value: clean.as_deref().unwrap_or(text).as_bytes() };

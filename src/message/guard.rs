@@ -18,8 +18,9 @@ static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
         .default_header_ignore()
 });
 
-/// The addresses that a receiver must not see: the author's, of whatever age. The receiver's own are none of them. Were they, the author would learn from a refusal
-/// whether an address that he wrote is the receiver's; the receiver learns nothing from his own.
+/// The addresses that a receiver must not see: the author's, of whatever age. The receiver's own
+/// are none of them. Were they, the author would learn from a refusal whether an address that he
+/// wrote is the receiver's; the receiver learns nothing from his own.
 #[derive(Clone, Copy, Debug)]
 pub struct Secrets<'a>(&'a [AddressKey]);
 
@@ -60,7 +61,8 @@ impl Place {
     }
 }
 
-/// Looks for each of the author's addresses in every decoded form of `message`, which the rewriter wrote: its depth is bounded.
+/// Looks for each of the author's addresses in every decoded form of `message`, which the rewriter
+/// wrote: its depth is bounded.
 ///
 /// # Errors
 /// The [`Place`] of the first that is found.

@@ -156,7 +156,8 @@ impl Walk<'_> {
         }
         work::skip(part.body.len());
         match once::repeated(&part.fields) {
-            // Two authors of the message itself are a fault of their own, which the rule about the author tells.
+            // Two authors of the message itself are a fault of their own, which the rule about the
+            // author tells.
             Some("From") if self.parts == 1 => {}
             Some(field) => return Err(Malformed::Repeated(field)),
             None => {}
@@ -290,7 +291,8 @@ mod tests {
         assert_eq!(look("X: \0\r\n\r\n").unwrap_err(), Malformed::HeaderOctets);
     }
 
-    /// The first counts for us and the last for a signature: in the header of every part that is read there is one.
+    /// The first counts for us and the last for a signature: in the header of every part that is
+    /// read there is one.
     #[test]
     fn one_of_each_field_in_every_part() {
         let base64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());

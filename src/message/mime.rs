@@ -243,7 +243,8 @@ pub fn percent_decode(text: &str) -> Vec<u8> {
     out
 }
 
-/// Splits at semicolons outside quoted strings; comments are dropped. What is behind the last parameter that is looked at is left out.
+/// Splits at semicolons outside quoted strings; comments are dropped. What is behind the last
+/// parameter that is looked at is left out.
 fn split_quoted(text: &str) -> Vec<String> {
     work::count(text.len() * 2);
     let mut pieces = vec![String::new()];

@@ -1,10 +1,12 @@
-//! Fields that a header holds once: RFC 5322 3.6, RFC 2045 and its kin. Where one stands twice, a reader takes the first
-//! and a DKIM signature covers the last (RFC 6376 5.4.2): whoever puts a second one on top speaks under somebody else's
-//! signature. So there is one value of each, or the message is refused.
+//! Fields that a header holds once: RFC 5322 3.6, RFC 2045 and its kin. Where one stands twice, a
+//! reader takes the first and a DKIM signature covers the last (RFC 6376 5.4.2): whoever puts a
+//! second one on top speaks under somebody else's signature. So there is one value of each, or the
+//! message is refused.
 //!
-//! Whom it hits: programs that write `To` and `Subject` twice, with the same value, do pass (PHP's `mail` does). Two different
-//! values are a fault of the sender's program, and no two readers show the same message of it. What it tells a liar: nothing,
-//! it is the same for every author and every recipient.
+//! Whom it hits: programs that write `To` and `Subject` twice, with the same value, do pass (PHP's
+//! `mail` does). Two different values are a fault of the sender's program, and no two readers show
+//! the same message of it. What it tells a liar: nothing, it is the same for every author and every
+//! recipient.
 
 use super::headers::Field;
 
@@ -24,11 +26,13 @@ const ONCE: [&str; 12] = [
     "MIME-Version",
 ];
 
-/// What each field of a part's own description begins with (RFC 2045 9). Each says one thing of the part.
+/// What each field of a part's own description begins with (RFC 2045 9). Each says one thing of the
+/// part.
 const OF_A_PART: &str = "content-";
 /// May stand several times (RFC 3297 3).
 const ALTERNATIVE: &str = "Content-Alternative";
-/// Fields of a part that are looked at: more different ones than a description has are one field too many.
+/// Fields of a part that are looked at: more different ones than a description has are one field
+/// too many.
 const MOST: usize = 64;
 
 /// The name of a field that stands twice with different values.

@@ -1,13 +1,20 @@
-//! Whose addresses are replaced in a copy, and where: the author's everywhere, the receiver's where nobody but the receiver can tell.
+//! Whose addresses are replaced in a copy, and where: the author's everywhere, the receiver's where
+//! nobody but the receiver can tell.
 //!
-//! The author must not learn whether an address that he writes is the receiver's. So the two sides are treated apart:
-//! - The **author's** addresses are hidden from the receiver: they are replaced wherever they are found, and the guard refuses what still shows one.
-//! - The **receiver's** own addresses are no secret to him. They are replaced in texts, subjects and names of files, and only where nothing else changes by it: not in
-//!   a link that leads to a server (which would see the alias when the link is followed or the picture loaded), not across tags or lines, not where programs would
-//!   treat an alias otherwise than what stands there, not where the text would have to be encoded otherwise. They stay in files. No decision hangs on them.
+//! The author must not learn whether an address that he writes is the receiver's. So the two sides
+//! are treated apart:
+//! - The **author's** addresses are hidden from the receiver: they are replaced wherever they are
+//!   found, and the guard refuses what still shows one.
+//! - The **receiver's** own addresses are no secret to him. They are replaced in texts, subjects
+//!   and names of files, and only where nothing else changes by it: not in a link that leads to a
+//!   server (which would see the alias when the link is followed or the picture loaded), not across
+//!   tags or lines, not where programs would treat an alias otherwise than what stands there, not
+//!   where the text would have to be encoded otherwise. They stay in files. No decision hangs on
+//!   them.
 //!
-//! Whom it hits: a receiver sees his own address where he used to see his alias. What it tells a liar: nothing, as nothing that comes back depends on it; what the receiver
-//! quotes is given back as it was written (`quoted`).
+//! Whom it hits: a receiver sees his own address where he used to see his alias. What it tells a
+//! liar: nothing, as nothing that comes back depends on it; what the receiver quotes is given back
+//! as it was written (`quoted`).
 
 use super::scrub::{Replacement, find, find_name, replaced};
 use crate::types::{AddressKey, Alias};
@@ -126,26 +133,30 @@ impl Replacements {
     }
 }
 
-/// Whether the receiver's own address, in `range`, can be replaced and nobody else sees by it that it was: it is written plainly and in one piece, and in no link to a server.
+/// Whether the receiver's own address, in `range`, can be replaced and nobody else sees by it that
+/// it was: it is written plainly and in one piece, and in no link to a server.
 fn is_easy(text: &str, range: &Range<usize>) -> bool {
     let written = text.get(range.clone()).unwrap_or("");
     let before = text.as_bytes().get(range.start.saturating_sub(LINK)..range.start).unwrap_or(&[]);
     let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>');
     let word = before.iter().rposition(ends).map_or(before, |at| before.get(at + 1..).unwrap_or(&[]));
     let word = word.to_ascii_lowercase();
-    // Programs make links of addresses that are written as such, and of aliases; of other ways to write them in a `mailto:` alone.
+    // Programs make links of addresses that are written as such, and of aliases; of other ways to
+    // write them in a `mailto:` alone.
     let escaped = word.ends_with(b"mailto:");
     let is_plain =
         |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'>') && (escaped || byte != b'%');
     if !written.bytes().all(is_plain) {
         return false;
     }
-    // Programs make links of `x.test/?q=` as well, browsers of `https:x.test`; entities and escapes are read there.
+    // Programs make links of `x.test/?q=` as well, browsers of `https:x.test`; entities and escapes
+    // are read there.
     let links = [&b"/"[..], b"\\", b"?", b"http", b"ftp:", b"%2f", b"%3f", b"&#", b"&sol;", b"&bsol;", b"&quest;"];
     word.len() < LINK && !links.iter().any(|sign| memchr::memmem::find(&word, sign).is_some())
 }
 
-/// Words that stand for other words while a text is cleaned: they hold nothing that any cleaner looks for, and nobody who wrote the text can have written them.
+/// Words that stand for other words while a text is cleaned: they hold nothing that any cleaner
+/// looks for, and nobody who wrote the text can have written them.
 #[derive(Clone, Debug)]
 pub(super) struct Marks {
     /// Private-use characters (Unicode 23.5), made from something that no author knows.

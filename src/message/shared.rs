@@ -1,6 +1,8 @@
-//! What is done once for all copies of a message: a file is cleaned of its traces, and a page of what acts in it, whoever receives it.
+//! What is done once for all copies of a message: a file is cleaned of its traces, and a page of
+//! what acts in it, whoever receives it.
 //!
-//! Found again by a hash of what was given, so that a copy in which something else was put before (an id, say) does not get what is not its own.
+//! Found again by a hash of what was given, so that a copy in which something else was put before
+//! (an id, say) does not get what is not its own.
 //!
 //! Not here: what differs with the receiver: addresses, ids, footers, and the guard's look.
 
@@ -37,7 +39,8 @@ impl Shared {
         self.several = true;
     }
 
-    /// A file's cleaner does its work if it has not done it before; it starts with `unpacked`, and leaves less of it.
+    /// A file's cleaner does its work if it has not done it before; it starts with `unpacked`, and
+    /// leaves less of it.
     pub(super) fn file(
         &mut self,
         bytes: &[u8],

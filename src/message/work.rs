@@ -1,11 +1,16 @@
-//! What reading a message costs: scanners count their steps here, and stop when the message has used up what it may cost.
+//! What reading a message costs: scanners count their steps here, and stop when the message has
+//! used up what it may cost.
 //!
-//! A step is a nanosecond or two of a release build: a character looked at one by one, or sixteen octets that a vector instruction passes over. Steps depend on the
-//! message alone, so the same message gets the same verdict on every machine, however busy. What unpacks and packs documents is counted apart: it may cost more.
+//! A step is a nanosecond or two of a release build: a character looked at one by one, or sixteen
+//! octets that a vector instruction passes over. Steps depend on the message alone, so the same
+//! message gets the same verdict on every machine, however busy. What unpacks and packs documents
+//! is counted apart: it may cost more.
 //!
-//! The count belongs to the thread, as a message is read by one: handed through every scanner it would stand in each signature. When the allowance is gone,
-//! [`is_over`] stays true to the end of [`within`], every loop that could be long ends early, and what it returns is worth nothing: whoever called [`within`] asks
-//! [`Spent::end`] first. The rewriter and the guard ask, too, and never pass what was read in part.
+//! The count belongs to the thread, as a message is read by one: handed through every scanner it
+//! would stand in each signature. When the allowance is gone, [`is_over`] stays true to the end of
+//! [`within`], every loop that could be long ends early, and what it returns is worth nothing:
+//! whoever called [`within`] asks [`Spent::end`] first. The rewriter and the guard ask, too, and
+//! never pass what was read in part.
 //!
 //! Not here: how much a message may cost (`config`, `relay`), and clocks.
 
@@ -162,7 +167,8 @@ pub fn aside<T>(steps: u64, work: impl FnOnce() -> T) -> (T, Spent) {
     within(&Allowance { reading: steps, packing: steps, stop }, work)
 }
 
-/// Does `work` on this thread within an allowance, and says what it took. Outside of this nothing ends early.
+/// Does `work` on this thread within an allowance, and says what it took. Outside of this nothing
+/// ends early.
 pub fn within<T>(allowance: &Allowance, work: impl FnOnce() -> T) -> (T, Spent) {
     let around = Around {
         reading: READING.with(|count| count.begin(allowance.reading)),

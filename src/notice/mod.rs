@@ -111,7 +111,8 @@ fn reason_keys() -> impl Iterator<Item = &'static str> {
     FailureClass::ALL.into_iter().map(FailureClass::as_str).chain(DECISION_KEYS).chain(CHECKS)
 }
 
-/// The checks by which mail in somebody's name is refused: words of [`crate::policy::Reason`], and keys of `reasons.txt`.
+/// The checks by which mail in somebody's name is refused: words of [`crate::policy::Reason`], and
+/// keys of `reasons.txt`.
 pub const CHECKS: [&str; 5] =
     ["unauthenticated", "other-mailbox", "spf-failed", "dkim-failed", "authentication-failed"];
 
@@ -251,8 +252,9 @@ pub struct Named<'a> {
     pub last: Time,
 }
 
-/// Mail in the reader's name was refused: `number` in all, of which `named` tells the most. Nothing of the messages stands in it, and nobody's address but
-/// the reader's aliases. `quiet`: the address by which he wants to hear no more of it.
+/// Mail in the reader's name was refused: `number` in all, of which `named` tells the most. Nothing
+/// of the messages stands in it, and nobody's address but the reader's aliases. `quiet`: the
+/// address by which he wants to hear no more of it.
 #[must_use]
 pub fn refused(frame: &Frame<'_>, number: u64, named: &[Named<'_>], quiet: &str) -> Vec<u8> {
     let line = |named: &Named<'_>| {

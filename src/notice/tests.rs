@@ -108,7 +108,8 @@ fn every_notice_is_a_sound_message() {
     }
 }
 
-/// What somebody has to know whose own mail was refused: how many, when, where to, why, and how to hear no more of it.
+/// What somebody has to know whose own mail was refused: how many, when, where to, why, and how to
+/// hear no more of it.
 #[test]
 fn a_notice_of_refused_mail_tells_numbers_and_checks() {
     let world = world();

@@ -90,23 +90,25 @@ pub struct Senders<'a> {
     pub recipient: &'a Address,
     /// It is a machine's answer, which is sent from `<>` (RFC 3834 3.3).
     pub answer: bool,
-    /// Whom `i=` of each signature names that passed for the author's domain; none where it cannot be read.
+    /// Whom `i=` of each signature names that passed for the author's domain; none where it cannot
+    /// be read.
     pub identities: &'a [Option<Address>],
     /// Whom the `Sender` field names; none where it cannot be read.
     pub field: Option<Option<&'a Address>>,
 }
 
 impl Senders<'_> {
-    /// What shows that somebody else sent it, and whether it is refused for that. SPF, DKIM and DMARC prove the domain, not the
-    /// person: `mallory@provider` could otherwise write `From: ann@provider` with everything passing. A registered address is
-    /// the author's own.
+    /// What shows that somebody else sent it, and whether it is refused for that. SPF, DKIM and
+    /// DMARC prove the domain, not the person: `mallory@provider` could otherwise write `From:
+    /// ann@provider` with everything passing. A registered address is the author's own.
     ///
-    /// Refused are neighbours at a provider, and wherever SPF alone proves the author: it says who may send for the domain, not
-    /// for whom. Elsewhere a signature of the domain makes the others there colleagues: told in the history, and let through.
+    /// Refused are neighbours at a provider, and wherever SPF alone proves the author: it says who
+    /// may send for the domain, not for whom. Elsewhere a signature of the domain makes the others
+    /// there colleagues: told in the history, and let through.
     ///
-    /// Whom it hits: mailing services that bounce to `bounces@` of the author's own domain and sign nothing; an assistant who
-    /// writes for somebody at a provider. Their operator registers the address. What it tells a liar: no more than the reply
-    /// that every unproved author gets.
+    /// Whom it hits: mailing services that bounce to `bounces@` of the author's own domain and sign
+    /// nothing; an assistant who writes for somebody at a provider. Their operator registers the
+    /// address. What it tells a liar: no more than the reply that every unproved author gets.
     #[must_use]
     pub fn somebody_else(&self, providers: &Providers) -> Option<(Sign, bool)> {
         if self.by == By::Login {
@@ -125,7 +127,8 @@ impl Senders<'_> {
     fn of_envelope(&self, providers: &Providers) -> Option<(Sign, bool)> {
         let provider = providers.gives_mailboxes(self.author.domain());
         let Some(sender) = self.envelope else {
-            // SPF of `<>` is that of the EHLO name: a machine, not a person. A machine's answer comes from there.
+            // SPF of `<>` is that of the EHLO name: a machine, not a person. A machine's answer
+            // comes from there.
             let refused = !self.answer && (self.by == By::Spf || (self.by == By::Signature && provider));
             return refused.then_some((Sign::NullSender, true));
         };
@@ -140,7 +143,8 @@ impl Senders<'_> {
         match self.by {
             By::Spf => Some((Sign::Envelope, true)),
             By::Signature => near.then_some((Sign::Envelope, provider)),
-            // Nothing is proved, and yet it may be let through: where nobody checks, or this seller needs no proof.
+            // Nothing is proved, and yet it may be let through: where nobody checks, or this seller
+            // needs no proof.
             By::Nothing => {
                 (near && (provider || sender.domain() == self.author.domain())).then_some((Sign::Envelope, true))
             }
@@ -164,14 +168,15 @@ impl Senders<'_> {
         }
     }
 
-    /// Whether the envelope sender is an own address in the wrapping that a server puts around it. Each form holds the address
-    /// itself, and an `=` that no provider gives out in a mailbox.
+    /// Whether the envelope sender is an own address in the wrapping that a server puts around it.
+    /// Each form holds the address itself, and an `=` that no provider gives out in a mailbox.
     fn is_wrapped(&self, providers: &Providers, sender: &Address) -> bool {
         let inner = |local: &str| Address::parse(&format!("{local}@{}", sender.domain())).ok();
         let own = |local: &str| inner(local).is_some_and(|address| self.is_own(providers, &address));
         let local = sender.local();
         let lower = local.to_ascii_lowercase();
-        // BATV, draft-levine-smtp-batv: prvs=tag=ann@; early ones: prvs=ann/tag@. Made where the author hands in his mail.
+        // BATV, draft-levine-smtp-batv: prvs=tag=ann@; early ones: prvs=ann/tag@. Made where the
+        // author hands in his mail.
         if let Some(rest) = lower.strip_prefix("prvs=").and_then(|_| local.get("prvs=".len()..)) {
             return rest.split_once('=').is_some_and(|(_, name)| own(name))
                 || rest.split_once('/').is_some_and(|(name, _)| own(name));
@@ -180,8 +185,9 @@ impl Senders<'_> {
         if let Some(rest) = lower.strip_prefix("btv1==").and_then(|_| local.get("btv1==".len()..)) {
             return rest.split_once("==").is_some_and(|(_, name)| own(name));
         }
-        // SRS: SRS0=hash=day=domain=ann@, by whoever forwards. A neighbour at the same provider can have a message forwarded that
-        // says so: the signature has to prove the author then, SPF alone does not.
+        // SRS: SRS0=hash=day=domain=ann@, by whoever forwards. A neighbour at the same provider can
+        // have a message forwarded that says so: the signature has to prove the author then, SPF
+        // alone does not.
         if let Some(rest) = lower.strip_prefix("srs0").and_then(|_| local.get("srs0".len() + 1..)) {
             let mut parts = rest.splitn(4, '=').skip(2);
             let original = parts
@@ -198,8 +204,8 @@ impl Senders<'_> {
     }
 }
 
-/// Whether the author is the party whose turn it is, as far as anybody can know. What is refused for
-/// anything else is a stranger's mail, whomever it names.
+/// Whether the author is the party whose turn it is, as far as anybody can know. What is refused
+/// for anything else is a stranger's mail, whomever it names.
 #[must_use]
 pub fn is_known(facts: &Facts<'_>) -> bool {
     facts.author == Author::Party && unproved(facts).is_none()
@@ -212,8 +218,8 @@ fn unproved(facts: &Facts<'_>) -> Option<Reason> {
     }
     match facts.proof {
         Proof::NotChecked | Proof::Proved => None,
-        // A suspended seller's leave to write without proof is suspended, too: his own reply is only
-        // for who is proved, and everybody else hears the one of strangers.
+        // A suspended seller's leave to write without proof is suspended, too: his own reply is
+        // only for who is proved, and everybody else hears the one of strangers.
         Proof::Absent if facts.unauthenticated_allowed && !facts.author_suspended => None,
         Proof::Absent => Some(Reason::Unauthenticated),
         Proof::Failed(method) => Some(Reason::AuthenticationFailed(method)),
@@ -253,7 +259,8 @@ mod tests {
 
     const ANN: &str = "ann@mail.test";
 
-    /// Author, proof, envelope sender, what is found: the sign, `!` in front where it is refused, and why.
+    /// Author, proof, envelope sender, what is found: the sign, `!` in front where it is refused,
+    /// and why.
     type Case<'a> = (&'a str, By, &'a str, &'a str, &'a str);
 
     fn found(author: &str, by: By, envelope: &str, more: impl Fn(&mut Senders<'_>)) -> String {

@@ -44,7 +44,8 @@ pub struct Facts<'a> {
     pub other_mailbox: bool,
     /// By what that shows; also where it is a colleague of the author, who passes.
     pub another: Option<author::Sign>,
-    /// Why a DKIM signature of the author's domain that passed proves nothing to this recipient, if one does not.
+    /// Why a DKIM signature of the author's domain that passed proves nothing to this recipient, if
+    /// one does not.
     pub signature: Option<&'static str>,
     /// A trusted front hands on no client address: SPF was asked about the front itself.
     pub unnamed_client: bool,
@@ -164,8 +165,8 @@ const LAST: &str = "opt-out";
 /// it has the last word over all rules behind the author's.
 pub const REPEATED: &str = "repeated";
 
-/// For so long a Message-ID is known again. A signature is known as long as its message is kept: one
-/// that tells no age proves its author for ever.
+/// For so long a Message-ID is known again. A signature is known as long as its message is kept:
+/// one that tells no age proves its author for ever.
 pub const REPEATED_DAYS: u64 = 8;
 
 /// Names of all rules, in order.

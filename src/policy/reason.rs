@@ -175,7 +175,8 @@ impl Reason {
             (_, Verdict::Relay | Verdict::Block) => Reply::new(250, 6, 0, format!("Accepted as {id}")),
             (Self::Loop, _) => reply(554, 4, 6, "This message is going round in circles"),
             (Self::Malformed, _) => reply(550, 6, 0, "This is not a message by RFC 5322"),
-            // The same for every author and recipient. The name is one of a closed list, not what the message holds.
+            // The same for every author and recipient. The name is one of a closed list, not what
+            // the message holds.
             (Self::RepeatedField(field), _) => Reply::new(
                 550,
                 6,
@@ -185,9 +186,9 @@ impl Reason {
             (Self::NoAuthor, _) => reply(550, 6, 0, "The message needs a From field"),
             (Self::SeveralAuthors, _) => reply(550, 6, 0, "The message must have one From field with one address"),
             (Self::MalformedAuthor, _) => reply(550, 6, 0, "The From field must hold one plain mail address"),
-            // One reply for all: whether an address is registered is nobody's business. An honest party
-            // whose mail proves nothing reads what helps; which check failed is told to its registered
-            // address and to the operator. A liar reads the same whomever he names.
+            // One reply for all: whether an address is registered is nobody's business. An honest
+            // party whose mail proves nothing reads what helps; which check failed is told to its
+            // registered address and to the operator. A liar reads the same whomever he names.
             (Self::Stranger | Self::OtherMailbox | Self::Unauthenticated | Self::AuthenticationFailed(_), _) => reply(
                 550,
                 7,
@@ -224,8 +225,9 @@ impl Reason {
                 "This message could not be made anonymous: write a new message without quoted mail or attachments"
                     .to_owned(),
             ),
-            // Without an id: anybody's mail may be told so, before it is known whose it is. An honest person with very many large documents hears what helps; a liar
-            // learns how much one message may cost, which the configuration tells as well.
+            // Without an id: anybody's mail may be told so, before it is known whose it is. An
+            // honest person with very many large documents hears what helps; a liar learns how much
+            // one message may cost, which the configuration tells as well.
             (Self::TooCostly, _) => reply(
                 554,
                 3,

@@ -1,7 +1,8 @@
-//! When a party is told that mail in its name was refused: at most once a day, and after a week of that once a week.
+//! When a party is told that mail in its name was refused: at most once a day, and after a week of
+//! that once a week.
 //!
-//! The honest owner of an address that somebody forges for months is not to be worn out by it. Who forges
-//! decides neither when the notice goes out nor, beyond these numbers, how often.
+//! The honest owner of an address that somebody forges for months is not to be worn out by it. Who
+//! forges decides neither when the notice goes out nor, beyond these numbers, how often.
 
 use crate::types::Time;
 use std::time::Duration;
@@ -12,10 +13,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 const DAILY: u32 = 7;
 /// After so long without one it begins anew.
 const OVER: Duration = Duration::from_secs(28 * 86_400);
-/// A day, or the last of a week's, may be so much shorter: clocks are put forward, and a look comes late.
+/// A day, or the last of a week's, may be so much shorter: clocks are put forward, and a look comes
+/// late.
 const SLACK: Duration = Duration::from_secs(4 * 3600);
 
-/// Which notice in a run the one of `now` is, if there may be one: the last was at `at`, the `run`th.
+/// Which notice in a run the one of `now` is, if there may be one: the last was at `at`, the
+/// `run`th.
 #[must_use]
 pub fn next(at: Option<Time>, run: u32, now: Time) -> Option<u32> {
     let Some(at) = at else { return Some(1) };
@@ -28,7 +31,8 @@ pub fn next(at: Option<Time>, run: u32, now: Time) -> Option<u32> {
     (since >= wait.saturating_sub(SLACK)).then(|| run.saturating_add(1))
 }
 
-/// The hour of the marketplace's day at which notices go out. Fixed, so that their time tells nothing of the mail.
+/// The hour of the marketplace's day at which notices go out. Fixed, so that their time tells
+/// nothing of the mail.
 pub const AT: Duration = HOUR.saturating_mul(9);
 
 #[cfg(test)]

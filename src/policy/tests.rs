@@ -269,7 +269,8 @@ fn an_author_that_nothing_proves_is_answered_like_a_stranger() {
             assert!(wire(&party).starts_with(want), "{proof:?} {flags}");
         }
     }
-    // Who is proved to be another is a stranger; who is proved to be the party hears what is the matter.
+    // Who is proved to be another is a stranger; who is proved to be the party hears what is the
+    // matter.
     let text = |reason: Reason| Decision::reject(reason).reply(MessageId(7)).wire();
     assert_ne!(text(Reason::Stranger), text(Reason::Suspended));
 }

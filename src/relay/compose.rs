@@ -126,7 +126,8 @@ impl Relay {
         Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
     }
 
-    /// The reader's own messages that a letter may quote, with the copies that were made of them. What the store does not keep any more is not given back.
+    /// The reader's own messages that a letter may quote, with the copies that were made of them.
+    /// What the store does not keep any more is not given back.
     ///
     /// Reading them has an allowance of its own, the same each time: who was sent much cannot help
     /// it, and a retry gives the same bytes.
@@ -154,7 +155,8 @@ impl Relay {
         Ok(found)
     }
 
-    /// Which messages of its reader a letter may quote: those that it names, and the last ones before it.
+    /// Which messages of its reader a letter may quote: those that it names, and the last ones
+    /// before it.
     fn quotable(&self, view: &View<'_>, letter: &Letter, inspection: &Inspection) -> Result<Vec<MessageId>> {
         let reader = letter.author.other();
         let mut found = Vec::new();
@@ -308,10 +310,12 @@ impl From<Unclean> for Stop {
 const NAMED: usize = 4;
 /// The reader's last messages that an answer may quote without naming them.
 const LAST: usize = 3;
-/// Octets of the messages that an answer may quote, together: the first ones that have room are looked at.
+/// Octets of the messages that an answer may quote, together: the first ones that have room are
+/// looked at.
 const MOST_ORIGINALS: usize = 32 << 20;
 
-/// Every address that either party has or had, and what stands in its place in a copy of what `author` wrote.
+/// Every address that either party has or had, and what stands in its place in a copy of what
+/// `author` wrote.
 fn replacements(pair: &Pair, author: Role) -> Replacements {
     let side = |role: Role| (pair.party(role).known.as_slice(), pair.alias(role));
     Replacements::new(side(author), side(author.other()))

@@ -1,4 +1,5 @@
-//! What the rules are asked about one recipient of a message: everything that is known of author, pair, thread and counts, in one plain struct.
+//! What the rules are asked about one recipient of a message: everything that is known of author,
+//! pair, thread and counts, in one plain struct.
 
 use super::judged::Letter;
 use super::{Arrived, Relay};

@@ -36,7 +36,8 @@ impl Relay {
         Allowance { reading, packing: reading.saturating_mul(DOCUMENTS), stop }
     }
 
-    /// Decides about a message for each of its recipients, and writes what goes out, as far as the allowance goes. Reads the store, changes nothing.
+    /// Decides about a message for each of its recipients, and writes what goes out, as far as the
+    /// allowance goes. Reads the store, changes nothing.
     pub(super) fn judge(&self, arrived: &Arrived, allowance: &Allowance) -> Judged {
         let (judged, spent) = work::within(allowance, || self.judge_each(arrived));
         self.metrics.message_work.observe((spent.reading.saturating_add(spent.packing)) as f64 / MILLION);

@@ -1,4 +1,5 @@
-//! A message, judged for each of its recipients: what the walk knows of it between verdict and commit.
+//! A message, judged for each of its recipients: what the walk knows of it between verdict and
+//! commit.
 
 use super::act::Act;
 use super::bounce::Report;
@@ -67,7 +68,8 @@ impl Judged {
         self
     }
 
-    /// It costs more than one message may: nothing of it is done. Recipients that it could not have reached anyhow hear what they would have heard.
+    /// It costs more than one message may: nothing of it is done. Recipients that it could not have
+    /// reached anyhow hear what they would have heard.
     pub(super) fn too_costly(mut self) -> Self {
         let decision = Decision::reject(Reason::TooCostly);
         for letter in &mut self.letters {
@@ -84,9 +86,9 @@ impl Judged {
         self
     }
 
-    /// Where DNS trouble keeps the author from being proved, and no letter is taken, the rest waits, too:
-    /// the whole message comes again. Taken in part, its letters would be lost without a word, as nobody
-    /// unproved is told of anything.
+    /// Where DNS trouble keeps the author from being proved, and no letter is taken, the rest
+    /// waits, too: the whole message comes again. Taken in part, its letters would be lost without
+    /// a word, as nobody unproved is told of anything.
     pub(super) fn wait_for_dns(mut self) -> Self {
         let taken = |letter: &Letter| matches!(letter.decision.verdict, Verdict::Relay | Verdict::Block);
         let waits = self.letters.iter().any(|letter| letter.decision.reason == Reason::DnsTrouble);
@@ -165,8 +167,9 @@ impl Letter {
         }
     }
 
-    /// The first copy stays in memory, and of the others what has room beside it: fifty of a large message would take more than all other mail
-    /// together. What is let go is made again from the store when its turn comes.
+    /// The first copy stays in memory, and of the others what has room beside it: fifty of a large
+    /// message would take more than all other mail together. What is let go is made again from the
+    /// store when its turn comes.
     pub(super) fn held_within(mut self, room: usize, held: &mut usize) -> Self {
         let size = self.outgoing.as_ref().map_or(0, Bytes::len);
         if *held > 0 && held.saturating_add(size) > room {
@@ -177,12 +180,13 @@ impl Letter {
         self
     }
 
-    /// Whether mail to the envelope sender of a message of ours is no answer to it, but something for the
-    /// walk of that message. Vacation programs answer there (RFC 3834 4), and what the receiver writes,
-    /// proved, is a letter like any other. Beside that the shape decides, never the name in `From`: what a
-    /// machine wrote and nothing proves is taken down as a report, and what a person wrote is refused as
-    /// from a stranger. The honest: a receiver whose vacation mail proves nothing is not heard, and his
-    /// server gets no error for it. The liar: 250, or the one refusal, whomever he names.
+    /// Whether mail to the envelope sender of a message of ours is no answer to it, but something
+    /// for the walk of that message. Vacation programs answer there (RFC 3834 4), and what the
+    /// receiver writes, proved, is a letter like any other. Beside that the shape decides, never
+    /// the name in `From`: what a machine wrote and nothing proves is taken down as a report, and
+    /// what a person wrote is refused as from a stranger. The honest: a receiver whose vacation
+    /// mail proves nothing is not heard, and his server gets no error for it. The liar: 250, or the
+    /// one refusal, whomever he names.
     pub(super) fn is_a_machines(&self, arrived: &Arrived, inspection: &Result<Inspection, Malformed>) -> bool {
         let automatic = inspection.as_ref().is_ok_and(|found| found.automatic.is_some());
         let waits = self.decision.reason == Reason::DnsTrouble;

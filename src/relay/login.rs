@@ -109,7 +109,8 @@ impl Relay {
         let begun = self.logins.guesses().begin(network, key, Time::now());
         if let Err(limit) = begun {
             count(&self.metrics.logins, limit.as_str());
-            // Told in the log when the limit was reached: see below. A client could else write a line a try.
+            // Told in the log when the limit was reached: see below. A client could else write a
+            // line a try.
             tracing::debug!(limit = limit.as_str(), "too many failed logins");
             return Answer::Refused(Reply::new(454, 7, 0, "Too many failed logins, try again later"));
         }

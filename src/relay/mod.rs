@@ -1,15 +1,15 @@
 //! Floor 6, the heart: one accepted message from bytes to verdict to commit.
 //!
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient;
-//! `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` goes through
-//! the recipients, `facts` is what the rules are asked, `judged` what came of it; `thread` finds what
-//! a message answers, `repeats` whether it has been here before; `compose` builds what goes out, and
-//! what cannot be made safe is refused while the sender still listens; `commit` writes all of it in
-//! one transaction; then the queue gets the finished bytes in memory.
+//! `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` goes
+//! through the recipients, `facts` is what the rules are asked, `judged` what came of it; `thread`
+//! finds what a message answers, `repeats` whether it has been here before; `compose` builds what
+//! goes out, and what cannot be made safe is refused while the sender still listens; `commit`
+//! writes all of it in one transaction; then the queue gets the finished bytes in memory.
 //!
-//! Beside it: `notices` is what authors are told later, `act` what addresses in footers do, `bounce`
-//! what delivery reports change, `operator` what becomes of mail to postmaster and abuse. `refusals`
-//! counts and sums what is refused of strangers, and `owners` tells whom they named.
+//! Beside it: `notices` is what authors are told later, `act` what addresses in footers do,
+//! `bounce` what delivery reports change, `operator` what becomes of mail to postmaster and abuse.
+//! `refusals` counts and sums what is refused of strangers, and `owners` tells whom they named.
 //!
 //! Not here: how a verdict is reached (`policy`), what a message looks like (`message`), SQL (`store`), when something is sent (`outbound`).
 
@@ -57,9 +57,11 @@ use std::time::Duration;
 
 /// Messages above this are judged off the async threads, so that they hold up nobody else.
 const HEAVY: usize = 128 * 1024;
-/// Steps (see [`work`](crate::message::work)) after which a small message turns out to be a heavy one and is judged as such from the start: about 30 milliseconds.
+/// Steps (see [`work`](crate::message::work)) after which a small message turns out to be a heavy
+/// one and is judged as such from the start: about 30 milliseconds.
 const SOON: u64 = 30_000_000;
-/// A message is judged within this: seconds on a machine that has nothing else to do. The session waits a little longer.
+/// A message is judged within this: seconds on a machine that has nothing else to do. The session
+/// waits a little longer.
 const JUDGING: Duration = Duration::from_secs(240);
 
 /// Everything that one message needs.
@@ -270,7 +272,8 @@ impl Handler for Relay {
 impl Relay {
     /// Judges a message: here, or on a thread of its own what takes long.
     async fn judged(self: &Arc<Self>, arrived: &Arc<Arrived>) -> Result<Judged, Reply> {
-        // Set when nobody waits any more: the session has ended, or its client was told to come again.
+        // Set when nobody waits any more: the session has ended, or its client was told to come
+        // again.
         let stop = StopOnDrop(Arc::default());
         let whole = self.allowance(Arc::clone(&stop.0));
         if arrived.raw.len() <= HEAVY {

@@ -88,10 +88,11 @@ impl Relay {
 
     /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.
     ///
-    /// Only who is proved: by the refused letter, or by another of this message that was taken of him. The
-    /// honest author whose mail proves nothing hears nothing, and if the rest of his mail was for the
-    /// operator, what was meant for the alias is lost to him; that is told at his registered address
-    /// (`owners`). The liar would otherwise have mail sent to whom he guesses, and see it by the time.
+    /// Only who is proved: by the refused letter, or by another of this message that was taken of
+    /// him. The honest author whose mail proves nothing hears nothing, and if the rest of his mail
+    /// was for the operator, what was meant for the alias is lost to him; that is told at his
+    /// registered address (`owners`). The liar would otherwise have mail sent to whom he guesses,
+    /// and see it by the time.
     pub(super) fn partial_notice(
         &self,
         change: &Change<'_>,

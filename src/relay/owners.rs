@@ -1,11 +1,12 @@
-//! Who is told that mail in his name was refused, because nothing proved that it was his: never who sent it,
-//! but the owner of the address, at the address that the marketplace knows.
+//! Who is told that mail in his name was refused, because nothing proved that it was his: never who
+//! sent it, but the owner of the address, at the address that the marketplace knows.
 //!
-//! The session knows nothing of this: it refuses a party that nothing proves as it refuses a stranger, and
-//! writes the same rows. A chore goes through them afterwards, in small steps, and tells each party at a
-//! fixed hour of the marketplace's day, so that neither the reply nor its time says whom a liar has named.
-//! What the notice holds: how many, when, to which of the reader's aliases and by which check, and what
-//! helps. Nothing of the messages: who forges one cannot write to the owner by it.
+//! The session knows nothing of this: it refuses a party that nothing proves as it refuses a
+//! stranger, and writes the same rows. A chore goes through them afterwards, in small steps, and
+//! tells each party at a fixed hour of the marketplace's day, so that neither the reply nor its
+//! time says whom a liar has named. What the notice holds: how many, when, to which of the reader's
+//! aliases and by which check, and what helps. Nothing of the messages: who forges one cannot write
+//! to the owner by it.
 //!
 //! Not here: how often ([`crate::policy::reminder`]), and its words (`notice`).
 
@@ -37,7 +38,8 @@ const REST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_sec
 const LINES: usize = 50;
 
 impl Relay {
-    /// Writes the sums of refused mail each minute, and tells owners each hour, until the task is dropped.
+    /// Writes the sums of refused mail each minute, and tells owners each hour, until the task is
+    /// dropped.
     pub async fn tend(self: Arc<Self>, now: fn() -> Time) {
         // The last hour that was seen to.
         let mut hour = now().0.div_euclid(HOUR);
@@ -57,8 +59,8 @@ impl Relay {
         }
     }
 
-    /// Goes through what was refused since the last time, and tells the owners of those marketplaces whose hour
-    /// has come.
+    /// Goes through what was refused since the last time, and tells the owners of those
+    /// marketplaces whose hour has come.
     ///
     /// # Errors
     /// The store's trouble. What was done stays done.
@@ -165,9 +167,10 @@ impl Relay {
         Ok(true)
     }
 
-    /// The address by which a party wants no more of these notices. It acts by possession, for every sender
-    /// alike: the owner could not prove himself, or there would be no notice. The honest: only the registered
-    /// address ever got it. A liar would have to read the owner's mail, and gains that the owner is not told.
+    /// The address by which a party wants no more of these notices. It acts by possession, for
+    /// every sender alike: the owner could not prove himself, or there would be no notice. The
+    /// honest: only the registered address ever got it. A liar would have to read the owner's mail,
+    /// and gains that the owner is not told.
     fn quiet_address(&self, shop: &Shop, party: PartyId) -> String {
         let token = self.store.secret().token(Purpose::Quiet, MessageId(party.0));
         format!("{}+{token}@{}", Purpose::Quiet.word(), shop.domain)

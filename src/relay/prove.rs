@@ -10,10 +10,10 @@ use crate::types::{Address, Client, Envelope, PartyId, Reply, Time};
 use std::sync::atomic::Ordering;
 
 impl Relay {
-    /// What is known of the author. It is asked once for a message, whoever the author says he is and
-    /// whoever the recipients are: work that is done for the right guess alone would tell the guess.
-    /// That a stranger can have DNS asked about the domain of his choice is the price; how long that
-    /// may take is bounded, and his network's refusals are counted (see `refusals`).
+    /// What is known of the author. It is asked once for a message, whoever the author says he is
+    /// and whoever the recipients are: work that is done for the right guess alone would tell the
+    /// guess. That a stranger can have DNS asked about the domain of his choice is the price; how
+    /// long that may take is bounded, and his network's refusals are counted (see `refusals`).
     pub(super) async fn authenticate(
         &self,
         client: &Client,
@@ -52,7 +52,8 @@ impl Relay {
         }
     }
 
-    /// Whether a front says nothing of the client: what it forwards seems to come from its own network.
+    /// Whether a front says nothing of the client: what it forwards seems to come from its own
+    /// network.
     pub(super) fn is_hidden(&self, client: &Client) -> bool {
         client.trusted && client.login.is_none() && self.fronts.iter().any(|network| network.contains(client.ip))
     }

@@ -1,9 +1,10 @@
-//! What is refused of strangers: counted, so that guessing costs a connection a guess; and summed, so that
-//! it does not fill disk and log.
+//! What is refused of strangers: counted, so that guessing costs a connection a guess; and summed,
+//! so that it does not fill disk and log.
 //!
-//! A stranger is everybody who is not proved to be the party whose turn it is, the party itself included:
-//! all of this is the same for the right guess and the wrong one. It comes behind the proof, and to mail
-//! that is refused anyway; a proved author never meets it, whatever his network did.
+//! A stranger is everybody who is not proved to be the party whose turn it is, the party itself
+//! included: all of this is the same for the right guess and the wrong one. It comes behind the
+//! proof, and to mail that is refused anyway; a proved author never meets it, whatever his network
+//! did.
 //!
 //! Not here: the reply (`policy::reason`), what the party hears of it (`owners`).
 
@@ -35,8 +36,8 @@ const SUMS: usize = 512;
 pub(super) struct Place {
     /// The client network.
     network: u128,
-    /// It is one client's, and counted. The servers of a big provider are everybody's, and a front that
-    /// hands on no address stands for all its clients.
+    /// It is one client's, and counted. The servers of a big provider are everybody's, and a front
+    /// that hands on no address stands for all its clients.
     own: bool,
     /// The connection is a front's: it does not end for what its clients do.
     front: bool,
@@ -78,7 +79,8 @@ pub(super) struct Refusals {
 #[derive(Debug)]
 struct Counted {
     clients: Counts<u128>,
-    /// An alias by its pair and the side that writes to it. Addresses that act for that side count with it.
+    /// An alias by its pair and the side that writes to it. Addresses that act for that side count
+    /// with it.
     aliases: Counts<(PairId, Role)>,
     rows: Counts<u128>,
     all_rows: Counts<()>,
@@ -141,8 +143,9 @@ type Key = (Time, u32, Refusal);
 struct Sums(HashMap<Key, u64>);
 
 impl Sums {
-    /// Adds to a sum. Says whether it was told apart as finely as it should be: what there is no room for
-    /// goes to the sum of all clients of the pair, then to that of all pairs, then to any that is there.
+    /// Adds to a sum. Says whether it was told apart as finely as it should be: what there is no
+    /// room for goes to the sum of all clients of the pair, then to that of all pairs, then to any
+    /// that is there.
     fn add(&mut self, (minute, client, refusal): Key, number: u64) -> bool {
         let nowhere = Refusal { pair: PairId(0), ..refusal };
         for (room, key) in [(SUMS, (minute, client, refusal)), (2 * SUMS, (minute, 0, refusal))] {
@@ -175,8 +178,8 @@ impl Relay {
         Place { network: client_key(client.ip), own: !unnamed && !shared, front: client.trusted }
     }
 
-    /// Counts what was refused of a stranger in this message, and takes from its letters the rows that there
-    /// is no room for. Says whether the session ends.
+    /// Counts what was refused of a stranger in this message, and takes from its letters the rows
+    /// that there is no room for. Says whether the session ends.
     pub(super) fn note_refusals(&self, judged: &mut Judged) -> bool {
         // The author is proved, if not to all: an answer to all has a copy for his own alias. He
         // guesses at nobody, and meets no limit. But rows are bounded for him, too: whoever holds
@@ -211,8 +214,8 @@ impl Relay {
         over && !place.front
     }
 
-    /// What a client network is called in sums and log: by the store's secret, so that it can be told from
-    /// others and not be read.
+    /// What a client network is called in sums and log: by the store's secret, so that it can be
+    /// told from others and not be read.
     fn client_word(&self, network: u128) -> u32 {
         let [high, low] = [network >> 64, network].map(|half| (half & u128::from(u64::MAX)) as u64);
         let key = self.store.secret().key(&format!("client {high:x}"), low.cast_signed());
@@ -220,7 +223,8 @@ impl Relay {
         key.first_chunk::<4>().map_or(1, |bytes| u32::from_be_bytes(*bytes).max(1))
     }
 
-    /// Writes the sums, all of them at once, with a line in the log for each client. For the chores.
+    /// Writes the sums, all of them at once, with a line in the log for each client. For the
+    /// chores.
     ///
     /// # Errors
     /// The store's trouble: they are kept then, and written the next time.

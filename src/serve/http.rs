@@ -48,11 +48,12 @@ pub async fn run(listener: TcpListener, metrics: Metrics, health: Health) {
 struct Open(VecDeque<(u128, AbortHandle)>);
 
 impl Open {
-    /// Nobody waits in the kernel behind those who send half a request and then nothing: where all places are taken, the client that holds most of them
-    /// loses its oldest.
+    /// Nobody waits in the kernel behind those who send half a request and then nothing: where all
+    /// places are taken, the client that holds most of them loses its oldest.
     ///
-    /// An honest scraper sends its request at once and is answered in a millisecond; one that keeps its connection may lose it under such an attack, and
-    /// connects again. Who attacks learns nothing, and ends his own connections first.
+    /// An honest scraper sends its request at once and is answered in a millisecond; one that keeps
+    /// its connection may lose it under such an attack, and connects again. Who attacks learns
+    /// nothing, and ends his own connections first.
     fn make_room(&mut self) {
         self.0.retain(|(_, connection)| !connection.is_finished());
         if self.0.len() < CONNECTIONS {
@@ -162,7 +163,8 @@ mod tests {
         server.abort();
     }
 
-    /// However many send half a request and wait, the next whole one is answered, long before their time is over.
+    /// However many send half a request and wait, the next whole one is answered, long before their
+    /// time is over.
     #[tokio::test]
     async fn half_sent_requests_hold_nobody_up() {
         let halves = [

@@ -173,14 +173,16 @@ pub async fn run(
     ended
 }
 
-/// The domains in which no party has its mailbox, as lower-case A-labels: the alias domains, and our own host name.
+/// The domains in which no party has its mailbox, as lower-case A-labels: the alias domains, and
+/// our own host name.
 #[must_use]
 pub fn own_domains(config: &Config) -> Vec<String> {
     let names = config.marketplace.iter().map(|shop| &shop.domain).chain([&config.hostname]);
     names.filter_map(|name| ascii_domain(name).ok()).collect()
 }
 
-/// Tells of parties that were registered before what is wrong with them was refused, without naming them; `check` does. A start does not wait for it.
+/// Tells of parties that were registered before what is wrong with them was refused, without naming
+/// them; `check` does. A start does not wait for it.
 fn look_at_parties(store: &Store, config: &Config) {
     let (store, own) = (store.clone(), own_domains(config));
     tokio::task::spawn_blocking(move || {

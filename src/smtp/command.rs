@@ -145,8 +145,8 @@ fn mail(rest: &str) -> Result<Command, Reply> {
     for parameter in parameters.split_ascii_whitespace() {
         let (name, value) = parameter.split_once('=').map_or((parameter, None), |(n, v)| (n, Some(v)));
         let name = name.to_ascii_uppercase();
-        // Two servers in a row would believe one each. No mail program writes a parameter twice; who
-        // does learns what is wrong, and nothing of us.
+        // Two servers in a row would believe one each. No mail program writes a parameter twice;
+        // who does learns what is wrong, and nothing of us.
         if seen.contains(&name) {
             return Err(syntax("A MAIL parameter stands twice"));
         }

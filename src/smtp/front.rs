@@ -1,4 +1,5 @@
-//! What a front MTA in a trusted network says of the client behind it: XCLIENT (a balancer, nginx) for all that follows, XFORWARD (Postfix) for the next message.
+//! What a front MTA in a trusted network says of the client behind it: XCLIENT (a balancer, nginx)
+//! for all that follows, XFORWARD (Postfix) for the next message.
 //!
 //! Both are Postfix's (XCLIENT_README, XFORWARD_README). Postfix itself sends XFORWARD only, and
 //! means it for logs; SPF needs to know the client, so we believe it where we believe XCLIENT. Both
@@ -11,7 +12,8 @@ use super::command::{client_name, syntax};
 use crate::types::{Client, Reply};
 use std::net::IpAddr;
 
-/// What XCLIENT or XFORWARD tells of the client behind a front MTA. `None` is what they do not say, or do not know.
+/// What XCLIENT or XFORWARD tells of the client behind a front MTA. `None` is what they do not say,
+/// or do not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Xclient {
     /// `ADDR=`.
@@ -20,7 +22,8 @@ pub struct Xclient {
     pub helo: Option<String>,
 }
 
-/// The front MTA's own address and name, while the session's client is the one whose message it forwards.
+/// The front MTA's own address and name, while the session's client is the one whose message it
+/// forwards.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Front(Option<(IpAddr, String)>);
 
@@ -33,7 +36,8 @@ impl Front {
         client.login = None;
     }
 
-    /// The next message is another client's. It may be told in several commands, each with some of the attributes.
+    /// The next message is another client's. It may be told in several commands, each with some of
+    /// the attributes.
     pub(super) fn xforward(&mut self, client: &mut Client, found: Xclient) {
         if self.0.is_none() {
             // What is not said is not known: least of all is it the front's own name.
@@ -43,7 +47,8 @@ impl Front {
         client.helo = found.helo.unwrap_or_else(|| std::mem::take(&mut client.helo));
     }
 
-    /// The message has gone, or will not come: the front speaks for itself again, so that no message is taken for that of the client before.
+    /// The message has gone, or will not come: the front speaks for itself again, so that no
+    /// message is taken for that of the client before.
     pub(super) fn end_of_message(&mut self, client: &mut Client) {
         if let Some((ip, helo)) = self.0.take() {
             (client.ip, client.helo) = (ip, helo);

@@ -393,7 +393,8 @@ fn what_is_old_goes_in_bounded_steps() {
     assert_eq!(verify(&store, Some(&whole)).fault, None);
 }
 
-/// A notice about sums of refused mail has no message, and one may go out after its message is gone.
+/// A notice about sums of refused mail has no message, and one may go out after its message is
+/// gone.
 #[test]
 fn events_of_no_message_go_when_they_are_old() {
     let dir = tempfile::tempdir().unwrap();

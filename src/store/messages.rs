@@ -302,7 +302,8 @@ impl View<'_> {
         Ok(received.map(Time))
     }
 
-    /// The newest relayed messages of `author` in `pair` before another one, newest first, if they are among its last fifty.
+    /// The newest relayed messages of `author` in `pair` before another one, newest first, if they
+    /// are among its last fifty.
     ///
     /// # Errors
     /// The database's trouble.

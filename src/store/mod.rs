@@ -226,8 +226,9 @@ impl Store {
         self.0.writer.glance(f).unwrap_or_else(|f| self.read(f))
     }
 
-    /// Reads from the store in `directory` without making or changing anything: `check` is run on machines where the daemon has never run, and beside an older one. `None` where there
-    /// is no store, or one of another schema.
+    /// Reads from the store in `directory` without making or changing anything: `check` is run on
+    /// machines where the daemon has never run, and beside an older one. `None` where there is no
+    /// store, or one of another schema.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -242,7 +243,8 @@ impl Store {
         (ours && known).then(|| View::of(&connection, f)).transpose()
     }
 
-    /// Counts from now on what the database does, in steps of SQLite's machine: for tests that say that two things cost the same.
+    /// Counts from now on what the database does, in steps of SQLite's machine: for tests that say
+    /// that two things cost the same.
     #[cfg(test)]
     pub(crate) fn count_steps(&self) -> Arc<std::sync::atomic::AtomicU64> {
         let steps = Arc::default();

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 /// The database's name in the data directory.
 pub const FILE: &str = "marketrelay.sqlite3";
-/// What of the store lies in the data directory: the database, its log and the index of that, which SQLite gives the database's own rights.
+/// What of the store lies in the data directory: the database, its log and the index of that, which
+/// SQLite gives the database's own rights.
 pub const FILES: [&str; 3] = [FILE, "marketrelay.sqlite3-wal", "marketrelay.sqlite3-shm"];
 /// Written beside it when it is made: a directory with the mark and without the database has lost it.
 const MARK: &str = "store.made";
@@ -245,7 +246,8 @@ pub(super) fn reader(directory: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a connection that reads and leaves no trace: where no log is in use, SQLite is told that nobody writes, or it would make an empty one.
+/// Opens a connection that reads and leaves no trace: where no log is in use, SQLite is told that
+/// nobody writes, or it would make an empty one.
 pub(super) fn onlooker(directory: &Path) -> rusqlite::Result<Connection> {
     let path = directory.join(FILE);
     if fs::metadata(log_of(&path)).is_ok_and(|log| log.len() > 0) {

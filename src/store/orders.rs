@@ -121,7 +121,8 @@ impl Change<'_> {
     /// Creates or changes an order of `pair`. Says whether it was made.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for a status or category with control characters, and the database's trouble.
+    /// [`StoreError::Refused`] for a status or category with control characters, and the database's
+    /// trouble.
     pub fn set_order(
         &self,
         marketplace: &str,

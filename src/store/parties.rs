@@ -129,7 +129,8 @@ fn lies_in(address: &Address, domains: &[String]) -> bool {
 }
 
 impl View<'_> {
-    /// The parties that [`Change::set_party`] would refuse today. Looks at each party that is not removed: it takes half a second for a million.
+    /// The parties that [`Change::set_party`] would refuse today. Looks at each party that is not
+    /// removed: it takes half a second for a million.
     ///
     /// # Errors
     /// The database's trouble.
@@ -261,18 +262,21 @@ impl Change<'_> {
     /// was.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for an address in one of `own_domains` (the alias domains and our host name, as lower-case A-labels), a name with control characters,
-    /// a new party without an address, a removed party.
+    /// [`StoreError::Refused`] for an address in one of `own_domains` (the alias domains and our
+    /// host name, as lower-case A-labels), a name with control characters, a new party without an
+    /// address, a removed party.
     pub fn set_party(&self, new: &NewParty, own_domains: &[String], now: Time) -> Result<(PartyId, bool)> {
         let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
-        // Mail to it would come back to us, and an alias as a party's address tells one party the other's. Whoever has a mailbox on
-        // the relay's own host has to give another: the relay takes no mail for it.
+        // Mail to it would come back to us, and an alias as a party's address tells one party the
+        // other's. Whoever has a mailbox on the relay's own host has to give another: the relay
+        // takes no mail for it.
         if new.main.iter().chain(new.further.iter().flatten()).any(|address| lies_in(address, own_domains)) {
             return refuse(
                 "the address lies in an alias domain or at the relay's own host name; give the party's own address",
             );
         }
-        // A name becomes a header field and a line of a footer. Those that a shop's export ends with a line break are told which line it is.
+        // A name becomes a header field and a line of a footer. Those that a shop's export ends
+        // with a line break are told which line it is.
         if new.name.as_deref().is_some_and(|name| name.contains(is_steering)) {
             return refuse("the name holds a line break or another control character; write it on one line");
         }
@@ -329,7 +333,8 @@ impl Change<'_> {
                    ON CONFLICT (party, key) DO UPDATE SET address = excluded.address, kind = min(kind, excluded.kind)";
         let mut statement = self.0.0.prepare_cached(sql)?;
         for address in addresses {
-            // Narrow: an address and a tag of it are two who may write. Rows of before have the wide key; they become former.
+            // Narrow: an address and a tag of it are two who may write. Rows of before have the
+            // wide key; they become former.
             statement.execute(params![party.0, address.author_key(), address.expose(), kind])?;
         }
         Ok(())

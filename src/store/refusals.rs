@@ -124,8 +124,9 @@ impl View<'_> {
         Ok(halves.map(|(message, sum)| Progress { message: MessageId(number(message)), sum: number(sum) }))
     }
 
-    /// The next step of going through refused mail: up to `limit` messages, the last of them not above `to`, and as many sums; those of `reasons`
-    /// come back, with where it ends. Its cost depends on `limit`, not on how much there is.
+    /// The next step of going through refused mail: up to `limit` messages, the last of them not
+    /// above `to`, and as many sums; those of `reasons` come back, with where it ends. Its cost
+    /// depends on `limit`, not on how much there is.
     ///
     /// # Errors
     /// The database's trouble.
@@ -179,7 +180,8 @@ impl View<'_> {
         Ok(told.optional()?.unwrap_or_default())
     }
 
-    /// Parties of a marketplace that have something to be told, from after `after`, in the order of their ids.
+    /// Parties of a marketplace that have something to be told, from after `after`, in the order of
+    /// their ids.
     ///
     /// # Errors
     /// The database's trouble.
@@ -244,8 +246,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Adds what was found to what the parties that it names are to be told, and remembers where it ends. Nothing is gathered for who wants to hear
-    /// nothing, or is gone.
+    /// Adds what was found to what the parties that it names are to be told, and remembers where it
+    /// ends. Nothing is gathered for who wants to hear nothing, or is gone.
     ///
     /// # Errors
     /// The database's trouble.
@@ -285,7 +287,8 @@ impl Change<'_> {
         self.set_meta(&told_key(marketplace), &to.0.to_be_bytes())
     }
 
-    /// Whether a party wants to hear nothing of mail in its name. Says whether that changed anything.
+    /// Whether a party wants to hear nothing of mail in its name. Says whether that changed
+    /// anything.
     ///
     /// # Errors
     /// The database's trouble.
@@ -308,7 +311,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Up to `limit` sums of minutes before `before` go, the oldest first. The newest stays, so that its number is not given twice.
+    /// Up to `limit` sums of minutes before `before` go, the oldest first. The newest stays, so
+    /// that its number is not given twice.
     pub(super) fn purge_refusals(&self, before: Time, limit: usize) -> Result<usize> {
         let sql = "DELETE FROM refusal WHERE id IN (SELECT id FROM refusal ORDER BY id LIMIT ?2) AND minute < ?1 \
                    AND id < (SELECT max(id) FROM refusal)";

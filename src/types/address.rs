@@ -20,8 +20,8 @@ pub struct Address {
     at: usize,
 }
 
-/// The form of an address under which two spellings may be the same mailbox: lower case, `+tag` cut off, A-label domain. Wide, for what is
-/// hidden; who writes is decided by [`Address::author_key`].
+/// The form of an address under which two spellings may be the same mailbox: lower case, `+tag` cut
+/// off, A-label domain. Wide, for what is hidden; who writes is decided by [`Address::author_key`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AddressKey(String);
 
@@ -86,8 +86,9 @@ impl Address {
         self.text.is_ascii()
     }
 
-    /// The narrow key: under it two addresses are one spelling of who writes. ASCII letters are folded and nothing else, so that a
-    /// Kelvin sign is no `k`, and a tag stays. What is the same author beyond that says [`Providers`](super::Providers).
+    /// The narrow key: under it two addresses are one spelling of who writes. ASCII letters are
+    /// folded and nothing else, so that a Kelvin sign is no `k`, and a tag stays. What is the same
+    /// author beyond that says [`Providers`](super::Providers).
     #[must_use]
     pub fn author_key(&self) -> String {
         self.text.to_ascii_lowercase()

@@ -1,4 +1,5 @@
-//! Counts of a while in bounded memory: how often each of many keys was met since its first time. The time is an argument.
+//! Counts of a while in bounded memory: how often each of many keys was met since its first time.
+//! The time is an argument.
 
 use super::Time;
 use std::collections::HashMap;
@@ -59,7 +60,8 @@ impl<K: Hash + Eq + Clone> Counts<K> {
         self.entries.insert(key, entry);
     }
 
-    /// Throws away what does not count any more, or else the older half: a pass over the table each time that half of it is new.
+    /// Throws away what does not count any more, or else the older half: a pass over the table each
+    /// time that half of it is new.
     fn make_room(&mut self, now: Time) {
         let window = self.window;
         self.entries.retain(|_, (count, since)| *count > 0 && *since <= now.plus(window) && now.since(*since) < window);

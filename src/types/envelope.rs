@@ -3,7 +3,8 @@
 use super::{Address, PartyId};
 use std::net::IpAddr;
 
-/// Who is connected, as far as the session knows. After XFORWARD, XCLIENT or PROXY from a trusted network: the client behind it.
+/// Who is connected, as far as the session knows. After XFORWARD, XCLIENT or PROXY from a trusted
+/// network: the client behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The client's network address. Never in a log, a reply, or a header that goes out.
@@ -12,8 +13,8 @@ pub struct Client {
     pub helo: String,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// Whether the *connection* comes from one of the listener's `trusted_networks`, whomever it speaks for; behind a balancer's PROXY header, whether the client that it
-    /// names does.
+    /// Whether the *connection* comes from one of the listener's `trusted_networks`, whomever it
+    /// speaks for; behind a balancer's PROXY header, whether the client that it names does.
     pub trusted: bool,
     /// Who logged in, on a submission listener: the seller.
     pub login: Option<PartyId>,

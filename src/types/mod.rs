@@ -38,8 +38,8 @@ pub fn is_language_tag(text: &str) -> bool {
     (2..=35).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-/// Whether a character is none that a name has: a control character (CR and LF among them), a line or paragraph separator, or one that turns the direction of
-/// what stands behind it.
+/// Whether a character is none that a name has: a control character (CR and LF among them), a line
+/// or paragraph separator, or one that turns the direction of what stands behind it.
 #[must_use]
 pub fn is_steering(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -45,7 +45,8 @@ impl Network {
     }
 }
 
-/// Networks that the internet does not reach: loopback, private (RFC 1918, RFC 4193), link-local, and carrier-grade NAT.
+/// Networks that the internet does not reach: loopback, private (RFC 1918, RFC 4193), link-local,
+/// and carrier-grade NAT.
 const LOCAL: [&str; 9] = [
     "127.0.0.0/8",
     "::1",
@@ -62,13 +63,15 @@ fn local() -> impl Iterator<Item = Network> {
     LOCAL.iter().filter_map(|text| text.parse().ok())
 }
 
-/// Whether the internet does not reach this address. `0.0.0.0` and `::` stand for all addresses of a machine, which it may.
+/// Whether the internet does not reach this address. `0.0.0.0` and `::` stand for all addresses of
+/// a machine, which it may.
 #[must_use]
 pub fn is_local(ip: IpAddr) -> bool {
     local().any(|network| network.contains(ip))
 }
 
-/// All IPv4 addresses, and the IPv6 addresses that are given out (RFC 4291 2.4): what either internet is.
+/// All IPv4 addresses, and the IPv6 addresses that are given out (RFC 4291 2.4): what either
+/// internet is.
 const INTERNETS: [Network; 2] =
     [Network { base: 0xffff << 32, mask: u128::MAX << 32 }, Network { base: 0x2000 << 112, mask: 0xe000 << 112 }];
 
@@ -77,7 +80,8 @@ impl Network {
         other.mask & self.mask == self.mask && other.base & self.mask == self.base
     }
 
-    /// Whether it is wider than one front's network is: a public one of more than a /16, or of more than a /32 of IPv6.
+    /// Whether it is wider than one front's network is: a public one of more than a /16, or of more
+    /// than a /32 of IPv6.
     #[must_use]
     pub fn is_wide(&self) -> bool {
         let [v4, _] = &INTERNETS;
@@ -85,7 +89,8 @@ impl Network {
         self.mask.count_ones() < longest && !local().any(|network| network.holds(self))
     }
 
-    /// Whether these together are half of IPv4's internet or half of IPv6's, in however many pieces.
+    /// Whether these together are half of IPv4's internet or half of IPv6's, in however many
+    /// pieces.
     #[must_use]
     pub fn are_the_internet(networks: &[Self]) -> bool {
         INTERNETS.iter().any(|internet| {

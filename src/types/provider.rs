@@ -1,12 +1,15 @@
-//! Domains at which strangers have mailboxes side by side, and when two spellings of an address are one person there.
+//! Domains at which strangers have mailboxes side by side, and when two spellings of an address are
+//! one person there.
 //!
-//! SPF, DKIM and DMARC prove a domain. Where one company holds a domain, that is proof of the author: the others there are
-//! his colleagues. At these domains it is not: whoever opens an account has everything passing. One table says so for all
-//! rules ([`Providers::gives_mailboxes`]), and the same row says which spellings are the same author ([`Providers::same_author`]).
+//! SPF, DKIM and DMARC prove a domain. Where one company holds a domain, that is proof of the
+//! author: the others there are his colleagues. At these domains it is not: whoever opens an
+//! account has everything passing. One table says so for all rules
+//! ([`Providers::gives_mailboxes`]), and the same row says which spellings are the same author
+//! ([`Providers::same_author`]).
 //!
-//! A row that is missing lets a neighbour speak in the author's name. A row too many refuses envelope senders and `Sender`
-//! fields of honest people whose `From` is proved, until they are registered. The operator adds domains by `[authentication]
-//! providers` and `tags`.
+//! A row that is missing lets a neighbour speak in the author's name. A row too many refuses
+//! envelope senders and `Sender` fields of honest people whose `From` is proved, until they are
+//! registered. The operator adds domains by `[authentication] providers` and `tags`.
 
 use super::Address;
 use std::collections::{HashMap, HashSet};
@@ -30,12 +33,15 @@ const PLAIN: House = House { domains: &[], tags: false, dots: false, twins: &[] 
 /// What each company's own pages say. Where they say nothing, two spellings are two people.
 #[rustfmt::skip]
 const HOUSES: &[House] = &[
-    // support.google.com/mail: 7436150 (dots do not matter), 22370 (plus tags), 10313 (googlemail.com is the same account).
+    // support.google.com/mail: 7436150 (dots do not matter), 22370 (plus tags), 10313
+    // (googlemail.com is the same account).
     House { domains: &["gmail.com", "googlemail.com"], tags: true, dots: true, twins: &["gmail.com", "googlemail.com"] },
-    // support.apple.com 102530: one account, three domains; plus tags are documented with it. iCloud+ relays are at privaterelay.
+    // support.apple.com 102530: one account, three domains; plus tags are documented with it.
+    // iCloud+ relays are at privaterelay.
     House { domains: &["icloud.com", "me.com", "mac.com"], tags: true, twins: &["icloud.com", "me.com", "mac.com"], ..PLAIN },
     House { domains: &["privaterelay.appleid.com"], ..PLAIN },
-    // learn.microsoft.com exchange/recipients-in-exchange-online/plus-addressing; the consumer service has had it since 2013.
+    // learn.microsoft.com exchange/recipients-in-exchange-online/plus-addressing; the consumer
+    // service has had it since 2013.
     House { domains: &["outlook.com", "outlook.jp", "outlook.de", "outlook.fr", "outlook.it", "outlook.es", "outlook.at", "outlook.be", "outlook.cl",
         "outlook.cz", "outlook.dk", "outlook.ie", "outlook.in", "outlook.hu", "outlook.kr", "outlook.lv", "outlook.my", "outlook.ph", "outlook.pt",
         "outlook.sa", "outlook.sg", "outlook.sk", "outlook.com.ar", "outlook.com.au", "outlook.com.br", "outlook.com.gr", "outlook.com.tr",
@@ -46,7 +52,8 @@ const HOUSES: &[House] = &[
         "live.at", "live.cl", "live.dk", "live.ie", "live.in", "live.no", "live.se", "live.ru", "live.co.uk", "live.co.kr", "live.co.za",
         "live.com.ar", "live.com.au", "live.com.mx", "live.com.my", "live.com.pt", "live.com.sg", "msn.com", "passport.com", "windowslive.com"],
         tags: true, ..PLAIN },
-    // Yahoo has keyword addresses with a hyphen, under a name of its own: they are registered, or strangers.
+    // Yahoo has keyword addresses with a hyphen, under a name of its own: they are registered, or
+    // strangers.
     House { domains: &["yahoo.com", "yahoo.co.uk", "yahoo.co.in", "yahoo.in", "yahoo.co.id", "yahoo.co.kr", "yahoo.co.nz", "yahoo.co.th", "yahoo.co.za",
         "yahoo.com.ar", "yahoo.com.au", "yahoo.com.br", "yahoo.com.cn", "yahoo.cn", "yahoo.com.co", "yahoo.com.hk", "yahoo.com.mx", "yahoo.com.my",
         "yahoo.com.ph", "yahoo.com.sg", "yahoo.com.tr", "yahoo.com.tw", "yahoo.com.vn", "yahoo.ca", "yahoo.de", "yahoo.fr", "yahoo.it", "yahoo.es",
@@ -56,7 +63,8 @@ const HOUSES: &[House] = &[
     House { domains: &["yahoo.co.jp", "ybb.ne.jp"], ..PLAIN },
     // RFC 6761 6.5: nobody's domain. Documentation, tests and demonstrations call a provider so.
     House { domains: &["provider.example"], ..PLAIN },
-    // proton.me/support/addresses-and-aliases: plus tags; the same name at the other two can be had by its owner only.
+    // proton.me/support/addresses-and-aliases: plus tags; the same name at the other two can be had
+    // by its owner only.
     House { domains: &["proton.me", "protonmail.com", "pm.me", "protonmail.ch"], tags: true, twins: &["proton.me", "protonmail.com", "pm.me"], ..PLAIN },
     // fastmail.help 360060591053: plus addressing at all of its domains.
     House { domains: &["fastmail.com", "fastmail.fm", "fastmail.net", "fastmail.org", "fastmail.jp", "messagingengine.com", "sent.com",
@@ -141,20 +149,22 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// The table with more domains: where strangers have mailboxes, and where `ann+tag@` is `ann@`. Lower-case A-labels.
+    /// The table with more domains: where strangers have mailboxes, and where `ann+tag@` is `ann@`.
+    /// Lower-case A-labels.
     #[must_use]
     pub fn new(added: impl IntoIterator<Item = String>, tags: impl IntoIterator<Item = String>) -> Self {
         Self { added: added.into_iter().collect(), tags: tags.into_iter().collect() }
     }
 
-    /// Whether strangers have mailboxes in this domain. What lies below a provider's domain is the provider's as well.
+    /// Whether strangers have mailboxes in this domain. What lies below a provider's domain is the
+    /// provider's as well.
     #[must_use]
     pub fn gives_mailboxes(&self, domain: &str) -> bool {
         house(domain).is_some() || (!self.added.is_empty() && above(domain).any(|name| self.added.contains(name)))
     }
 
-    /// Whether a mailbox in one of these domains may belong to a customer of the same provider: the same domain, one below
-    /// the other, or two domains of one house.
+    /// Whether a mailbox in one of these domains may belong to a customer of the same provider: the
+    /// same domain, one below the other, or two domains of one house.
     #[must_use]
     pub fn neighbours(&self, one: &str, other: &str) -> bool {
         is_within(one, other)
@@ -162,10 +172,12 @@ impl Providers {
             || matches!((house(one), house(other)), (Some(a), Some(b)) if std::ptr::eq(a, b))
     }
 
-    /// Whether two addresses are the same author. Letter case does not matter, ASCII only: a Kelvin sign is no `k`. A `+tag`, a
-    /// dot and a twin domain are the same only where a row, or the operator, says so.
+    /// Whether two addresses are the same author. Letter case does not matter, ASCII only: a Kelvin
+    /// sign is no `k`. A `+tag`, a dot and a twin domain are the same only where a row, or the
+    /// operator, says so.
     ///
-    /// Narrower than [`Address::key`], which is for what is hidden: there each of them is the same address.
+    /// Narrower than [`Address::key`], which is for what is hidden: there each of them is the same
+    /// address.
     #[must_use]
     pub fn same_author(&self, one: &Address, other: &Address) -> bool {
         let (a, b) = (one.domain(), other.domain());

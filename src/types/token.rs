@@ -24,7 +24,8 @@ pub enum Purpose {
     NoResponse,
     /// `stop+TOKEN@domain`: no more messages from sellers.
     Stop,
-    /// `quiet+TOKEN@domain`: no more notices of mail that was refused in a party's name. Its token names the party, not a message.
+    /// `quiet+TOKEN@domain`: no more notices of mail that was refused in a party's name. Its token
+    /// names the party, not a message.
     Quiet,
 }
 

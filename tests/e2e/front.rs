@@ -120,7 +120,8 @@ fn spf_asks_about_the_client_behind_the_front() {
     sink.next(BUYER);
     sink.next(BUYER);
     assert!(sink.others().is_empty());
-    // The last one was not told who the client is: that is logged once, told in the history, and warned of at the start.
+    // The last one was not told who the client is: that is logged once, told in the history, and
+    // warned of at the start.
     let newest = place.cli(&["message", "list", "--limit", "1"]);
     let told = place.cli(&["message", "show", newest[0]["id"].as_str().unwrap()]);
     assert_eq!(told["facts"]["unnamed-client"], "yes", "{told}");

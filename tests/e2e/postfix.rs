@@ -1,4 +1,5 @@
-//! Postfix, in front and behind: the files of `conf/postfix` as they are shipped, and whom the internet hears from.
+//! Postfix, in front and behind: the files of `conf/postfix` as they are shipped, and whom the
+//! internet hears from.
 
 use super::common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, run, swaks};
 use super::no_leak;
@@ -14,7 +15,8 @@ struct Postfix {
 }
 
 impl Postfix {
-    /// `more` is added to its configuration, `own` are services of its own: one at 192.0.2.25:25 takes the place of the usual one.
+    /// `more` is added to its configuration, `own` are services of its own: one at 192.0.2.25:25
+    /// takes the place of the usual one.
     fn start(more: &str, own: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -142,7 +144,8 @@ fn postfix_in_front_and_behind() {
     relay.stop();
 }
 
-/// What the internet hears of a front, and whom it bothers. The sellers' domain proves mail from 127.0.0.66.
+/// What the internet hears of a front, and whom it bothers. The sellers' domain proves mail from
+/// 127.0.0.66.
 struct Front {
     postfix: Postfix,
     relay: Relay,
@@ -207,7 +210,8 @@ fn refusals_are_heard_in_the_session() {
     front.relay.stop();
 }
 
-/// With an address that other domains share, through Postfix's queue: a sender who may be forged is never written to, a proved author is.
+/// With an address that other domains share, through Postfix's queue: a sender who may be forged is
+/// never written to, a proved author is.
 #[test]
 fn a_shared_front_bounces_to_proved_authors_only() {
     let mut front = Front::start("shared/main.cf", "shared/master.cf");

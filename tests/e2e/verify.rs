@@ -143,7 +143,8 @@ fn authentication_cases() -> Vec<Case> {
         case("the same provider", "mallory@spf.example", "ann@spf.example", "550 5.7.1", "other-mailbox"),
         Case {
             keys: RSA,
-            // At a company's domain the signature makes them colleagues; at a provider's: tests/security/other_mailboxes.rs.
+            // At a company's domain the signature makes them colleagues; at a provider's:
+            // tests/security/other_mailboxes.rs.
             ..case("a colleague's envelope, signed", "mallory@dkim.example", "ann@dkim.example", PASS, "relayed")
         },
         case("another mailbox in From", "mallory@spf.example", "mallory@spf.example", "550 5.7.1", "stranger"),

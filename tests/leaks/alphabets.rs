@@ -1,4 +1,5 @@
-//! What each scanner of the rewriter and the guard looks for, what may stand around it, what ends it, and what looks almost like it.
+//! What each scanner of the rewriter and the guard looks for, what may stand around it, what ends
+//! it, and what looks almost like it.
 
 pub const ADDRESSES: &[&str] = &[
     "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",

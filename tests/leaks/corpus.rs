@@ -29,8 +29,9 @@ pub fn samples() -> Vec<Sample> {
     out
 }
 
-/// Where Cargo keeps the source of one of our dependencies. Only crates that this machine's build needs are asked about: Cargo has downloaded no others, and offline it
-/// refuses to tell of any if one is missing.
+/// Where Cargo keeps the source of one of our dependencies. Only crates that this machine's build
+/// needs are asked about: Cargo has downloaded no others, and offline it refuses to tell of any if
+/// one is missing.
 fn folder_of(krate: &str) -> PathBuf {
     let cargo = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO")).args(arguments).output().unwrap();

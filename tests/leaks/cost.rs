@@ -16,7 +16,8 @@ const UNIT: usize = 8 << 10;
 /// Times under this are all noise, and no harm.
 const NOISE: f64 = 0.0005;
 
-/// Seconds of this thread on a processor; getrusage counts by the clock's ticks. Yielding brings the count up to date.
+/// Seconds of this thread on a processor; getrusage counts by the clock's ticks. Yielding brings
+/// the count up to date.
 pub fn used() -> f64 {
     std::thread::yield_now();
     let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();

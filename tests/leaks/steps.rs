@@ -1,7 +1,9 @@
-//! Steps that scanners count grow with the size of what they read, whatever its shape: at most 2.3 times as many for twice the octets.
+//! Steps that scanners count grow with the size of what they read, whatever its shape: at most 2.3
+//! times as many for twice the octets.
 //!
-//! Each scanner is given shapes that are drawn from the alphabet which it looks for: its anchors, what may stand around them, what ends them, and what looks almost
-//! like them. Counted, not timed: the same on every machine. `tests/bench/rewrite` goes up to 16 MiB, and prints times.
+//! Each scanner is given shapes that are drawn from the alphabet which it looks for: its anchors,
+//! what may stand around them, what ends them, and what looks almost like them. Counted, not timed:
+//! the same on every machine. `tests/bench/rewrite` goes up to 16 MiB, and prints times.
 
 use super::alphabets::*;
 use super::cost::used;
@@ -364,7 +366,8 @@ fn steps_grow_with_size_alone() {
         for shape in shapes(scanner, seed, SHAPES) {
             let (mut ratio, mut all) = worst(scanner, &shape, &[UNIT, 2 * UNIT, 4 * UNIT]);
             let mut size = 4 * UNIT;
-            // Limits that some shape reaches at one of these sizes lie behind it; what is not linear shows all the more.
+            // Limits that some shape reaches at one of these sizes lie behind it; what is not
+            // linear shows all the more.
             for larger in [8, 32] {
                 if ratio > DOUBLING && (larger == 8 || ratio < HOPELESS) {
                     size = larger * 4 * UNIT;
@@ -385,7 +388,8 @@ fn steps_grow_with_size_alone() {
     assert!(wrong.is_empty(), "{count} shapes take more than {DOUBLING} times the steps:\n{}", wrong.join("\n"));
 }
 
-/// Up to the size of the largest message: steps, and what a step takes. Release builds, by `tests/bench/rewrite`.
+/// Up to the size of the largest message: steps, and what a step takes. Release builds, by
+/// `tests/bench/rewrite`.
 #[test]
 fn cost_of_steps() {
     let Some(largest) = largest() else { return };
@@ -410,7 +414,8 @@ fn cost_of_steps() {
     }
 }
 
-/// The longest that one message takes before its allowance is used up. Release builds, by `tests/bench/rewrite`.
+/// The longest that one message takes before its allowance is used up. Release builds, by
+/// `tests/bench/rewrite`.
 #[test]
 fn cost_of_the_whole_allowance() {
     let Some(largest) = largest() else { return };

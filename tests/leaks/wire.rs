@@ -75,7 +75,8 @@ fn the_collections_through_the_daemon() {
                 continue;
             };
             if let Some((first, before)) = sent.get(id) {
-                // Some stand in several collections, and a planted one with nowhere to plant is the first again.
+                // Some stand in several collections, and a planted one with nowhere to plant is the
+                // first again.
                 let parts = |raw: &[u8]| same::parts(raw, &Limits::default());
                 assert_eq!(parts(before), parts(&input), "{first} and {}", sample.name);
                 tally.count("the same message again");

@@ -1,6 +1,7 @@
 //! No input costs more than its size deserves, and no message more than one may.
 //!
-//! Counted in steps (the metric `marketrelay_message_work`), never timed: what holds here holds on every machine. Each scanner by itself: `tests/leaks/steps.rs`.
+//! Counted in steps (the metric `marketrelay_message_work`), never timed: what holds here holds on
+//! every machine. Each scanner by itself: `tests/leaks/steps.rs`.
 
 use super::common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, get};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -67,7 +68,8 @@ fn work_grows_with_size_alone() {
     let place = Place::new(sink.port, SETTINGS);
     let relay = place.serve();
     let alias = place.register().0;
-    // content type, piece: full-width digits, an escape of ISO-2022-JP around one, and what has an anchor in every octet or two
+    // content type, piece: full-width digits, an escape of ISO-2022-JP around one, and what has an
+    // anchor in every octet or two
     let shapes = [
         ("text/plain; charset=utf-8", "\u{ff11}"),
         ("text/plain; charset=utf-8", "\u{ff11} "),

@@ -1,5 +1,6 @@
-//! Nobody learns by guessing who an alias stands for: a forged `From` is answered alike, right or wrong, over the wire of the real binary.
-//! What it costs inside is counted in `relay::tests::guesses`; the times are `tests/bench/oracle`'s.
+//! Nobody learns by guessing who an alias stands for: a forged `From` is answered alike, right or
+//! wrong, over the wire of the real binary. What it costs inside is counted in
+//! `relay::tests::guesses`; the times are `tests/bench/oracle`'s.
 
 use crate::common::{BUYER, Place, Relay, SELLER, Sink, get};
 use crate::zone::{Answer, Zone};
@@ -46,7 +47,8 @@ impl Session {
     }
 }
 
-/// A daemon that verifies, whose metrics can be read, and the aliases of buyer and seller. Both parties' domains let 127.0.0.1 send.
+/// A daemon that verifies, whose metrics can be read, and the aliases of buyer and seller. Both
+/// parties' domains let 127.0.0.1 send.
 fn verifying(sink: u16, zone: &Zone, limits: &str) -> (Place, Relay, String, String) {
     let place = Place::new(sink, &format!("[limits]\nerrors_soft = 1000\nerrors_hard = 1000\n{limits}"));
     let text = std::fs::read_to_string(&place.config).unwrap().replace("mode = \"none\"", "mode = \"verify\"");
@@ -140,7 +142,8 @@ fn the_right_guess_is_answered_like_a_wrong_one() {
     relay.stop();
 }
 
-/// Guessing costs a connection a guess, leaves no row and no line for each, and holds nobody up who is proved.
+/// Guessing costs a connection a guess, leaves no row and no line for each, and holds nobody up who
+/// is proved.
 #[test]
 fn guesses_are_limited_and_summed() {
     let mut sink = Sink::start();

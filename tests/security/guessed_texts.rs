@@ -1,7 +1,9 @@
-//! Nobody learns from what is replaced or refused: a guess in a text, a quote or a file comes back as written.
+//! Nobody learns from what is replaced or refused: a guess in a text, a quote or a file comes back
+//! as written.
 //!
-//! A proved author writes guesses of the other side's address, as long as the right one. Whatever he sees of it must be the same but for the guess itself: the reply, the verdict
-//! and facts that the history tells, notices, and the answer that quotes it.
+//! A proved author writes guesses of the other side's address, as long as the right one. Whatever
+//! he sees of it must be the same but for the guess itself: the reply, the verdict and facts that
+//! the history tells, notices, and the answer that quotes it.
 
 use super::common::{BUYER, Place, Relay, SELLER, Sink, Wire, run};
 use data_encoding::BASE64;

@@ -5,8 +5,9 @@ use super::replayed_signatures::{Letter, newest, send, signed, verifying};
 use super::zone::Zone;
 use serde_json::json;
 
-/// Mallory has a mailbox at the provider, and a sub-domain: her mail passes everything for the domain. At a company's domain the same are colleagues, once the
-/// domain signed what they wrote; SPF alone proves nobody but who stands in the envelope.
+/// Mallory has a mailbox at the provider, and a sub-domain: her mail passes everything for the
+/// domain. At a company's domain the same are colleagues, once the domain signed what they wrote;
+/// SPF alone proves nobody but who stands in the envelope.
 #[test]
 fn a_neighbour_is_not_the_author() {
     let mut sink = Sink::start();

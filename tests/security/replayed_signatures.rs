@@ -1,4 +1,5 @@
-//! Nobody speaks by a signed message of somebody else: a signature proves what it signed, once, to whom it was written.
+//! Nobody speaks by a signed message of somebody else: a signature proves what it signed, once, to
+//! whom it was written.
 
 use super::common::{BUYER, PATIENCE, Place, Relay, Sink, run};
 use super::zone::Zone;
@@ -34,7 +35,8 @@ pub fn signed(letters: &[&Letter], keys: &str) -> Vec<String> {
     texts.iter().map(|text| String::from_utf8(base64.decode(text.as_bytes()).unwrap()).unwrap()).collect()
 }
 
-/// A daemon that verifies, with the seller's addresses in these domains, each with a key; the aliases of two buyers.
+/// A daemon that verifies, with the seller's addresses in these domains, each with a key; the
+/// aliases of two buyers.
 pub fn verifying(sink: u16, zone: &Zone, settings: &str, sellers: &[&str]) -> (Place, Relay, [String; 2]) {
     let place = Place::new(sink, "[limits]\nconnections_per_client = 1000\n");
     let text = std::fs::read_to_string(&place.config).unwrap();
@@ -93,8 +95,9 @@ pub fn newest(place: &Place) -> serde_json::Value {
 
 const ANN: &str = "ann@shop.example";
 
-/// The attacker has a message that the seller's server signed, and puts on it, around it or behind it what he likes. He sends it from his own host, by
-/// an envelope of his own: SPF says nothing for him.
+/// The attacker has a message that the seller's server signed, and puts on it, around it or behind
+/// it what he likes. He sends it from his own host, by an envelope of his own: SPF says nothing for
+/// him.
 #[test]
 fn a_signature_proves_what_it_signed_to_whom_it_was_written() {
     let mut sink = Sink::start();

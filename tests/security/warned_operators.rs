@@ -1,4 +1,5 @@
-//! The operator is told of settings that open a door: by `check`, and by `serve` when it starts. Half-sent requests hold up no health check.
+//! The operator is told of settings that open a door: by `check`, and by `serve` when it starts.
+//! Half-sent requests hold up no health check.
 
 use super::common::{PATIENCE, Place, Sink, get};
 use std::io::Write as _;
@@ -93,7 +94,8 @@ fn the_whole_internet_is_no_front() {
     }
 }
 
-/// Addresses that are ours and names with line breaks: refused by each way that they come in, and told of where an older version let them in.
+/// Addresses that are ours and names with line breaks: refused by each way that they come in, and
+/// told of where an older version let them in.
 #[test]
 fn parties_that_would_bend_mail() {
     let sink = Sink::start();

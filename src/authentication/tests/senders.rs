@@ -1,16 +1,18 @@
-//! How real senders sign: the `h=` lists of their servers, with keys of our own, and the way by which each has to be proved. What
-//! makes one of these pass less is a fault, whatever else it mends.
+//! How real senders sign: the `h=` lists of their servers, with keys of our own, and the way by
+//! which each has to be proved. What makes one of these pass less is a fault, whatever else it
+//! mends.
 //!
-//! `seen`: as it stands in public mailing-list archives of 2019 to 2026. `told`: what the maker's own pages or the defaults of
-//! the signing program say; the archives of lists show no sample.
+//! `seen`: as it stands in public mailing-list archives of 2019 to 2026. `told`: what the maker's
+//! own pages or the defaults of the signing program say; the archives of lists show no sample.
 
 use super::*;
 use crate::policy::author::By;
 use aws_lc_rs::digest;
 use rcgen::SigningKey as _;
 
-/// Who; what he covers; how he canonicalises; other tags (`T` is now, `X` a week later); domains of author, signature and envelope;
-/// whether SPF allows the client for the envelope's domain; the way.
+/// Who; what he covers; how he canonicalises; other tags (`T` is now, `X` a week later); domains of
+/// author, signature and envelope; whether SPF allows the client for the envelope's domain; the
+/// way.
 type Row = (&'static str, &'static str, &'static str, &'static str, [&'static str; 3], bool, By);
 
 const RELAXED: &str = "relaxed/relaxed";
@@ -147,7 +149,8 @@ async fn real_senders_are_proved_each_by_his_way() {
             found.weakness_to(&RECIPIENTS[0])
         );
         assert_eq!(found.signatures.len(), usize::from(want == By::Signature), "{who}");
-        // The same to somebody whom it does not name, and nine days later, where it tells its age: by its own envelope only.
+        // The same to somebody whom it does not name, and nine days later, where it tells its age:
+        // by its own envelope only.
         let ages = tags.contains("t=") || covered.to_lowercase().split(':').any(|name| name == "date");
         let other = [Address::parse("other@m.test").unwrap()];
         let elsewhere = Check { recipients: &other, ..check };

@@ -1,4 +1,5 @@
-//! DNS that does not answer: each check waits by itself, all of them together no longer than the limit, and what came decides.
+//! DNS that does not answer: each check waits by itself, all of them together no longer than the
+//! limit, and what came decides.
 
 use super::*;
 use crate::policy::author::By;

@@ -180,7 +180,8 @@ impl Search {
 }
 
 /// Reads up to [`HEAD`] octets.
-/// Octets of a file, counted as they are unpacked: much that is packed may unpack to nothing. Ends when the message has cost enough.
+/// Octets of a file, counted as they are unpacked: much that is packed may unpack to nothing. Ends
+/// when the message has cost enough.
 pub(super) struct Counted<'a>(pub(super) &'a [u8]);
 
 impl Read for Counted<'_> {

@@ -5,9 +5,11 @@ use super::{
 };
 use flate2::{Decompress, FlushDecompress, read::DeflateDecoder};
 
-/// Packed octets that are read for the first [`HEAD`] ones at most: no packer needs a tenth of it. Blocks of nothing would stretch it over the whole archive.
+/// Packed octets that are read for the first [`HEAD`] ones at most: no packer needs a tenth of it.
+/// Blocks of nothing would stretch it over the whole archive.
 const LONGEST_START: usize = 64 << 10;
-/// Octets of entries that are read, for each octet of the archive: where many headers claim the same ones, no list is made of them.
+/// Octets of entries that are read, for each octet of the archive: where many headers claim the
+/// same ones, no list is made of them.
 const OVERLAPS: usize = 16;
 
 /// A header, local or central. Positions are those of APPNOTE 4.3.7 and 4.3.12.
@@ -79,7 +81,8 @@ pub(super) fn list(bytes: &[u8], search: &mut Search, depth: usize) {
                     let before = search.unpacked;
                     let mut inside = DeflateDecoder::new(Counted(data));
                     search.inner(&mut inside, depth);
-                    // Much that unpacks to little costs as well; what one entry has passed over, the next ones may pass over, too.
+                    // Much that unpacks to little costs as well; what one entry has passed over,
+                    // the next ones may pass over, too.
                     let taken = usize::try_from(inside.total_in()).unwrap_or(usize::MAX);
                     search.unpacked = search.unpacked.min(before.saturating_sub(taken));
                     overlaps = overlaps.saturating_sub(taken);

@@ -120,7 +120,8 @@ fn stands_in(bytes: &[u8], secrets: &[Secret], loose: bool) -> bool {
     })
 }
 
-/// What is UTF-8 in lower case, other octets as they are: what stands far behind a word must not change how it is read.
+/// What is UTF-8 in lower case, other octets as they are: what stands far behind a word must not
+/// change how it is read.
 fn lower(bytes: &[u8]) -> Vec<u8> {
     if bytes.is_ascii() {
         return bytes.to_ascii_lowercase();

@@ -46,10 +46,12 @@ pub(super) fn target(raw: &str) -> Target {
     }
 }
 
-/// As much of a value as tells where it leads, in lower case, decoded, and without what browsers pass over: a scheme, and a little of what follows. A style sheet may
-/// hold a link every few octets: no more of it is read for each of them.
+/// As much of a value as tells where it leads, in lower case, decoded, and without what browsers
+/// pass over: a scheme, and a little of what follows. A style sheet may hold a link every few
+/// octets: no more of it is read for each of them.
 fn start(raw: &str) -> String {
-    /// Schemes are short; a long picture need not be read. What browsers pass over does not count: it would hide what stands behind it.
+    /// Schemes are short; a long picture need not be read. What browsers pass over does not count:
+    /// it would hide what stands behind it.
     const LONGEST: usize = 400;
     /// `:image/svg`, and what tells a server.
     const BEHIND: usize = 16;

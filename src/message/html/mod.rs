@@ -43,7 +43,8 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
     changed
 }
 
-/// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags stay, which would tell of the receiver's.
+/// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags
+/// stay, which would tell of the receiver's.
 fn scrub_across_tags(html: &str, replacements: &Replacements) -> Option<String> {
     let (text, places) = visible(html);
     let found = find(&text, true, replacements.of_author());

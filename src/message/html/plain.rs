@@ -88,7 +88,8 @@ fn nested(counts: &HashMap<String, usize>, open: usize) -> usize {
 pub(super) fn end_tags(html: &str) -> String {
     let mut open: Vec<&str> = Vec::new();
     let mut loose: Vec<&str> = Vec::new();
-    // How many of each name are open: an end tag of nothing must not cost a search through all that is.
+    // How many of each name are open: an end tag of nothing must not cost a search through all that
+    // is.
     let mut counts: HashMap<String, usize> = HashMap::new();
     let is = |name: &str, list: &[&str]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
     for token in Tokens::new(html) {

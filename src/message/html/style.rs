@@ -45,9 +45,9 @@ pub(super) fn clean(css: &str) -> Option<String> {
     without(css, is_forbidden)
 }
 
-/// Cleans a style sheet. What may hold an address goes, whoever's it is: if the receiver's became his
-/// alias and the others stayed, an answer that quotes the sheet would tell its author which one is
-/// the receiver's; nobody sees the sheet, so the quote cannot be told by its lines.
+/// Cleans a style sheet. What may hold an address goes, whoever's it is: if the receiver's became
+/// his alias and the others stayed, an answer that quotes the sheet would tell its author which one
+/// is the receiver's; nobody sees the sheet, so the quote cannot be told by its lines.
 #[must_use]
 pub(super) fn clean_sheet(css: &str) -> Option<String> {
     without(css, |shadow| is_forbidden(shadow) || holds_address(shadow))

@@ -1,4 +1,5 @@
-//! A document read for what it quotes: texts, tags with their attributes, entities, and the elements that programs put quotes into.
+//! A document read for what it quotes: texts, tags with their attributes, entities, and the
+//! elements that programs put quotes into.
 
 use super::plain::{is_inline, is_void};
 use super::tokens::{Token, Tokens};
@@ -32,7 +33,8 @@ pub(in crate::message) fn walk<'a>(html: &'a str, mut see: impl FnMut(Tag<'a>)) 
     }
 }
 
-/// Shows name and value of each attribute in `range`, which is behind a tag's name: where the value stands, as it is written.
+/// Shows name and value of each attribute in `range`, which is behind a tag's name: where the value
+/// stands, as it is written.
 pub(in crate::message) fn attributes(html: &str, range: Range<usize>, mut see: impl FnMut(&str, Range<usize>)) {
     let bytes = html.as_bytes().get(..range.end).unwrap_or(&[]);
     let while_true = |from: usize, is: &dyn Fn(u8) -> bool| {
@@ -98,7 +100,8 @@ const BEFORE: &[&str] =
 /// Open elements that are kept in mind.
 const DEEPEST: usize = 1000;
 
-/// Whether what is read is quoted: in an element that quotes, or below a header that a program put over a quote.
+/// Whether what is read is quoted: in an element that quotes, or below a header that a program put
+/// over a quote.
 #[derive(Default)]
 pub(in crate::message) struct Quotes<'a> {
     /// Each with whether it quotes.

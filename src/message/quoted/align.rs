@@ -1,7 +1,8 @@
 //! Which lines of a copy stand in a quote word for word, however they are wrapped there.
 //!
-//! Both are compared without white space and marks. The quote is read from its beginning: where one of its lines begins like one of the copy's, both are followed as long as
-//! they are the same. Each octet is looked at a bounded number of times.
+//! Both are compared without white space and marks. The quote is read from its beginning: where one
+//! of its lines begins like one of the copy's, both are followed as long as they are the same. Each
+//! octet is looked at a bounded number of times.
 
 use super::stream::{Copy, Stream, holds_address};
 use crate::message::work;
@@ -45,8 +46,9 @@ const COMPARING: usize = 4;
 /// Octets of a note at most.
 const NOTE: usize = 1024;
 
-/// The lines of `copy` in which an address may stand and that stand in `quote`, each once: where most of what is around it does as well, or else the last
-/// time. Headers over quotes come before what they head, and the copy's author may have written what such a header says.
+/// The lines of `copy` in which an address may stand and that stand in `quote`, each once: where
+/// most of what is around it does as well, or else the last time. Headers over quotes come before
+/// what they head, and the copy's author may have written what such a header says.
 pub(super) fn align(quote: &Stream, copy: &Copy) -> Vec<Match> {
     let copied = &copy.stream;
     work::count((quote.text.len() + copied.text.len()) * COMPARING);

@@ -1,4 +1,5 @@
-//! Where the quoted part of an answer begins: behind quote marks, in elements that quote, and below the header that programs write over a quote.
+//! Where the quoted part of an answer begins: behind quote marks, in elements that quote, and below
+//! the header that programs write over a quote.
 
 use super::stream::Stream;
 
@@ -6,7 +7,8 @@ use super::stream::Stream;
 const LONGEST: usize = 400;
 /// Lines behind a field in which another one has to stand.
 const BLOCK: usize = 5;
-/// Fields of a header over a quote as programs write them, lower case, without white space: `From:`, `Sent:`, `To:`.
+/// Fields of a header over a quote as programs write them, lower case, without white space:
+/// `From:`, `Sent:`, `To:`.
 const FIELDS: &[&str] = &[
     "from",
     "von",
@@ -92,9 +94,11 @@ const SUBJECTS: &[&str] = &[
     "제목",
 ];
 
-/// Which lines of `text` are quoted. `alias`: of whoever wrote what is quoted, as the answer's author knows it.
+/// Which lines of `text` are quoted. `alias`: of whoever wrote what is quoted, as the answer's
+/// author knows it.
 ///
-/// Too much is no danger: only what is word for word a line of the copy is given back, so a header that is none lets nothing through but the reader's own words.
+/// Too much is no danger: only what is word for word a line of the copy is given back, so a header
+/// that is none lets nothing through but the reader's own words.
 pub(super) fn quoted(text: &Stream, alias: &str) -> Vec<bool> {
     let mut below = false;
     let lines = 0..text.lines.len();

@@ -1,15 +1,21 @@
 //! What an answer quotes of its reader's own message goes back to the reader as he wrote it.
 //!
-//! The reader of an answer wrote a message; its copy went to the answer's author with aliases in place of addresses; the author's program quotes the copy. If the aliases came
-//! back, the reader would see which of the addresses that he wrote is the author's: the right guess among many comes back as the alias, the others as written.
+//! The reader of an answer wrote a message; its copy went to the answer's author with aliases in
+//! place of addresses; the author's program quotes the copy. If the aliases came back, the reader
+//! would see which of the addresses that he wrote is the author's: the right guess among many comes
+//! back as the alias, the others as written.
 //!
-//! So the copy is made again by the same rewriter, and in the quoted part of the answer each line that is word for word a line of the copy gets the words of the original, with
-//! the lines as they were. Nothing else does: outside the quoted part, and where as much as a word is different, the author's address is replaced or refused as ever.
+//! So the copy is made again by the same rewriter, and in the quoted part of the answer each line
+//! that is word for word a line of the copy gets the words of the original, with the lines as they
+//! were. Nothing else does: outside the quoted part, and where as much as a word is different, the
+//! author's address is replaced or refused as ever.
 //!
-//! Whom it hits: nobody; quotes read better. What it tells a liar: an answer's author can fake a quote, which lets through only what its reader wrote himself. The reader
-//! learns nothing: right or wrong, what he guessed comes back.
+//! Whom it hits: nobody; quotes read better. What it tells a liar: an answer's author can fake a
+//! quote, which lets through only what its reader wrote himself. The reader learns nothing: right
+//! or wrong, what he guessed comes back.
 //!
-//! While a text is cleaned, [`Marks`] stand for the words that are given back, so that no cleaner touches them; and the guard looks at the message with the marks in it.
+//! While a text is cleaned, [`Marks`] stand for the words that are given back, so that no cleaner
+//! touches them; and the guard looks at the message with the marks in it.
 //!
 //! Not here: which messages of the reader are looked at (`relay`).
 
@@ -48,7 +54,8 @@ pub enum Quoting<'a> {
 
 /// Whether it matters what the reader wrote.
 pub struct Question<'a> {
-    /// Whether the reader wrote anything: asked only where a text holds an address at all, as almost none does.
+    /// Whether the reader wrote anything: asked only where a text holds an address at all, as
+    /// almost none does.
     may: &'a dyn Fn() -> bool,
     answer: Cell<bool>,
 }
@@ -86,9 +93,11 @@ pub(super) enum Kind {
     Calendar,
 }
 
-/// Octets of a text in which quotes are looked for, and of one message's texts that may be quoted. Nobody reads more.
+/// Octets of a text in which quotes are looked for, and of one message's texts that may be quoted.
+/// Nobody reads more.
 const LONGEST: usize = 4 << 20;
-/// Octets of all texts of an answer and of what they may quote that are compared: each of an answer's texts may quote each of the others.
+/// Octets of all texts of an answer and of what they may quote that are compared: each of an
+/// answer's texts may quote each of the others.
 pub(super) const MOST_COMPARED: usize = 64 << 20;
 /// Subjects and names of files of one message that may come back.
 const MOST_TITLES: usize = 64;
@@ -178,7 +187,8 @@ impl Original {
         }
     }
 
-    /// A title as it came back, as its author wrote it: `Re: ` and what else stands before it, and the title.
+    /// A title as it came back, as its author wrote it: `Re: ` and what else stands before it, and
+    /// the title.
     fn title<'t>(&self, title: &'t str) -> Option<(&'t str, &str)> {
         self.titles.iter().find_map(|(sent, written)| {
             let before = title.trim_end().strip_suffix(sent.trim()).filter(|before| !holds_address(before))?;
@@ -197,7 +207,8 @@ impl Quoting<'_> {
         matches!(self, Self::Restored { shown: true, .. })
     }
 
-    /// Sees a subject or the name of a file. What stands before the words that are given back, and those.
+    /// Sees a subject or the name of a file. What stands before the words that are given back, and
+    /// those.
     pub(super) fn title<'t>(&'t self, title: &'t str) -> Option<(&'t str, &'t str)> {
         match self {
             Self::Asked(question) if holds_address(title) => question.ask(|| true),
@@ -210,7 +221,8 @@ impl Quoting<'_> {
         None
     }
 
-    /// Looks at a text before it is cleaned. `whole`: it stands in a message that is quoted as a whole.
+    /// Looks at a text before it is cleaned. `whole`: it stands in a message that is quoted as a
+    /// whole.
     pub(super) fn mask(
         &self,
         text: &str,
@@ -361,7 +373,7 @@ fn restore(text: &str, quote: &Stream, kind: Kind, copy: &Copy, edits: &mut Vec<
     }
 }
 
-/// What a note says again, in its author's words: the words before it, or the target of a link in the line.
+/// What a note says again, in its author's words: the words before it, or where its link leads.
 fn in_note(
     quote: &Stream,
     note: &Range<usize>,
@@ -389,8 +401,9 @@ fn in_note(
     Some((range, words?))
 }
 
-/// Attributes that are word for word the copy's, in a line that is; and links that a program made of an address in such a line. Where there are no such lines, as around
-/// a picture, the last ones are the copy's: those of the header over the quote come first.
+/// Attributes that are word for word the copy's, in a line that is; and links that a program made
+/// of an address in such a line. Where there are no such lines, as around a picture, the last ones
+/// are the copy's: those of the header over the quote come first.
 fn attributes(text: &str, quote: &Stream, copy: &Copy, found: &[Match], edits: &mut Vec<Edit>) {
     let mut used = vec![false; copy.stream.attributes.len()];
     for attribute in quote.attributes.iter().rev().take(MOST_ATTRIBUTES) {
@@ -424,7 +437,7 @@ fn attributes(text: &str, quote: &Stream, copy: &Copy, found: &[Match], edits: &
     }
 }
 
-/// The value in its author's words. What tells where a link leads is not masked: that is judged as ever.
+/// The value in its author's words. What tells where a link leads is not masked, and judged.
 fn value_edit(text: &str, attribute: &Attribute, written: &str) -> Edit {
     let (value, source) = (&attribute.value, &attribute.source);
     let sign = value.find(['@', '\u{ff20}', '\u{fe6b}', '%']).unwrap_or(value.len());

@@ -1,4 +1,5 @@
-//! A text as a run of characters without the white space, marks and tags that programs put between them when they quote; and where each of them stands.
+//! A text as a run of characters without the white space, marks and tags that programs put between
+//! them when they quote; and where each of them stands.
 
 use super::Kind;
 use crate::message::html::{self, Tag};
@@ -270,7 +271,8 @@ impl Stream {
         at >= self.text.len() || self.lines.binary_search(&at).is_ok()
     }
 
-    /// Where a range of the text stands in the source. Half a unit is the whole one at its end, nothing at its beginning.
+    /// Where a range of the text stands in the source. Half a unit is the whole one at its end,
+    /// nothing at its beginning.
     pub(super) fn source(&self, range: &Range<usize>) -> Range<usize> {
         let run =
             |at: usize| self.runs.partition_point(|run| run.at <= at).checked_sub(1).and_then(|n| self.runs.get(n));

@@ -100,7 +100,8 @@ fn body(message: &str) -> String {
     decode_charset(&part.decoded(), part.kind.get("charset").unwrap_or("")).replace("\r\n", "\n")
 }
 
-/// The answer to `asked`, as `program` makes it of the copy, as the seller sees it. Also what the buyer saw.
+/// The answer to `asked`, as `program` makes it of the copy, as the seller sees it. Also what the
+/// buyer saw.
 fn answered(asked: &str, program: &dyn Fn(&str) -> String) -> (String, String) {
     let (asks, answers) = (Way::new(true), Way::new(false));
     let copy = asks.written(asked, Quoting::Ignored);
@@ -556,9 +557,9 @@ fn what_quotes_cost_counts() {
 }
 
 proptest::proptest! {
-    /// Whatever is quoted: it does not fail, the guard passes nothing that is not quoted, and without
-    /// an original nothing changes. Addresses end in white space: where a line ends between two that
-    /// are glued together the guard sees one, and refuses.
+    /// Whatever is quoted: it does not fail, the guard passes nothing that is not quoted, and
+    /// without an original nothing changes. Addresses end in white space: where a line ends between
+    /// two that are glued together the guard sees one, and refuses.
     #[test]
     fn any_answer(
         asked in "([>\n <@&;]|b-real-9c1@home\\.example[ \n]|x@y\\.test[ \n]|<p>|<a href=mailto:b-real-9c1@home\\.example>|To: ){0,20}",

@@ -1,5 +1,6 @@
-//! Guesses at who is behind an alias: the right one and a wrong one get the same reply for the same work, whatever is proved of them and wherever they are
-//! sent. What is counted: DNS questions, steps of SQLite's machine, commits, octets of the reply, and whether the session ends.
+//! Guesses at who is behind an alias: the right one and a wrong one get the same reply for the same
+//! work, whatever is proved of them and wherever they are sent. What is counted: DNS questions,
+//! steps of SQLite's machine, commits, octets of the reply, and whether the session ends.
 
 use super::*;
 use crate::authentication::Verifier;
@@ -27,7 +28,8 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// Whether the one in the middle differs in nothing. Some rows are gone through for each automatic message, so that the next costs a little more.
+    /// Whether the one in the middle differs in nothing. Some rows are gone through for each
+    /// automatic message, so that the next costs a little more.
     fn are_equal(three: [Self; 3]) -> bool {
         let steps = three.each_ref().map(|cost| cost.steps);
         let [first, second, third] = three.map(|cost| Self { steps: 0, ..cost });
@@ -81,7 +83,8 @@ pub(super) async fn guessed(change: impl FnOnce(&mut Config)) -> Guessed {
 }
 
 impl Guessed {
-    /// A guess from a client that SPF does not know, or with what `extra` says; SPF passes from 192.0.2.1.
+    /// A guess from a client that SPF does not know, or with what `extra` says; SPF passes from
+    /// 192.0.2.1.
     pub(super) async fn guess(&self, client: [u8; 4], sender: &str, to: &str, mail: &str, trusted: bool) -> Cost {
         let w = &self.world;
         let recipients = vec![Address::parse(to).unwrap()];
@@ -138,7 +141,8 @@ impl Guessed {
     }
 }
 
-/// Each shape of a message that proves nothing, of the author in `{}`: name, client, envelope sender, fields.
+/// Each shape of a message that proves nothing, of the author in `{}`: name, client, envelope
+/// sender, fields.
 fn shapes() -> Vec<(&'static str, [u8; 4], &'static str, &'static str)> {
     let elsewhere = [198, 51, 100, 7];
     vec![
@@ -210,7 +214,8 @@ async fn the_right_guess_and_a_wrong_one_cost_the_same() {
     assert!(guessed.world.arrived(BUYER).await.is_empty() && guessed.world.arrived(SELLER).await.is_empty());
 }
 
-/// The name server fails for the hidden party's domain: everybody who says that he is there is deferred, by whatever address.
+/// The name server fails for the hidden party's domain: everybody who says that he is there is
+/// deferred, by whatever address.
 #[tokio::test]
 async fn dns_trouble_defers_all_alike() {
     let guessed = guessed(|_| ()).await;
@@ -239,7 +244,8 @@ async fn dns_trouble_defers_all_alike() {
             }
         }
     }
-    // With the operator among the recipients the whole message waits: nothing of it is lost without a word.
+    // With the operator among the recipients the whole message waits: nothing of it is lost without
+    // a word.
     let mail = "From: s@trouble.example\nSubject: x\n\nx\n";
     let reply = w.send_unasked("s@trouble.example", &[w.aliases().0, "postmaster@m.test"], mail).await;
     assert_eq!((reply.code(), w.store.read(|v| v.queue_length()).unwrap()), (451, 0));
@@ -271,7 +277,8 @@ async fn a_fronts_word_makes_no_difference() {
     assert!(guessed.questions.lock().unwrap().is_empty());
 }
 
-/// Who answers to all writes to his own alias, too: that is no guess, however often he does it, nor what he wants of an address that acts.
+/// Who answers to all writes to his own alias, too: that is no guess, however often he does it, nor
+/// what he wants of an address that acts.
 #[tokio::test]
 async fn a_proved_author_is_not_held_up_by_copies_to_himself() {
     let guessed = guessed(|config| {
@@ -301,7 +308,8 @@ async fn mail_that_waits_for_dns_is_not_kept() {
     assert!(w.store.read(|v| v.raw(MessageId(w.newest().number))).unwrap().is_none());
 }
 
-/// Nothing is told to an author that nothing proves, and nothing of him is queued, whoever else takes the message.
+/// Nothing is told to an author that nothing proves, and nothing of him is queued, whoever else
+/// takes the message.
 #[tokio::test]
 async fn beside_a_recipient_that_takes_it() {
     let guessed = guessed(|_| ()).await;
@@ -359,7 +367,8 @@ async fn a_guess_too_many_ends_the_session_and_leaves_a_sum() {
     }
     w.relay.write_refusals().await.unwrap();
     let sums = w.store.read(|v| v.refusals(None, None, 100)).unwrap();
-    // 24 of the first network without 4 rows, 9 of the second without 4 (its rows are its own), 1 stranger at the other alias has its row or not.
+    // 24 of the first network without 4 rows, 9 of the second without 4 (its rows are its own), 1
+    // stranger at the other alias has its row or not.
     let of = |reason: &str| sums.iter().filter(|s| s.reason == reason).map(|s| s.number).sum::<i64>();
     let rows = w.store.read(|v| v.messages(&Filter { limit: 1000, ..Filter::default() })).unwrap();
     let kept =

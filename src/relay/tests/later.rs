@@ -23,7 +23,8 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     let item = item.await.unwrap();
     let stops = || world.relay.metrics.guard_stops.get();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
-    // While it waits, the address becomes one of the buyer's, which tells the seller nothing; then one of the seller's own.
+    // While it waits, the address becomes one of the buyer's, which tells the seller nothing; then
+    // one of the seller's own.
     let moved = party(Role::Buyer, "b1", "Bea", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));

@@ -339,7 +339,8 @@ async fn what_was_read_in_part_is_not_compared() {
     assert!(ended > 20, "{ended}");
 }
 
-/// Whoever has a message that its author signed sends it again, with more recipients that refuse it.
+/// Whoever has a message that its author signed sends it again, with more recipients that refuse
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn copies_to_others_do_not_fill_the_store() {
     let limits = |config: &mut Config| {

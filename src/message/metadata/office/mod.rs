@@ -226,7 +226,8 @@ fn unpack(data: &[u8], method: usize, left: &mut usize) -> Result<Vec<u8>, Why> 
         _ => return Err(Why::Unsupported),
     };
     work::pack(out.len() * UNPACKING.1);
-    // What was in vain costs, too, and so does much that unpacks to little: several entries may name the same octets.
+    // What was in vain costs, too, and so does much that unpacks to little: several entries may
+    // name the same octets.
     *left = left.saturating_sub(out.len().max(usize::try_from(inside.total_in()).unwrap_or(usize::MAX)));
     read.map_err(|_| Why::Damaged)?;
     if out.len() > most { Err(Why::Unsupported) } else { Ok(out) }

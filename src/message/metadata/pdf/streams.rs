@@ -5,7 +5,8 @@ use flate2::{Compress, Compression, FlushCompress};
 use memchr::memmem;
 use std::ops::Range;
 
-/// Steps that a stream costs besides its octets: what is around it is searched. And steps for an octet that is packed as small as it gets.
+/// Steps that a stream costs besides its octets: what is around it is searched. And steps for an
+/// octet that is packed as small as it gets.
 const STREAM: usize = 2000;
 const PACKING: usize = 60;
 
@@ -27,7 +28,8 @@ pub(super) struct Stream<'a> {
 pub(super) fn of_type<'a>(bytes: &'a [u8], kind: &[u8], most: usize) -> Result<Vec<Stream<'a>>, Why> {
     let mut found: Vec<Stream<'a>> = Vec::new();
     work::pack(bytes.len() / 16);
-    // Where the last one ends. No stream stands in another of its kind; unpacked once for each that claims it, one would cost as if it were many.
+    // Where the last one ends. No stream stands in another of its kind; unpacked once for each that
+    // claims it, one would cost as if it were many.
     let mut done = 0;
     for at in memmem::find_iter(bytes, kind) {
         // `/Metadata 5 0 R` is a reference; the stream's own dictionary names its type.
@@ -47,7 +49,8 @@ pub(super) fn of_type<'a>(bytes: &'a [u8], kind: &[u8], most: usize) -> Result<V
     Ok(found)
 }
 
-/// The stream in whose dictionary `at` is; none if it begins before `done`: it stands in one that is known.
+/// The stream in whose dictionary `at` is; none if it begins before `done`: it stands in one that
+/// is known.
 fn stream_around(bytes: &[u8], at: usize, done: usize) -> Result<Option<Stream<'_>>, Why> {
     // The dictionary: from the last object's start, up to the stream.
     let window = bytes.get(at.saturating_sub(1024)..at).unwrap_or(&[]);
