@@ -56,7 +56,15 @@ pub(super) fn clean_sheet(css: &str) -> Option<String> {
 /// Whether an `@` stands in a piece that does not begin a rule.
 fn holds_address(shadow: &str) -> bool {
     let start = shadow.len() - shadow.trim_start().len();
-    scrub::signs(shadow).any(|at| at != start || !is_at_rule(shadow.get(at + 1..).unwrap_or("")))
+    let is_rule = |at: usize| at == start && is_at_rule(shadow.get(at + 1..).unwrap_or(""));
+    scrub::signs(shadow).any(|at| !is_rule(at) && !is_in_content_id(shadow.get(..at).unwrap_or("")))
+}
+
+/// Whether what ends here is the beginning of a link to another part (`url(cid:a@b)`). Such an id has
+/// been replaced by one of ours before, whatever it was.
+fn is_in_content_id(before: &str) -> bool {
+    let in_id = |c: char| c.is_ascii_alphanumeric() || ".-_=+$%".contains(c);
+    before.trim_end_matches(in_id).ends_with("cid:")
 }
 
 fn is_at_rule(text: &str) -> bool {

@@ -148,6 +148,8 @@ fn addresses_are_replaced_wherever_they_stand() {
             Some("<style>@media print{p{color:red;}}</style>x"),
         ),
         ("<style>x\n@home.example{color:red}</style>x", Some("<style>none{color:red}</style>x")),
+        ("<style>p{background:url(cid:1a2b@m.test)}</style>x", None),
+        ("<style>p{a:\"cid: x@y.test\"}</style>x", Some("<style>p{}</style>x")),
         ("<style>p{a:x%40y;b:x\\40 y;c:&#64;;d:\u{ff20}}</style>x", Some("<style>p{;}</style>x")),
         ("<style>@-webkit-keyframes a{}@font-face{src:local(x)}@MEDIA all{}</style>x", None),
         ("<td>b-real-9c1</td><td>@home.example</td>", None),
