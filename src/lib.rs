@@ -108,12 +108,12 @@
 //! from a domain, the limit of an alias whether others were refused there within the hour. A seller
 //! with `--unauthenticated allow` can be guessed, and spoken for. A provider that is missing from
 //! the table is a company to us, whose people vouch for one another. A signature without `t=` and
-//! `Date` never grows old, and one that leaves `Content-*` out lets a message that was written to
-//! this alias be read otherwise. A receiver with a server of his own can prove that mail bounced,
-//! and could as well have refused it. Doubtful reports reach a pair's author three times a day.
-//! Through a front that hands on no client address one flood uses up the operator's whole share. In
-//! blocks of the chain that were made before it had salts, guesses at an erased message can be
-//! tried until retention takes them.
+//! `Date` never grows old, though it is good for one message, and one that leaves `Content-*` out
+//! lets a message that was written to this alias be read otherwise. A receiver with a server of his
+//! own can prove that mail bounced, and could as well have refused it. Doubtful reports reach a
+//! pair's author three times a day. Through a front that hands on no client address one flood uses
+//! up the operator's whole share. In blocks of the chain that were made before it had salts,
+//! guesses at an erased message can be tried until retention takes them.
 
 // floor 0
 pub mod types;

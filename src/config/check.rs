@@ -28,7 +28,7 @@ impl std::fmt::Display for Problem {
 }
 
 /// What is said of a listener whose clients may be hidden: see [`Config::may_hide_clients`].
-pub const HIDDEN_CLIENTS: &str = "unless its front sends XCLIENT (or the PROXY protocol, with proxy_protocol = true), SPF is asked about the front itself, and \
+pub const HIDDEN_CLIENTS: &str = "unless its front sends XFORWARD or XCLIENT (or the PROXY protocol, with proxy_protocol = true), SPF is asked about the front itself, and \
      authors are locked out whose DKIM signatures do not cover To: Microsoft 365, outlook.com, 163.com, and mail by Bcc";
 
 #[derive(Default)]

@@ -127,7 +127,7 @@ fn spf_asks_about_the_client_behind_the_front() {
     assert_eq!(told["facts"]["unnamed-client"], "yes", "{told}");
     send(trusted, &[], SELLER, &buyer_alias, message.as_bytes());
     assert_eq!(relay.log().matches("a trusted front hands on no client address").count(), 1);
-    assert_eq!(relay.log().matches("unless its front sends XCLIENT").count(), 3, "{}", relay.log());
+    assert_eq!(relay.log().matches("unless its front sends XFORWARD").count(), 3, "{}", relay.log());
     for leak in ["198.51.100", "2001:db8"] {
         assert!(!relay.log().contains(leak), "{leak}: {}", relay.log());
     }
