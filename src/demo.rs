@@ -159,11 +159,16 @@ impl Demo {
         )
     }
 
-    /// Runs until interrupted; `tell` shows a line.
+    /// Runs until interrupted; `started` is called when the relay listens, so that nobody writes to
+    /// it before; `tell` shows a line.
     ///
     /// # Errors
     /// Why the relay did not start.
-    pub async fn run(self, mut tell: impl FnMut(&str) -> Result<(), ()>) -> Result<(), String> {
+    pub async fn run(
+        self,
+        started: impl FnOnce() -> Result<(), ()>,
+        mut tell: impl FnMut(&str) -> Result<(), ()>,
+    ) -> Result<(), String> {
         let mail = self.mail.clone();
         // The watcher ends with the relay: whichever comes first.
         let watch = async {
@@ -177,7 +182,11 @@ impl Demo {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        serve::run(self.config, |_, _| {}, watch).await.map_err(|error| error.to_string())
+        // Where nobody reads what is shown, the watcher ends with its first line.
+        let started = |_: &serve::Started, _: &Store| {
+            let _ = started();
+        };
+        serve::run(self.config, started, watch).await.map_err(|error| error.to_string())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::{Failure, Outcome, runtime};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -16,19 +17,16 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self, mut out: Output<'_>) -> Outcome {
+    pub(super) fn run(self, out: Output<'_>) -> Outcome {
         if !self.listen.ip().is_loopback() {
             return Err(Failure::Failed("the demo believes everybody: it listens on loopback only".to_owned()));
         }
         let demo = crate::demo::prepare(self.dir, self.listen).map_err(Failure::Failed)?;
-        if out.is_json() {
-            let document = demo.document();
-            out.line(&serde_json::to_string(&document).unwrap_or_default())?;
-        } else {
-            out.line(&demo.introduction())?;
-        }
         let json = out.is_json();
-        let tell = |text: &str| if json { Ok(()) } else { out.line(text).map_err(|_| ()) };
-        runtime()?.block_on(demo.run(tell)).map_err(Failure::Failed)
+        let introduction = if json { demo.document().to_string() } else { demo.introduction() };
+        let out = RefCell::new(out);
+        let say = |text: &str| out.borrow_mut().line(text).map_err(|_| ());
+        let tell = |text: &str| if json { Ok(()) } else { say(text) };
+        runtime()?.block_on(demo.run(|| say(&introduction), tell)).map_err(Failure::Failed)
     }
 }
