@@ -9,21 +9,22 @@
 //! 7 outside   main.rs  cli/ (one file a noun)  demo.rs
 //!             serve/ (open, bind, notify, run, drain; metrics and health over HTTP)
 //! 6 house     relay/     the heart: target, prove, login, judge (facts, judged), thread, repeats,
-//!                        compose, commit; act, bounce, operator, notices; refusals, owners; explain
+//!                        compose, commit; act, bounce, operator, notices; refusals, owners;
+//!                        explain
 //!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt),
 //!                        settle; route, connect, sts, dane; maildir
 //!             janitor.rs chain and index behind the history, retention
-//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space, server;
-//!                        client/; proxy, front.   tls.rs
-//! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders; messages,
-//!                        seen, responses, reports, refusals; chain, verify, search, retention,
+//! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space,
+//!                        server; client/; proxy, front.   tls.rs
+//! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders;
+//!                        messages, seen, responses, reports, refusals; chain, verify, search, retention,
 //!                        erasure/; policies (MTA-STS); queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a signature proves; what a front found;
 //!                        passwords and how often they are guessed)
 //!             dns.rs     a trait; hickory; zones for tests
-//! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author, once,
-//!                        inspect, same, words, scrub, replacements, quoted/, rewrite, footer, guard,
-//!                        bounce, sign, search; erased/; work (what it may cost), shared; archive;
+//! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author,
+//!                        once, inspect, same, words, scrub, replacements, quoted/, rewrite,
+//!                        footer, guard, bounce, sign, search; erased/; work (what it may cost), shared; archive;
 //!                        contents and its cleaners: html, calendar, vcard, pgp, tnef, uuencode,
 //!                        yenc, metadata; content_id, kinds
 //!             notice/    what the relay writes itself, in the reader's language

@@ -97,8 +97,7 @@ impl View<'_> {
     }
 
     /// A message, unless it was relayed and somebody has learnt that it did not arrive. A report of
-    /// that counts if it is proved: everybody who got the message
-    /// can write one.
+    /// that counts if it is proved: everybody who got the message can write one.
     ///
     /// # Errors
     /// The database's trouble.
