@@ -17,16 +17,16 @@
 //! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space,
 //!                        server; client/; proxy, front.   tls.rs
 //! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders;
-//!                        messages, seen, responses, reports, refusals; chain, verify, search, retention,
-//!                        erasure/; policies (MTA-STS); queue/
+//!                        messages, seen, responses, reports, refusals; chain, verify, search,
+//!                        retention, erasure/; policies (MTA-STS); queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a signature proves; what a front found;
 //!                        passwords and how often they are guessed)
 //!             dns.rs     a trait; hickory; zones for tests
 //! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author,
 //!                        once, inspect, same, words, scrub, replacements, quoted/, rewrite,
-//!                        footer, guard, bounce, sign, search; erased/; work (what it may cost), shared; archive;
-//!                        contents and its cleaners: html, calendar, vcard, pgp, tnef, uuencode,
-//!                        yenc, metadata; content_id, kinds
+//!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
+//!                        shared; archive; contents and its cleaners: html, calendar, vcard, pgp,
+//!                        tnef, uuencode, yenc, metadata; content_id, kinds
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out;
 //!                        reminder, retry and failure classes

@@ -60,8 +60,8 @@ fn holds_address(shadow: &str) -> bool {
     scrub::signs(shadow).any(|at| !is_rule(at) && !is_in_content_id(shadow.get(..at).unwrap_or("")))
 }
 
-/// Whether what ends here begins a link to another part (`url(cid:a@b)`). Such an id has been replaced
-/// by one of ours before, whatever it was.
+/// Whether what ends here begins a link to another part (`url(cid:a@b)`). Such an id has been
+/// replaced by one of ours before, whatever it was.
 fn is_in_content_id(before: &str) -> bool {
     let in_id = |c: char| c.is_ascii_alphanumeric() || ".-_=+$%".contains(c);
     before.trim_end_matches(in_id).ends_with("cid:")
