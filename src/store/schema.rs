@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i32 = 0x6d6b_726c;
 
 /// Each entry brings the schema from its index to the next version.
-pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE];
+pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD, MAILBOXES];
 
 /// The schema that a list of migrations ends at.
 pub fn version(migrations: &[&str]) -> i32 {
@@ -337,6 +337,21 @@ CREATE TABLE opt_out (
 -- The salts of a block's leaves, in the order of its entries, and the chain's hash behind it; none in blocks from before.
 ALTER TABLE chain ADD COLUMN salts BLOB;
 ALTER TABLE chain ADD COLUMN head BLOB;
+";
+
+/// Answers of machines, and words that both sides send in turn.
+const MACHINES: &str = "
+-- nothing yet
+";
+
+/// What an author was told of mail that did not go, and when.
+const TOLD: &str = "
+-- nothing yet
+";
+
+/// Mailboxes that several spellings reach.
+const MAILBOXES: &str = "
+-- nothing yet
 ";
 
 /// Brings an older schema to the end of the list, one transaction a step. Only under the daemon's lock, or where nobody else has the file yet.
