@@ -6,7 +6,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i32 = 0x6d6b_726c;
 
 /// Each entry brings the schema from its index to the next version.
-pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD, MAILBOXES];
+pub const MIGRATIONS: &[&str] =
+    &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD, MAILBOXES];
 
 /// The schema that a list of migrations ends at.
 pub fn version(migrations: &[&str]) -> i32 {
