@@ -92,7 +92,7 @@ pub struct Inspection {
     /// A piece of a message, or a pointer to one (RFC 2046 5.2.2, 5.2.3).
     pub incomplete: bool,
     /// What looks like thread marks in its texts, the first ones, in order: see [`footer::marks`].
-    pub marks: Vec<String>,
+    pub marks: Vec<footer::Mark>,
 }
 
 /// Looks at a raw message. `null_sender`: its envelope sender is `<>`.
@@ -356,7 +356,7 @@ mod tests {
         for (kind, encoding, body) in cases {
             let mut raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
             raw.extend(body);
-            assert_eq!(inspect(&raw, false, &Limits::default()).unwrap().marks, [mark], "{kind} {encoding}");
+            assert_eq!(inspect(&raw, false, &Limits::default()).unwrap().marks, [footer::Mark::Thread(mark.into())], "{kind} {encoding}");
             let file = [b"Content-Disposition: attachment\r\n".as_slice(), &raw].concat();
             assert!(inspect(&file, false, &Limits::default()).unwrap().marks.is_empty(), "{kind} {encoding}");
         }

@@ -60,7 +60,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 /// Longest value, in characters: nobody's subject needs more.
 const LONGEST_VALUE: usize = 300;
 /// The words of `footer.txt`.
-const FOOTER: [&str; 5] = ["keep", "seller", "done", "report", "stop"];
+const FOOTER: [&str; 7] = ["links", "addresses", "send", "seller", "done", "report", "stop"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 
@@ -205,12 +205,17 @@ impl Texts {
         Filled { language: language.tag.clone(), subject, text, html }
     }
 
-    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: `keep`, `seller`, or the
+    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: one of [`FOOTER`], or the
     /// word of a [`crate::types::token::Purpose`] that acts.
     #[must_use]
     pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
         let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
         tags.find_map(|tag| self.languages.get(&tag)?.footer.get(word)).map_or("", String::as_str)
+    }
+
+    /// A word of footers in every language.
+    pub fn footers(&self, word: &str) -> impl Iterator<Item = &str> {
+        self.languages.values().filter_map(move |language| language.footer.get(word)).map(String::as_str)
     }
 
     fn reason(&self, language: &Language, key: &str) -> String {

@@ -1,6 +1,7 @@
 //! What acts in HTML goes: scripts, forms, frames, objects, handlers, links that run something, pictures that nobody sees, and the traces of the program
 //! that wrote it. The rest stays as it was written.
 
+use super::declarations::{FARTHEST, TALLEST, WIDEST};
 use super::link::{Target, decode, encode, target};
 use super::style;
 use crate::message::{scrub, work};
@@ -43,7 +44,7 @@ const REMOVED: &[&str] = &[
 /// Gone, but what is in them stays.
 const UNWRAPPED: &[&str] = &[
     "form", "button", "select", "option", "optgroup", "datalist", "object", "applet", "video", "audio", "canvas",
-    "frameset", "dialog", "portal", "slot",
+    "frameset", "dialog", "portal", "slot", "marquee", "blink",
 ];
 /// Attributes that load, run or tell something.
 const ATTRIBUTES: &[&str] = &[
@@ -76,6 +77,9 @@ const ATTRIBUTES: &[&str] = &[
     "shash",
     "http-equiv",
     "contenteditable",
+    "inert",
+    "popover",
+    "popovertarget",
 ];
 /// `<meta name=…>` that mail programs act upon; the others tell who wrote.
 const META: &[&str] = &[
@@ -85,6 +89,8 @@ const META: &[&str] = &[
     "format-detection",
     "x-apple-disable-message-reformatting",
 ];
+/// What `<meta name=viewport>` says.
+const VIEWPORT: &str = "width=device-width, initial-scale=1";
 /// Class names and ids that mail programs give, and what stands for them. Styles are renamed alike.
 const PROGRAMS: &[(&str, &str)] = &[
     ("gmail_", "mail_"),
@@ -316,6 +322,12 @@ fn meta(element: &mut Element<'_, '_>, state: &State) {
     // What is written goes out as UTF-8. Not a change by itself: what is not changed keeps its charset.
     if element.has_attribute("charset") || equivalent.as_deref() == Some("content-type") {
         element.replace("<meta charset=\"utf-8\">", ContentType::Html);
+    } else if named.as_deref() == Some("viewport") {
+        // How large a page is shown is its reader's.
+        if element.get_attribute("content").is_none_or(|content| decode(&content) != VIEWPORT) {
+            state.change();
+            element.replace(&format!("<meta name=\"viewport\" content=\"{VIEWPORT}\">"), ContentType::Html);
+        }
     } else if equivalent.is_some() || !named.is_some_and(|name| META.contains(&name.as_str())) {
         state.change();
         element.remove();
@@ -406,6 +418,9 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
     if matches!(tag, "style" | "title") && (!matches!(name, "type" | "media") || value.ends_with('=')) {
         return Verdict::Remove;
     }
+    if is_far(tag, name, value) {
+        return Verdict::Remove;
+    }
     let renamed = |text: Option<String>| text.map_or(Verdict::Keep, Verdict::Change);
     match name {
         "class" | "id" => renamed(rename(value)),
@@ -417,6 +432,25 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
         "background" if !matches!(target(value), Target::Part | Target::Picture | Target::Here) => Verdict::Remove,
         _ => Verdict::Keep,
     }
+}
+
+/// Whether an attribute pushes what is around it away, as a style may not (`declarations`).
+fn is_far(tag: &str, name: &str, value: &str) -> bool {
+    let most = match name {
+        // A long picture of many products.
+        "height" if tag == "img" => 3.0 * TALLEST,
+        "height" => TALLEST,
+        "width" => WIDEST,
+        "cellpadding" | "cellspacing" | "border" | "vspace" | "hspace" => FARTHEST,
+        "size" if tag == "hr" => FARTHEST,
+        _ => return false,
+    };
+    let value = decode(value);
+    let value = value.trim().trim_start_matches('+');
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let most = if unit.trim_start_matches('.').trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('%') { 100.0 } else { most };
+    number.len() > 9 || number.parse::<f32>().is_ok_and(|number| number > most)
 }
 
 /// Names that mail programs give, made neutral.

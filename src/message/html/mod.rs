@@ -1,17 +1,24 @@
 //! HTML parts: what acts or spies goes out, real addresses are replaced, also where tags stand inside them.
 //!
-//! `active` rewrites elements and attributes, `style` style sheets, `link` judges where links lead. `tokens` is a reader of our own, for what is nested too
-//! deep to rewrite (`plain`) and for addresses across tags. All of it is linear in the size of the document.
+//! `active` rewrites elements and attributes, `style` style sheets (`sheet`, `declarations`), `link`
+//! judges where links lead. `tokens` is a reader of our own, for what is nested too deep to rewrite
+//! (`plain`), for addresses across tags, and for a footer under the author's part (`frame`, `open`).
+//! All of it is linear in the size of the document.
 //!
-//! Not here: charsets and transfer encodings, what `cid:` links lead to, the footer.
+//! Not here: charsets and transfer encodings, what `cid:` links lead to, what a footer says.
 
 mod active;
+mod declarations;
+mod frame;
 mod link;
+mod open;
 mod plain;
+mod sheet;
 mod style;
 pub(super) mod tokens;
 mod walk;
 
+pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, walk};
 
@@ -62,20 +69,6 @@ pub(super) fn without(html: &str, find: impl FnOnce(&str) -> Vec<Range<usize>>) 
     let (text, places) = visible(html);
     let found = find(&text);
     (!found.is_empty()).then(|| replaced(html, &places, found.into_iter().map(|range| (range, ""))))
-}
-
-/// Where something may be put under a document, and the end tags to put before it: whatever the document leaves open, it shows.
-#[must_use]
-pub(super) fn bottom(html: &str) -> (usize, String) {
-    let mut end = html.len();
-    for tag in ["</html>", "</body>"] {
-        let before = html.get(..end).unwrap_or("").trim_end();
-        let start = before.len().saturating_sub(tag.len());
-        if before.get(start..).is_some_and(|last| last.eq_ignore_ascii_case(tag)) {
-            end = start;
-        }
-    }
-    (end, plain::end_tags(html.get(..end).unwrap_or("")))
 }
 
 /// A stretch of visible text: where it begins in it, and where it stands in the document.
