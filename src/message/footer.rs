@@ -60,8 +60,8 @@ impl Seller {
     /// `Seller: Sato Shop`. A name with a separator in it begins no footer, and one with brackets
     /// ends none.
     fn line(&self) -> String {
-        let name = self.name.replace(['[', ']', '\u{ff3b}', '\u{ff3d}'], " ").replace("--", "-");
-        format!("{}: {}", self.label, shown_name(&name))
+        let name = self.name.replace(['[', ']', '\u{ff3b}', '\u{ff3d}'], " ");
+        whole(&format!("{}: {}", self.label, shown_name(&name)))
     }
 }
 
@@ -90,6 +90,11 @@ pub const MARKS: usize = 16;
 /// Begins a footer in plain text, as it does a signature: programs fold away what follows.
 const SEPARATOR: &str = "-- ";
 
+/// Words in which no footer begins anew.
+fn whole(words: &str) -> String {
+    words.replace("--", "-")
+}
+
 impl Footer {
     /// The address for `purpose`, if there is one.
     #[must_use]
@@ -115,9 +120,9 @@ impl Footer {
         let gap = if text.ends_with('\n') || text.is_empty() { "\r\n" } else { "\r\n\r\n" };
         let mut out = format!("{gap}{SEPARATOR}\r\n");
         for action in &self.actions {
-            let _ = write!(out, "{}: {}\r\n", action.label, action.address);
+            let _ = write!(out, "{}: {}\r\n", whole(&action.label), action.address);
         }
-        let _ = write!(out, "{}\r\n", self.addresses);
+        let _ = write!(out, "{}\r\n", whole(&self.addresses));
         if let Some(seller) = &self.seller {
             let _ = write!(out, "{}\r\n", seller.line());
         }

@@ -217,7 +217,7 @@ def main():
                 if not bad and not any(len(pictures) == len(k) and all(map(same, pictures, k)) for k in known):
                     bad.append("it looks otherwise")
                 wrong[page] += [f"{name}: {w}" for w in bad]
-                if shots:
+                if shots and "mail-" in page:
                     size = browser.page("Page.getLayoutMetrics")["cssContentSize"]
                     clip = {"x": 0, "y": 0, "width": width, "height": min(size["height"], 3000), "beyond": True}
                     file = f"{pathlib.Path(page).stem}-{scheme}.png"

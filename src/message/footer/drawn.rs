@@ -3,7 +3,7 @@
 //! It says everything of its looks itself, so that nothing is inherited: `all:initial` where programs
 //! know it, and one by one for the others. It covers what reaches into its place.
 
-use super::{Action, Footer};
+use super::{Action, Footer, whole};
 use crate::message::html::Look;
 use crate::types::html_escaped;
 use std::fmt::Write as _;
@@ -51,7 +51,7 @@ impl Footer {
             "<div class=\"{BOX}\" dir=\"ltr\" style=\"all:initial!important;{OWN};{width};\
              background-color:{ground}{firm};color:{words}{firm}\">\
              <div class=\"{BOX}r\" style=\"height:1px;overflow:hidden;font-size:1px;line-height:1px;\
-             background-color:{rule}{firm};color:{words}{firm}\">--</div>\r\n\
+             background-color:{rule}{firm};color:{words}{firm}\">-- <br></div>\r\n\
              <table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" style=\"width:100%\">\
              <tr><td bgcolor=\"{ground}\" align=\"left\" style=\"padding:10px 16px 12px;text-align:left;\
              font:normal 13px/20px sans-serif;background-color:{ground}{firm};color:{words}{firm}\">\r\n"
@@ -62,10 +62,10 @@ impl Footer {
                 out,
                 "{gap}<a class=\"{BOX}l\" href=\"{}\" style=\"color:{links}{firm};text-decoration:underline\">{}</a>\r\n",
                 html_escaped(&self.link(action)),
-                html_escaped(&action.label)
+                html_escaped(&whole(&action.label))
             );
         }
-        let _ = write!(out, "<br>{}\r\n<br>", html_escaped(&self.links));
+        let _ = write!(out, "<br>{}\r\n<br>", html_escaped(&whole(&self.links)));
         if let Some(seller) = &self.seller {
             let _ = write!(out, "{} &nbsp;&middot;&nbsp; ", html_escaped(&seller.line()));
         }

@@ -8,7 +8,7 @@ use crate::types::token::{MARK, Purpose, TOKEN};
 use std::ops::Range;
 
 /// Octets from the beginning of a footer to its end at most, with quote marks, and whatever a mail program puts around links.
-const LONGEST: usize = 6000;
+pub(super) const LONGEST: usize = 6000;
 /// Steps of a place where something of ours might stand.
 const ANCHOR: usize = 10;
 /// Octets before an acting address on its line at most, if they are a label.
@@ -68,8 +68,36 @@ fn pass(text: &str, is_html: bool) -> Option<String> {
     let shown = html::without(text, |visible| footers(visible, true, false));
     // What is left stands in attributes: links.
     let rest = shown.as_deref().unwrap_or(text);
-    let links: Vec<_> = Addresses::new(rest, true).map(|found| found.range).collect();
+    let mut links: Vec<Range<usize>> = Vec::new();
+    for found in Addresses::new(rest, true) {
+        let link = anchor(rest, found.range);
+        match links.last_mut() {
+            // Both stand in one.
+            Some(last) if link.start < last.end => last.end = last.end.max(link.end),
+            _ => links.push(link),
+        }
+    }
     if links.is_empty() { shown } else { Some(without(rest, &links)) }
+}
+
+/// The link that leads to an address, with the words in it: without it they say nothing.
+fn anchor(html: &str, address: Range<usize>) -> Range<usize> {
+    let floor = address.start.saturating_sub(LONGEST_LABEL * 2);
+    let before = html.as_bytes().get(floor..address.start).unwrap_or(&[]);
+    let after = html.as_bytes().get(address.end..).unwrap_or(&[]);
+    let after = after.get(..LONGEST_LABEL * 8).unwrap_or(after);
+    work::skip(before.len() + after.len());
+    let tag = memchr::memrchr2(b'<', b'>', before).filter(|at| {
+        let tag = before.get(*at..).unwrap_or(&[]);
+        tag.get(..3).is_some_and(|tag| tag.eq_ignore_ascii_case(b"<a ") || tag.eq_ignore_ascii_case(b"<a\n"))
+    });
+    let ends = memchr::memchr_iter(b'<', after).find(|at| {
+        after.get(*at..*at + 4).is_some_and(|end| end.eq_ignore_ascii_case(b"</a>"))
+    });
+    match (tag, ends) {
+        (Some(tag), Some(end)) => floor + tag..address.end + end + 4,
+        _ => address,
+    }
 }
 
 fn without(text: &str, ranges: &[Range<usize>]) -> String {
@@ -155,13 +183,18 @@ fn separator(text: &str, floor: usize, end: usize) -> Option<usize> {
     let before = text.get(floor..end)?;
     work::skip(before.len());
     let mark = SEPARATOR.trim_end();
-    let bounds = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || matches!(c, '\0' | '>' | '|' | '\u{a0}'));
     let mut rest = before;
     while let Some(at) = memchr::memmem::rfind(rest.as_bytes(), mark.as_bytes()) {
         work::count(4);
         rest = rest.get(..at)?;
-        let after = before.get(at + mark.len()..)?;
-        if bounds(rest.chars().next_back()) && bounds(after.chars().next()) {
+        let after = before.get(at + mark.len()..)?.chars().next();
+        // What makes plain text of HTML may put the next word at once behind the rule.
+        let begins = match rest.chars().next_back() {
+            None | Some('\n' | '\0' | '>' | '|') => after != Some('-'),
+            Some(' ' | '\t' | '\u{a0}') => after.is_none_or(char::is_whitespace),
+            _ => false,
+        };
+        if begins {
             return Some(floor + at);
         }
     }

@@ -1,5 +1,6 @@
 //! Footers, written, quoted, mangled and found again.
 
+use super::find::LONGEST;
 use super::*;
 
 const MARK_A: &str = "bbqxerik4m2fdq7opkxa2zzt";
@@ -118,6 +119,7 @@ fn the_box_is_readable_by_day_and_night() {
     ] {
         assert_eq!(footer().under_html(page).contains("max-width:600px"), centred, "{page}");
     }
+}
 
 #[test]
 fn the_company_stands_in_the_body() {
@@ -227,9 +229,9 @@ fn what_programs_make_of_footers_when_they_quote() {
             "a\nNo <mailto:> b".to_owned(),
         ),
         (
-            format!("<a href=\"mailto:{done}?subject=a%20b&amp;body=c%2Ed\">x</a>"),
+            format!("<A style=\"x\" href=\"mailto:{done}?subject=a%20b&amp;body=c%2Ed\"><b>x</b></A>b"),
             true,
-            "<a href=\"mailto:\">x</a>".to_owned(),
+            "b".to_owned(),
         ),
         // only a part of it
         (format!("a\n> {REF_A}"), false, "a\n> ".to_owned()),
@@ -296,9 +298,10 @@ fn what_programs_make_of_old_footers_when_they_quote() {
                 "<blockquote>Is it?<br>[ref:{MARK_A}] Keep &lt;this&gt;<br><a href=\"mailto:done%2B{TOKEN_A}%40market.test\">No</a><hr>[/ref]</blockquote>"
             ),
             true,
-            "<blockquote>Is it?<br><br><a href=\"mailto:\"></a><hr></blockquote>".to_owned(),
+            "<blockquote>Is it?<br><br><hr></blockquote>".to_owned(),
         ),
-        (format!("<a href='mailto:{done}?subject=done'>x</a>"), true, "<a href='mailto:'>x</a>".to_owned()),
+        (format!("<a href='mailto:{done}?subject=done'>x</a>"), true, String::new()),
+        (format!("<a href='mailto:{done}?subject=done'>x</b>"), true, "<a href='mailto:'>x</b>".to_owned()),
         (format!("<p>done&#43;{TOKEN_A}@<b>market.test</b>.</p>"), true, "<p><b></b>.</p>".to_owned()),
     ];
     for (text, html, want) in cases {

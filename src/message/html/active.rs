@@ -263,7 +263,10 @@ fn text(chunk: &mut TextChunk<'_>, sheet: &RefCell<String>, state: &State) {
                 chunk.remove();
                 return;
             }
-            let text = sheet.take();
+            let mut text = sheet.take();
+            if state.end.get() == End::Text && text.ends_with(END) {
+                text.truncate(text.len() - END.len());
+            }
             let cleaned = if kind == TextType::RawText { styles(&text) } else { title(&text) };
             if cleaned.is_some() {
                 state.change();
@@ -324,7 +327,7 @@ fn meta(element: &mut Element<'_, '_>, state: &State) {
         element.replace("<meta charset=\"utf-8\">", ContentType::Html);
     } else if named.as_deref() == Some("viewport") {
         // How large a page is shown is its reader's.
-        if element.get_attribute("content").is_none_or(|content| decode(&content) != VIEWPORT) {
+        if element.get_attribute("content").is_none_or(|content| !is_usual(&decode(&content))) {
             state.change();
             element.replace(&format!("<meta name=\"viewport\" content=\"{VIEWPORT}\">"), ContentType::Html);
         }
@@ -332,6 +335,20 @@ fn meta(element: &mut Element<'_, '_>, state: &State) {
         state.change();
         element.remove();
     }
+}
+
+/// Whether `<meta name=viewport>` leaves the page as large as it is.
+fn is_usual(content: &str) -> bool {
+    let usual = |word: &str| {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        match (name.trim(), value.trim()) {
+            ("width", "device-width") | ("height", "device-height") | ("viewport-fit" | "user-scalable", _) => true,
+            ("shrink-to-fit", "no") | ("", "") => true,
+            ("initial-scale" | "minimum-scale" | "maximum-scale", scale) => scale.parse() == Ok(1.0_f32),
+            _ => false,
+        }
+    };
+    content.to_ascii_lowercase().split([',', ';']).all(usual)
 }
 
 /// A picture from a server that is too small to be seen, or hidden: it tells when and where the mail was read.

@@ -213,11 +213,11 @@ impl Value {
     }
 
     fn function(&mut self, input: &mut Parser<'_, '_>, name: &str, depth: usize) -> Option<()> {
-        let link = |input: &mut Parser<'_, '_>| -> Result<String, ParseError<'_, ()>> {
-            Ok(input.expect_string()?.as_ref().to_owned())
-        };
         if name == "url" {
-            let link = input.parse_nested_block(link).ok().filter(|link| self.takes(link))?;
+            let link = input.parse_nested_block(|input| -> Result<_, ParseError<'_, ()>> {
+                Ok(input.expect_string()?.as_ref().to_owned())
+            });
+            let link = link.ok().filter(|link: &String| self.takes(link))?;
             self.text.push_str("url(");
             cssparser::serialize_string(&link, &mut self.text).ok()?;
             self.text.push(')');

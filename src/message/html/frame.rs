@@ -193,7 +193,7 @@ impl<'a> Page<'a> {
             page = sheet::of_page(&css);
         }
         self.dark = ground.and_then(is_dark).or(self.dark);
-        self.ground_of(&page);
+        self.ground_of(&css);
         let page = if page.is_empty() { page } else { format!(" style=\"{}\"", quoted(&page.replace('&', "&amp;"))) };
         let tag = format!("<body{}{page}>", self.kept(range, OF_BODY));
         self.begun = true;

@@ -89,7 +89,10 @@ impl<'a> Open<'a> {
         } else if CELLS.iter().any(|cell| is(cell)) {
             self.places += 1;
             level.place = self.places;
-        } else if is("table") && !outermost {
+        } else if is("table") {
+            if outermost {
+                return false;
+            }
             // A table may have been closed by the next one, and what seems to stand in it does not.
             let inner = self.levels.pop().unwrap_or_default();
             if let Some(outer) = self.levels.last_mut() {

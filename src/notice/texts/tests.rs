@@ -81,8 +81,8 @@ fn an_operators_files_are_checked() {
         ("reasons.txt", "# note\nother: It did not work.\n", ""),
         ("reasons.txt", "others: It did not work.\n", "no reason `others`"),
         ("reasons.txt", "other:\n", "no sentence"),
-        ("footer.txt", "keep: Keep this.\n", ""),
-        ("footer.txt", "kept: Keep this.\n", "no word `kept`"),
+        ("footer.txt", "send: Send this.\n", ""),
+        ("footer.txt", "sent: Send this.\n", "no word `sent`"),
     ];
     for (name, text, want) in table {
         let (_, problems) = Texts::built_in().with([file("nl", name, text)]);
