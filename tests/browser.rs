@@ -72,24 +72,40 @@ const INNOCENT: [(&str, &str); 5] = [
     ("plain", "<p>Hello</p>"),
     ("light", "<body bgcolor=white><p>Hello</p>"),
     ("night", "<body bgcolor=black text=white><p>Hello</p>"),
-    ("middle", "<center><table width=500><tr><td>Hello</table></center>"),
-    ("middle-night", "<body bgcolor=black text=white><center><table width=500><tr><td>Hello</table></center>"),
+    ("middle", "<center><table width=300><tr><td>Hello</table></center>"),
+    ("middle-night", "<body bgcolor=black text=white><center><table width=300><tr><td>Hello</table></center>"),
 ];
 
-/// Tricks that do not need the cleaning of styles: a browser plays them not, or only with what a mail
-/// has not, or the older footer withstood them.
-const HARMLESS: &[&str] = &[];
+/// Tricks that an unprotected footer withstands: by its own style, or because they are played on the
+/// box as it is now.
+const HARMLESS: &[&str] = &[
+    "body-grid",
+    "cover-overflow",
+    "cover-text",
+    "dir-attribute",
+    "direction",
+    "has-link",
+    "last-child",
+    "open-anchor",
+    "our-class",
+    "our-class-from-ours",
+    "style-attribute",
+];
 
 #[test]
 fn no_author_reaches_the_footer() {
     let place = tempfile::tempdir().unwrap();
     let write = |name: String, page: String| {
         let file = place.path().join(name + ".html");
-        std::fs::write(&file, format!("<!DOCTYPE html><meta charset=utf-8>{page}")).unwrap();
+        // As programs show it.
+        let head = "<!DOCTYPE html><meta charset=utf-8><meta name=viewport content=\"width=device-width\">";
+        std::fs::write(&file, format!("{head}{page}")).unwrap();
         file.to_str().unwrap().to_owned()
     };
     let as_mail = |html: &str| format!("Content-Type: text/html; charset=utf-8\r\n\r\n{html}");
     let known = INNOCENT.map(|(name, html)| write(format!("known-{name}"), arrived(&as_mail(html), "en")));
+    let bare = write("known-bare".to_owned(), unprotected("<p>Hello</p>"));
+    let known = [known.as_slice(), &[bare]].concat();
     let mut pages = Vec::new();
     let hostile = files("hostile", "html");
     assert!(hostile.len() >= 100, "{}", hostile.len());

@@ -35,8 +35,8 @@ enum Rule {
 
 /// Taller than most screens. A mail can be longer than this in words, but not by one number.
 pub(super) const TALLEST: f32 = 2000.0;
-/// Wider than most screens.
-pub(super) const WIDEST: f32 = 3000.0;
+/// Wider than mail is laid out: a telephone shows the whole page as much smaller.
+pub(super) const WIDEST: f32 = 1280.0;
 /// Of what is around a box.
 pub(super) const FARTHEST: f32 = 300.0;
 

@@ -84,8 +84,10 @@ fn reply(fixture: &str, alias: &str, (plain, html): &(Vec<String>, String)) -> S
     }
     let (head, body) = fixture.split_once("\n\n").unwrap();
     let link = |line: &String, to: &str| {
-        line.split_once(": ").map_or(line.clone(), |(label, address)| to.replace("{l}", label).replace("{a}", address))
+        let acts = line.split_once(": ").filter(|(_, address)| address.contains('+'));
+        acts.map_or(line.clone(), |(label, address)| to.replace("{l}", label).replace("{a}", address))
     };
+    let targets = plain.iter().filter(|line| line.contains('+')).map(|line| link(line, "  1. mailto:{a}"));
     let is_reference = |line: &&String| line.starts_with("Ref: ") || line.starts_with("[ref:");
     let anchors = html.split("</a>").filter_map(|piece| Some(piece[piece.find("<a ")?..].to_owned() + "</a>"));
     let forms: [(&str, Vec<String>); 13] = [
@@ -103,7 +105,7 @@ fn reply(fixture: &str, alias: &str, (plain, html): &(Vec<String>, String)) -> S
             plain
                 .iter()
                 .map(|line| link(line, "[1]{l}"))
-                .chain(plain.iter().map(|line| link(line, "  1. mailto:{a}")))
+                .chain(targets)
                 .collect(),
         ),
         ("{bare}", plain.iter().map(|line| link(line, "{l}")).collect()),
