@@ -50,7 +50,8 @@ fn arrived(raw: &str, language: &str) -> String {
 fn unprotected(html: &str) -> String {
     const STYLE: &str =
         "display:block!important;visibility:visible!important;color:#666!important;font-size:small!important";
-    let links = ["report", "stop"].map(|word| format!("<a href=\"mailto:{word}+{TOKEN}@x\">{word} this message</a><br>"));
+    let links =
+        ["report", "stop"].map(|word| format!("<a href=\"mailto:{word}+{TOKEN}@x\">{word} this message</a><br>"));
     let (before, after) = html.rsplit_once("</body>").unwrap_or((html, ""));
     format!("{before}<div style=\"{STYLE}\">{}</div></body>{after}", links.concat())
 }

@@ -356,7 +356,11 @@ mod tests {
         for (kind, encoding, body) in cases {
             let mut raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
             raw.extend(body);
-            assert_eq!(inspect(&raw, false, &Limits::default()).unwrap().marks, [footer::Mark::Thread(mark.into())], "{kind} {encoding}");
+            assert_eq!(
+                inspect(&raw, false, &Limits::default()).unwrap().marks,
+                [footer::Mark::Thread(mark.into())],
+                "{kind} {encoding}"
+            );
             let file = [b"Content-Disposition: attachment\r\n".as_slice(), &raw].concat();
             assert!(inspect(&file, false, &Limits::default()).unwrap().marks.is_empty(), "{kind} {encoding}");
         }

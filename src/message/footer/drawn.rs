@@ -32,7 +32,11 @@ impl Footer {
     /// The footer for a page that looks so.
     pub(super) fn drawn(&self, look: Look) -> String {
         let colours = if look.dark == Some(true) { &DARK } else { &LIGHT };
-        let width = if look.centred { "margin:16px auto 0!important;max-width:600px!important" } else { "margin:16px 0 0!important" };
+        let width = if look.centred {
+            "margin:16px auto 0!important;max-width:600px!important"
+        } else {
+            "margin:16px 0 0!important"
+        };
         // Where the reader's program chooses, its choice has to be stronger than what stands here.
         let firm = if look.dark.is_some() { "!important" } else { "" };
         let Colours { ground, words, links, rule } = colours;

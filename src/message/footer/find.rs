@@ -91,9 +91,8 @@ fn anchor(html: &str, address: Range<usize>) -> Range<usize> {
         let tag = before.get(*at..).unwrap_or(&[]);
         tag.get(..3).is_some_and(|tag| tag.eq_ignore_ascii_case(b"<a ") || tag.eq_ignore_ascii_case(b"<a\n"))
     });
-    let ends = memchr::memchr_iter(b'<', after).find(|at| {
-        after.get(*at..*at + 4).is_some_and(|end| end.eq_ignore_ascii_case(b"</a>"))
-    });
+    let ends = memchr::memchr_iter(b'<', after)
+        .find(|at| after.get(*at..*at + 4).is_some_and(|end| end.eq_ignore_ascii_case(b"</a>")));
     match (tag, ends) {
         (Some(tag), Some(end)) => floor + tag..address.end + end + 4,
         _ => address,

@@ -89,7 +89,12 @@ fn contrast(a: &str, b: &str) -> f64 {
 fn the_box_is_readable_by_day_and_night() {
     for colours in [&drawn::LIGHT, &drawn::DARK] {
         for ink in [colours.words, colours.links] {
-            assert!(contrast(ink, colours.ground) >= 5.0, "{ink} on {}: {}", colours.ground, contrast(ink, colours.ground));
+            assert!(
+                contrast(ink, colours.ground) >= 5.0,
+                "{ink} on {}: {}",
+                colours.ground,
+                contrast(ink, colours.ground)
+            );
         }
     }
     // page, whether its box is dark; `None`: its reader's program decides
@@ -140,8 +145,14 @@ fn a_document_cannot_hide_its_footer() {
         ("<p title='</body>'>a</p>", format!("{PART}<p title='</body>'>a</p></article>")),
         ("a</article></div></div></table>b", format!("{PART}ab</article>")),
         ("<span hidden><table><tr><td></span>", format!("{PART}<span hidden><table><tr><td></span></table></article>")),
-        ("<body id=i class='c d' style='display:none;margin:9px;color:#000' onload=x>a", "<body style=\"margin:9px\">".to_owned()),
-        ("<body id=i class='c d' style='display:none'>a", "<div class=\"rly-b c d\" id=\"i\" style=\"display:none\">a</article>".to_owned()),
+        (
+            "<body id=i class='c d' style='display:none;margin:9px;color:#000' onload=x>a",
+            "<body style=\"margin:9px\">".to_owned(),
+        ),
+        (
+            "<body id=i class='c d' style='display:none'>a",
+            "<div class=\"rly-b c d\" id=\"i\" style=\"display:none\">a</article>".to_owned(),
+        ),
         ("a<body style='display:none'>b", format!("{PART}ab</article>")),
         ("<style>body{display:none}a{color:red}</style>a", ".rly .rly-b{display:none}.rly a{color:red}".to_owned()),
         ("a", format!("{PART}a</article>")),
@@ -221,7 +232,11 @@ fn what_programs_make_of_footers_when_they_quote() {
         // the author's own signature stays
         (format!("Yes.\n-- \nSato\n\n-- \nReport\n{REF_A}\n"), false, "Yes.\n-- \nSato\n\n\n".to_owned()),
         // in one line; without the targets of links
-        (format!("You wrote: Is it? -- No response needed Report {REF_A} yes"), false, "You wrote: Is it?  yes".to_owned()),
+        (
+            format!("You wrote: Is it? -- No response needed Report {REF_A} yes"),
+            false,
+            "You wrote: Is it?  yes".to_owned(),
+        ),
         // links that ask for much
         (
             format!("a\nNo <mailto:{done}?subject=No%20response%3F&body=Just%20send%20it%2E> b"),

@@ -466,7 +466,11 @@ fn is_far(tag: &str, name: &str, value: &str) -> bool {
     let value = value.trim().trim_start_matches('+');
     let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
-    let most = if unit.trim_start_matches('.').trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('%') { 100.0 } else { most };
+    let most = if unit.trim_start_matches('.').trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('%') {
+        100.0
+    } else {
+        most
+    };
     number.len() > 9 || number.parse::<f32>().is_ok_and(|number| number > most)
 }
 

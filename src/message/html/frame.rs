@@ -212,7 +212,9 @@ impl<'a> Page<'a> {
 
     /// Takes the ground from declarations as they were written here.
     fn ground_of(&mut self, css: &str) {
-        let colour = |one: &str| one.split_once(':').filter(|(name, _)| name.starts_with("background"))?.1.split(' ').find_map(is_dark);
+        let colour = |one: &str| {
+            one.split_once(':').filter(|(name, _)| name.starts_with("background"))?.1.split(' ').find_map(is_dark)
+        };
         if let Some(dark) = css.split(';').rev().find_map(colour) {
             self.dark = Some(dark);
         }
@@ -240,9 +242,11 @@ impl<'a> Page<'a> {
                 ground = ground.or(is_dark(value));
             } else if name.eq_ignore_ascii_case("style") {
                 let css = sheet::attribute(&decode(value)).0;
-                let has = |start: &str, word: &str| css.split(';').any(|one| one.starts_with(start) && one.contains(word));
+                let has =
+                    |start: &str, word: &str| css.split(';').any(|one| one.starts_with(start) && one.contains(word));
                 centred |= has("margin", "auto") || has("text-align:", "center") && is("td");
-                let colour = |one: &str| one.strip_prefix("background")?.split_once(':')?.1.split(' ').find_map(is_dark);
+                let colour =
+                    |one: &str| one.strip_prefix("background")?.split_once(':')?.1.split(' ').find_map(is_dark);
                 ground = css.split(';').find_map(colour).or(ground);
             }
         });
@@ -277,6 +281,6 @@ fn is_dark(colour: &str) -> Option<bool> {
             Some((parts.next()??, parts.next()??, parts.next()??))
         }),
     }?;
-    let [r, g, b] = [rgb.0, rgb.1, rgb.2].map(|part| u32::from(part));
+    let [r, g, b] = [rgb.0, rgb.1, rgb.2].map(u32::from);
     Some(r * 299 + g * 587 + b * 114 < 128_000)
 }

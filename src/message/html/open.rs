@@ -109,7 +109,9 @@ impl<'a> Open<'a> {
         for _ in self.levels.iter().skip(1) {
             out.push_str("</table>");
         }
-        for name in std::iter::once(part).chain(self.levels.iter().flat_map(|level| &level.formatting).map(|one| one.name)) {
+        for name in
+            std::iter::once(part).chain(self.levels.iter().flat_map(|level| &level.formatting).map(|one| one.name))
+        {
             out.push_str("</");
             out.push_str(name);
             out.push('>');
@@ -158,7 +160,9 @@ mod tests {
             assert_eq!(ends(html), want, "{html}");
         }
         assert_eq!(ends(&format!("<b>{}</b>", "<section>".repeat(ADOPTED))), "</x></b>");
-        for storm in ["<div>", "<b><i></b>", "<p>", "</p>", "<b></div>", "<table>", "<font></b>", "<td><b>", "<b></table>"] {
+        for storm in
+            ["<div>", "<b><i></b>", "<p>", "</p>", "<b></div>", "<table>", "<font></b>", "<td><b>", "<b></table>"]
+        {
             assert!(ends(&storm.repeat(100_000)).len() <= storm.len() * 300_000, "{storm}");
         }
     }

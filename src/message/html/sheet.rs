@@ -128,10 +128,10 @@ impl Sheet {
 
     fn rule(&mut self, input: &mut Parser<'_, '_>) {
         let bound = self.bound;
-        let selectors = input.parse_until_before(
-            Delimiter::CurlyBracketBlock,
-            |input| -> Result<_, ParseError<'_, ()>> { Ok(selectors(input, bound)) },
-        );
+        let selectors = input
+            .parse_until_before(Delimiter::CurlyBracketBlock, |input| -> Result<_, ParseError<'_, ()>> {
+                Ok(selectors(input, bound))
+            });
         if input.expect_curly_bracket_block().is_err() {
             self.whole = false;
             return;
@@ -290,12 +290,7 @@ fn in_selector(token: &Token<'_>) -> bool {
 }
 
 /// Writes tokens: words, numbers, brackets, and what else is `allowed`. `None`: there is another.
-fn tokens(
-    input: &mut Parser<'_, '_>,
-    out: &mut String,
-    depth: usize,
-    allowed: fn(&Token<'_>) -> bool,
-) -> Option<()> {
+fn tokens(input: &mut Parser<'_, '_>, out: &mut String, depth: usize, allowed: fn(&Token<'_>) -> bool) -> Option<()> {
     while let Ok(token) = input.next_including_whitespace_and_comments() {
         let token = token.clone();
         work::count(8);

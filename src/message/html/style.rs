@@ -140,7 +140,10 @@ mod tests {
             ("margin:0 -10px", None),
             ("margin-top:-1px;margin-left:-5.4pt", Some("margin-left:-5.4pt")),
             ("height:600px;min-height:90vh;height:100in", Some("height:600px")),
-            ("height:calc(1px * 9999);width:calc(100% - 20px);width:100vw", Some("width:calc(100% - 20px);width:100vw")),
+            (
+                "height:calc(1px * 9999);width:calc(100% - 20px);width:100vw",
+                Some("width:calc(100% - 20px);width:100vw"),
+            ),
             ("padding:0 10% 301px", Some("")),
             ("line-height:150%;line-height:1.5;line-height:999", Some("line-height:150%;line-height:1.5")),
             ("font:bold 12px/1.5 'MS PGothic',x", None),
@@ -232,7 +235,9 @@ mod tests {
 
     #[test]
     fn storms_are_linear() {
-        for storm in ["/*", "url(", "\\", "(", "'", ";", "color:b;", "{", "</", "url(x", "p{", "@media x{", ",", "p:not("] {
+        for storm in
+            ["/*", "url(", "\\", "(", "'", ";", "color:b;", "{", "</", "url(x", "p{", "@media x{", ",", "p:not("]
+        {
             let css = storm.repeat(400_000 / storm.len());
             let _ = (clean(&css), clean_sheet(&css), sheet::bound(&css));
         }

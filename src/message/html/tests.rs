@@ -49,8 +49,14 @@ fn what_acts_goes() {
         ("<base href=\"//x\"><link rel=stylesheet href=x><meta http-equiv=refresh content=\"0;url=x\">a", Some("a")),
         ("<svg><script>x</script><a xlink:href='javascript:x'>y</a></svg>a<math><mi>x</mi></math>b", Some("ab")),
         ("<style>@import 'http://x';p{color:red}</style>a", Some("<style>p{color:red}</style>a")),
-        ("<meta name=viewport content='width=9,initial-scale=.1'><p inert popover>a<marquee>b</marquee>", Some("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><p>ab")),
-        ("<td height=9999 width='300%' cellpadding=5 border=1e9><img height=5000><hr size=9999999999>", Some("<td cellpadding=5 border=1e9><img height=5000><hr>")),
+        (
+            "<meta name=viewport content='width=9,initial-scale=.1'><p inert popover>a<marquee>b</marquee>",
+            Some("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><p>ab"),
+        ),
+        (
+            "<td height=9999 width='300%' cellpadding=5 border=1e9><img height=5000><hr size=9999999999>",
+            Some("<td cellpadding=5 border=1e9><img height=5000><hr>"),
+        ),
         ("<p style=\"background:url(&quot;http://x&quot;);color:red\">a</p>", Some("<p style=\"color:red\">a</p>")),
         (
             "<p style=\"width:e&#120;pression(x);font-family:&quot;A&amp;B&quot;\">a</p>",
@@ -157,7 +163,10 @@ fn addresses_are_replaced_wherever_they_stand() {
             "<style>p{font-family:\"x%40y\";color:x\\40 y;color:&#64;;color:\u{ff20};margin:0}</style>x",
             Some("<style>p{margin:0}</style>x"),
         ),
-        ("<style>@-webkit-keyframes a{}@font-face{src:local(x)}@MEDIA all{p{margin:0}}</style>x", Some("<style>@media all{p{margin:0}}</style>x")),
+        (
+            "<style>@-webkit-keyframes a{}@font-face{src:local(x)}@MEDIA all{p{margin:0}}</style>x",
+            Some("<style>@media all{p{margin:0}}</style>x"),
+        ),
         ("<td>b-real-9c1</td><td>@home.example</td>", None),
         ("<!-- b-real-9c1@home.example -->x<!b-real-9c1@home.example>", Some("x")),
     ]);

@@ -36,7 +36,8 @@ fn reference(mark: &str) -> String {
 /// The same footer as it was once written.
 fn old_footer((plain, _): &(Vec<String>, String), mark: &str) -> (Vec<String>, String) {
     let [first, last] = [format!("[ref:{mark}] Please keep this line."), "[/ref]".to_owned()];
-    let acts: Vec<_> = plain.iter().filter_map(|line| line.split_once(": ")).filter(|(_, to)| to.contains('+')).collect();
+    let acts: Vec<_> =
+        plain.iter().filter_map(|line| line.split_once(": ")).filter(|(_, to)| to.contains('+')).collect();
     let link = |(label, to): &(&str, &str)| format!("<a href=\"mailto:{to}?subject=x\">{label}</a><br>\r\n");
     let html = format!("{first}<br>\r\n{}{last}</div>", acts.iter().map(link).collect::<String>());
     let line = |(label, to): &(&str, &str)| format!("{label}: {to}");
@@ -100,14 +101,7 @@ fn reply(fixture: &str, alias: &str, (plain, html): &(Vec<String>, String)) -> S
         ("{narrow}", wrapped(plain, 20, "")),
         ("{squeezed}", vec![plain.join(" ")]),
         ("{targets}", plain.iter().map(|line| link(line, "{l}<mailto:{a}?subject=x>")).collect()),
-        (
-            "{footnotes}",
-            plain
-                .iter()
-                .map(|line| link(line, "[1]{l}"))
-                .chain(targets)
-                .collect(),
-        ),
+        ("{footnotes}", plain.iter().map(|line| link(line, "[1]{l}")).chain(targets).collect()),
         ("{bare}", plain.iter().map(|line| link(line, "{l}")).collect()),
         ("{html}", vec![html.clone()]),
         ("{word}", vec![as_word(html)]),
@@ -255,7 +249,10 @@ async fn collected_replies_quote_the_mark_and_lose_nothing_else() {
         let newest = world.newest();
         assert_eq!((newest.reason.as_str(), &newest.thread), ("relayed-mark", &asked.id), "{name}");
         let arrived = seen(&world.arrived(BUYER).await.remove(0));
-        assert!(!arrived.contains("done+") && arrived.matches("Ref: ").count() == 1 + text.matches("Ref: ").count(), "{name}: {arrived}");
+        assert!(
+            !arrived.contains("done+") && arrived.matches("Ref: ").count() == 1 + text.matches("Ref: ").count(),
+            "{name}: {arrived}"
+        );
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             assert!(arrived.contains(line), "{name}: {line:?} is lost\n{arrived}");
         }
