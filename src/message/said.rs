@@ -157,7 +157,7 @@ fn hash(line: &str) -> u64 {
 /// where white space is.
 fn bare(line: &str) -> String {
     let (mut out, mut word, mut number) = (String::with_capacity(line.len()), String::new(), false);
-    let mut end = |out: &mut String, word: &mut String, number: &mut bool| {
+    let end = |out: &mut String, word: &mut String, number: &mut bool| {
         if !std::mem::take(number) {
             out.push_str(word);
         }

@@ -296,7 +296,7 @@ fn is_reply(word: &str) -> bool {
 /// A value that denies what its field says.
 fn is_no(value: &[u8]) -> bool {
     let value = value.trim_ascii();
-    value.len() <= 5 && ["no", "false", "none", "off", "0"].iter().any(|no| value.eq_ignore_ascii_case(no.as_bytes()))
+    value.len() <= 5 && ["no", "false", "none"].iter().any(|no| value.eq_ignore_ascii_case(no.as_bytes()))
 }
 
 /// The first word of a value in lower case, comments before it skipped.

@@ -6,7 +6,7 @@ use crate::policy::quota::Day;
 
 impl World {
     /// What became of a message of the seller's: verdict and reason.
-    async fn outcome(&self, message: &str) -> (String, String) {
+    pub(super) async fn outcome(&self, message: &str) -> (String, String) {
         assert_eq!(self.send(SELLER, &[self.aliases().0], message).await.code(), 250, "{message}");
         let newest = self.newest();
         (newest.verdict, newest.reason)

@@ -157,7 +157,7 @@ async fn people_repeat_themselves() {
     short.iter_mut().for_each(|letter| letter.3 = if letter.1 == BUYER { "Any news?" } else { "Not yet, sorry." });
     let cases = [
         ("the third time", rounds([0, 5, 10], one), false),
-        ("within the hour", rounds([0, 5, 59], one), false),
+        ("within the hour", rounds([0, 5, 58], one), false),
         ("but not later", rounds([0, 30, 62], one), true),
         ("the second time", rounds([0, 5, 10], one)[..4].to_vec(), true),
         ("one side alone", rounds([0, 5, 10], one)[..5].to_vec(), true),
