@@ -94,7 +94,8 @@ fn two_responders_stop_within_three_rounds() {
         text: "We are closed until Monday and answer then.\n{HEARD}",
     };
     // the buyer's, the seller's
-    let pairs = [(marked, marked), (marked, vendor), (vendor, desk), (desk, quoting), (silent, silent), (quoting, quoting)];
+    let pairs =
+        [(marked, marked), (marked, vendor), (vendor, desk), (desk, quoting), (silent, silent), (quoting, quoting)];
     let mut sink = Sink::start();
     let place = Place::new(sink.port, "");
     let relay = place.serve();
