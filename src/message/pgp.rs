@@ -96,13 +96,15 @@ fn is_base64(octet: u8) -> bool {
 
 /// By the first packet of a message (RFC 9580 5), which base 64 tells in two characters.
 fn closed_by(data: &str) -> Closed {
-    let value = |at: usize| data.as_bytes().get(at).map_or(0, |b| match b {
-        b'A'..=b'Z' => b - b'A',
-        b'a'..=b'z' => b - b'a' + 26,
-        b'0'..=b'9' => b - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    });
+    let value = |at: usize| {
+        data.as_bytes().get(at).map_or(0, |b| match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' => 62,
+            _ => 63,
+        })
+    };
     let signs = matches!(tag(value(0) << 2 | value(1) >> 4), Some(2 | 4 | 8 | 11));
     if signs { Closed::Signed } else { Closed::Encrypted }
 }

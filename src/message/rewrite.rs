@@ -282,10 +282,10 @@ impl Writer<'_> {
         let charset = charset::told(&bytes, part.kind.get("charset").unwrap_or(""), html).into_owned();
         // Links first, so that an id that is an address stays the same in them and in the part's field.
         let links = |text: &str| {
-            let located = self.places.as_ref().filter(|_| html);
-            let located = located.and_then(|places| places.replaced(text, part, |id| self.content_id(id)));
-            let replaced = content_id::replaced(located.as_deref().unwrap_or(text), html, |id| self.content_id(id));
-            replaced.or(located)
+            let linked = content_id::replaced(text, html, |id| self.content_id(id));
+            let places = self.places.as_ref().filter(|_| html);
+            let page = linked.as_deref().unwrap_or(text);
+            places.and_then(|places| places.replaced(page, part, |id| self.content_id(id))).or(linked)
         };
         if charset.is_empty() {
             if let Some(linked) = content_id::change_octets(&bytes, links) {

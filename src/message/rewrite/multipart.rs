@@ -35,8 +35,7 @@ impl Writer<'_> {
         }
         let read = |(at, raw)| (at + 1, Part::read(raw, digest));
         let mut children: Vec<(usize, Part<'_>)> = children.into_iter().enumerate().map(read).collect();
-        let signs: Vec<bool> =
-            (0..children.len()).map(|at| is_signature(&children, at, subtype == "signed")).collect();
+        let signs: Vec<bool> = (0..children.len()).map(|at| is_signature(&children, at, subtype == "signed")).collect();
         if signs.contains(&true) {
             // It names its owner and would not hold; what it signed stays, and what somebody put behind it.
             self.unsigned();
@@ -153,8 +152,10 @@ fn most_words(part: &Part<'_>, levels: usize) -> u8 {
                 }
                 most
             }
-            None if is_blank(part) => words(part).min(BLANK),
-            None => words(part),
+            None => match words(part) {
+                SURE if is_blank(part) => BLANK,
+                words => words,
+            },
         },
     }
 }

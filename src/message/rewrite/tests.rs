@@ -52,8 +52,12 @@ impl Shape<'_> {
             match what {
                 "name" => write!(kind, "; name=\"{value}\"").unwrap(),
                 "start" => write!(kind, "; start=\"<{value}@host.example>\"").unwrap(),
-                "inline" | "attachment" if value.is_empty() => write!(fields, "Content-Disposition: {what}\r\n").unwrap(),
-                "inline" | "attachment" => write!(fields, "Content-Disposition: {what}; filename=\"{value}\"\r\n").unwrap(),
+                "inline" | "attachment" if value.is_empty() => {
+                    write!(fields, "Content-Disposition: {what}\r\n").unwrap()
+                }
+                "inline" | "attachment" => {
+                    write!(fields, "Content-Disposition: {what}; filename=\"{value}\"\r\n").unwrap()
+                }
                 "id" => write!(fields, "Content-ID: <{value}@host.example>\r\n").unwrap(),
                 "at" => write!(fields, "Content-Location: {value}\r\n").unwrap(),
                 "shows" if value.contains('.') => body = format!("<img src=\"{value}\">"),
@@ -147,7 +151,11 @@ fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
         mark: MARK.to_owned(),
         keep: "Keep".to_owned(),
         seller: None,
-        actions: vec![Action { purpose: Purpose::Report, label: "Report".to_owned(), address: "report+x@m.test".to_owned() }],
+        actions: vec![Action {
+            purpose: Purpose::Report,
+            label: "Report".to_owned(),
+            address: "report+x@m.test".to_owned(),
+        }],
     };
     let order = Order {
         hostname: "mx.m.test",
@@ -215,7 +223,11 @@ fn what_is_signed_in_one_piece_goes_out_open() {
     };
     let mime = "application/pkcs7-mime; smime-type=signed-data; name=smime.p7m";
     let twice = wrap(mime, &wrap(mime, text, true), false);
-    let beside = |part: &str| format!("Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nA disclaimer.\r\n--c\r\n{part}\r\n--c--\r\n");
+    let beside = |part: &str| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nA disclaimer.\r\n--c\r\n{part}\r\n--c--\r\n"
+        )
+    };
     // message, its shape, paths of what was signed
     let cases: Vec<(String, &str, &[&str])> = vec![
         (wrap(mime, text, false), "plain*", &["1"]),
@@ -224,7 +236,11 @@ fn what_is_signed_in_one_piece_goes_out_open() {
         (wrap(mime, &mixed, true), "mixed(plain*, pdf attachment=a.pdf)", &["1"]),
         (twice, "plain*", &["1", "1.1"]),
         (beside(&wrap(mime, text, true)), "mixed(plain, plain*)", &["1.2"]),
-        (wrap(mime, "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nHi\r\n--b--\r\n", true), "plain*", &["1"]),
+        (
+            wrap(mime, "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nHi\r\n--b--\r\n", true),
+            "plain*",
+            &["1"],
+        ),
     ];
     for (raw, want, unsigned) in cases {
         let out = written_with(raw.as_bytes(), true).unwrap();

@@ -87,7 +87,8 @@ fn cryptographic_messages() {
         (signed(words, true).split_last_chunk::<20>().unwrap().0.to_vec(), holds()),
         (BASE64_MIME.encode(&signed(words, false)).into_bytes(), holds()),
         (
-            format!("-----BEGIN PKCS7-----\r\n{}-----END PKCS7-----\r\n", BASE64_MIME.encode(&signed(words, true))).into(),
+            format!("-----BEGIN PKCS7-----\r\n{}-----END PKCS7-----\r\n", BASE64_MIME.encode(&signed(words, true)))
+                .into(),
             holds(),
         ),
         // nothing in it: certificates, a signature over something else, a time stamp
@@ -134,7 +135,8 @@ fn what_unpacks_to_much_costs_much() {
 #[test]
 fn parts_and_their_wrappings() {
     let entity = "Content-Type: text/plain\r\n\r\nHello";
-    let [enveloped, certificates] = [3, 2].map(|number| message(der, &kind("pkcs7", number), &kind("pkcs7", 1), b"", b""));
+    let [enveloped, certificates] =
+        [3, 2].map(|number| message(der, &kind("pkcs7", number), &kind("pkcs7", 1), b"", b""));
     let (opened, none) = (|entity: &str| Wrapping::Opened(entity.as_bytes().to_vec()), || Wrapping::None);
     let (encrypted, unreadable) = (|| Wrapping::Closed(Closed::Encrypted), || Wrapping::Closed(Closed::Signed));
     let sign = |content: &str| signed(content.as_bytes(), true);
@@ -146,11 +148,19 @@ fn parts_and_their_wrappings() {
         ("application/pkcs7-mime; smime-type=enveloped-data", sign(entity), opened(entity)),
         ("application/octet-stream; name=smime.p7m", sign(entity), opened(entity)),
         ("application/octet-stream", sign(entity), opened(entity)),
-        ("application/pkcs7-mime; smime-type=compressed-data; name=smime.p7z", packed(entity.as_bytes()), opened(entity)),
+        (
+            "application/pkcs7-mime; smime-type=compressed-data; name=smime.p7z",
+            packed(entity.as_bytes()),
+            opened(entity),
+        ),
         ("application/pkcs7-signature; name=smime.p7s", sign(entity), opened(entity)),
         ("application/pkcs7-mime", sign("\r\nHello"), opened("\r\nHello")),
         ("application/pkcs7-mime", sign("Hello"), opened("\r\nHello")),
-        ("application/pkcs7-mime", sign("Content-Transfer-Encoding: 7bit\r\n\r\nHello"), opened("Content-Transfer-Encoding: 7bit\r\n\r\nHello")),
+        (
+            "application/pkcs7-mime",
+            sign("Content-Transfer-Encoding: 7bit\r\n\r\nHello"),
+            opened("Content-Transfer-Encoding: 7bit\r\n\r\nHello"),
+        ),
         ("application/pkcs7-mime; name=mail.p7m", sign(entity), opened(entity)),
         // files
         ("application/pkcs7-mime; name=rechnung.pdf.p7m", sign("%PDF-1.4\0"), none()),
@@ -179,7 +189,10 @@ fn parts_and_their_wrappings() {
         whole.extend(BASE64_MIME.encode(&octets).into_bytes());
         assert_eq!(look(&Part::read(&whole, false)), want, "{kind}");
     }
-    let file = format!("Content-Type: application/pkcs7-mime; name=a.exe.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n{}", BASE64_MIME.encode(&sign("MZ")));
+    let file = format!(
+        "Content-Type: application/pkcs7-mime; name=a.exe.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+        BASE64_MIME.encode(&sign("MZ"))
+    );
     assert_eq!(content_of_file(&Part::read(file.as_bytes(), false)).as_deref(), Some(&b"MZ"[..]));
 }
 
