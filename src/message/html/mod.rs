@@ -20,7 +20,7 @@ mod walk;
 
 pub(super) use frame::{Look, page};
 pub(super) use link::decode;
-pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, walk};
+pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
 use super::replacements::Replacements;
 use super::scrub::find;
