@@ -313,7 +313,7 @@ fn what_programs_make_of_old_footers_when_they_quote() {
                 "<blockquote>Is it?<br>[ref:{MARK_A}] Keep &lt;this&gt;<br><a href=\"mailto:done%2B{TOKEN_A}%40market.test\">No</a><hr>[/ref]</blockquote>"
             ),
             true,
-            "<blockquote>Is it?<br><br><hr></blockquote>".to_owned(),
+            "<blockquote>Is it?<br></blockquote>".to_owned(),
         ),
         (format!("<a href='mailto:{done}?subject=done'>x</a>"), true, String::new()),
         (format!("<a href='mailto:{done}?subject=done'>x</b>"), true, "<a href='mailto:'>x</b>".to_owned()),

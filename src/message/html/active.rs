@@ -1,8 +1,8 @@
 //! What acts in HTML goes: scripts, forms, frames, objects, handlers, links that run something, pictures that nobody sees, and the traces of the program
 //! that wrote it. The rest stays as it was written.
 
-use super::declarations::{FARTHEST, TALLEST, WIDEST};
 use super::link::{Target, decode, encode, target};
+use super::size::{self, VIEWPORT};
 use super::style;
 use crate::message::{scrub, work};
 use lol_html::errors::RewritingError;
@@ -89,8 +89,6 @@ const META: &[&str] = &[
     "format-detection",
     "x-apple-disable-message-reformatting",
 ];
-/// What `<meta name=viewport>` says.
-const VIEWPORT: &str = "width=device-width, initial-scale=1";
 /// Class names and ids that mail programs give, and what stands for them. Styles are renamed alike.
 const PROGRAMS: &[(&str, &str)] = &[
     ("gmail_", "mail_"),
@@ -327,7 +325,7 @@ fn meta(element: &mut Element<'_, '_>, state: &State) {
         element.replace("<meta charset=\"utf-8\">", ContentType::Html);
     } else if named.as_deref() == Some("viewport") {
         // How large a page is shown is its reader's.
-        if element.get_attribute("content").is_none_or(|content| !is_usual(&decode(&content))) {
+        if element.get_attribute("content").is_none_or(|content| !size::is_usual(&decode(&content))) {
             state.change();
             element.replace(&format!("<meta name=\"viewport\" content=\"{VIEWPORT}\">"), ContentType::Html);
         }
@@ -335,20 +333,6 @@ fn meta(element: &mut Element<'_, '_>, state: &State) {
         state.change();
         element.remove();
     }
-}
-
-/// Whether `<meta name=viewport>` leaves the page as large as it is.
-fn is_usual(content: &str) -> bool {
-    let usual = |word: &str| {
-        let (name, value) = word.split_once('=').unwrap_or((word, ""));
-        match (name.trim(), value.trim()) {
-            ("width", "device-width") | ("height", "device-height") | ("viewport-fit" | "user-scalable", _) => true,
-            ("shrink-to-fit", "no") | ("", "") => true,
-            ("initial-scale" | "minimum-scale" | "maximum-scale", scale) => scale.parse() == Ok(1.0_f32),
-            _ => false,
-        }
-    };
-    content.to_ascii_lowercase().split([',', ';']).all(usual)
 }
 
 /// A picture from a server that is too small to be seen, or hidden: it tells when and where the mail was read.
@@ -435,7 +419,7 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
     if matches!(tag, "style" | "title") && (!matches!(name, "type" | "media") || value.ends_with('=')) {
         return Verdict::Remove;
     }
-    if is_far(tag, name, value) {
+    if size::is_far(tag, name, value) {
         return Verdict::Remove;
     }
     let renamed = |text: Option<String>| text.map_or(Verdict::Keep, Verdict::Change);
@@ -449,29 +433,6 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
         "background" if !matches!(target(value), Target::Part | Target::Picture | Target::Here) => Verdict::Remove,
         _ => Verdict::Keep,
     }
-}
-
-/// Whether an attribute pushes what is around it away, as a style may not (`declarations`).
-fn is_far(tag: &str, name: &str, value: &str) -> bool {
-    let most = match name {
-        // A long picture of many products.
-        "height" if tag == "img" => 3.0 * TALLEST,
-        "height" => TALLEST,
-        "width" => WIDEST,
-        "cellpadding" | "cellspacing" | "border" | "vspace" | "hspace" => FARTHEST,
-        "size" if tag == "hr" => FARTHEST,
-        _ => return false,
-    };
-    let value = decode(value);
-    let value = value.trim().trim_start_matches('+');
-    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-    let (number, unit) = value.split_at(digits);
-    let most = if unit.trim_start_matches('.').trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('%') {
-        100.0
-    } else {
-        most
-    };
-    number.len() > 9 || number.parse::<f32>().is_ok_and(|number| number > most)
 }
 
 /// Names that mail programs give, made neutral.
