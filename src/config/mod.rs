@@ -19,6 +19,8 @@ pub use load::{load, parse};
 pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response};
 pub use quantity::{Size, Span};
 
+use crate::types::Providers;
+use crate::types::address::ascii_domain;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -184,6 +186,15 @@ pub struct Authentication {
     pub providers: Vec<String>,
     /// Domains at which `ann+tag@` is the author `ann@`, beside those of the built-in table.
     pub tags: Vec<String>,
+}
+
+impl Authentication {
+    /// The table of providers with what these settings add to it.
+    #[must_use]
+    pub fn table(&self) -> Providers {
+        let domains = |list: &[String]| list.iter().filter_map(|name| ascii_domain(name).ok()).collect::<Vec<_>>();
+        Providers::new(domains(&self.providers), domains(&self.tags))
+    }
 }
 
 /// Who checks that the author is who he says.

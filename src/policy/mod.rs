@@ -14,6 +14,7 @@ pub mod quota;
 pub mod reason;
 pub mod reminder;
 pub mod retry;
+mod wrapping;
 #[cfg(test)]
 mod tests;
 

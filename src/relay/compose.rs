@@ -12,10 +12,11 @@ use crate::message::{
 use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
-use crate::store::{Pair, Result, StoreError, View};
+use crate::store::{Pair, Party, Result, StoreError, View};
 use crate::types::token::Purpose;
-use crate::types::{MessageId, Role, Time};
+use crate::types::{Address, AddressKey, MessageId, Role, Time};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -83,7 +84,9 @@ impl Relay {
         // What cannot be asked now is asked again, and then it is told.
         let question = || has_written().map_or(true, |found| !found.is_empty());
         let question = Question::new(&question);
-        let replacements = replacements(pair, from);
+        let known = hidden(pair.party(from), inspection);
+        let side = (&*known, pair.alias(from));
+        let replacements = Replacements::new(side, (&pair.party(to).known, pair.alias(to)));
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -116,7 +119,7 @@ impl Relay {
             rewritten = work::aside(self.allowance(Arc::default()).packing, shown).0?;
             Some(looked_at)
         };
-        let secrets = Secrets::of_author(&pair.party(from).known);
+        let secrets = Secrets::of_author(&known);
         let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
         // What was looked at in part tells nothing.
         if work::is_over() {
@@ -313,6 +316,16 @@ const LAST: usize = 3;
 /// Octets of the messages that an answer may quote, together: the first ones that have room are
 /// looked at.
 const MOST_ORIGINALS: usize = 32 << 20;
+
+/// The author's addresses that his message must not show: each that he has or had, and those under
+/// which he writes this one, where a whole domain is his.
+fn hidden<'p>(author: &'p Party, inspection: &Inspection) -> Cow<'p, [AddressKey]> {
+    let written = inspection.author.as_ref().ok().map(|found| &found.address);
+    let written = written.into_iter().chain(inspection.sender.iter().flatten());
+    let own = written.filter(|address| author.domains.iter().any(|domain| domain == address.domain()));
+    let fresh: Vec<AddressKey> = own.map(Address::key).filter(|key| !author.known.contains(key)).collect();
+    if fresh.is_empty() { Cow::Borrowed(&author.known) } else { Cow::Owned([&*author.known, &*fresh].concat()) }
+}
 
 /// Every address that either party has or had, and what stands in its place in a copy of what
 /// `author` wrote.

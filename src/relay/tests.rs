@@ -5,6 +5,7 @@ mod critical;
 mod guesses;
 mod later;
 mod logins;
+mod mailboxes;
 mod marks;
 mod operators;
 mod owners;

@@ -39,7 +39,7 @@ pub use messages::{Filter, MessageRow, NewMessage, ThreadEntry};
 pub use open::{FILE, FILES, Open, OpenError};
 pub use orders::{NewOrder, Order};
 pub use pairs::{Pair, Resolved};
-pub use parties::{Flaw, Flawed, NewParty, Party, Switch};
+pub use parties::{Flaw, Flawed, NewParty, OwnDomain, Party, Switch};
 pub use policies::{StsMode, StsPolicy};
 pub use refusals::{Progress, Refused, Summed, SummedRow, Told};
 pub use reports::{Report, Reported};

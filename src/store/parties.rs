@@ -1,8 +1,11 @@
 //! Marketplaces and parties: who buys and sells, and their real addresses.
 
 use super::{Change, Result, StoreError, View};
-use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time, is_language_tag, is_steering};
+use crate::types::address::ascii_domain;
+use crate::types::provider::is_within;
+use crate::types::{Address, AddressKey, ExternalId, PartyId, Providers, Role, Time, is_language_tag, is_steering};
 use rusqlite::{OptionalExtension as _, Row, params};
+use std::sync::LazyLock;
 
 /// A buyer or a seller.
 #[derive(Clone, Debug)]
@@ -23,6 +26,9 @@ pub struct Party {
     pub main: Option<Address>,
     /// Addresses it may write from, the main one included.
     pub addresses: Vec<Address>,
+    /// Seller: domains that are its own alone, lower-case A-labels; it may write from each address
+    /// in them.
+    pub domains: Vec<String>,
     /// Every address it has, or ever had: what must not be seen.
     pub known: Vec<AddressKey>,
     /// Buyer: wants no unsolicited messages.
@@ -65,6 +71,8 @@ const FLAWED_TOLD: usize = 10;
 const MAIN: i64 = 0;
 const FURTHER: i64 = 1;
 const FORMER: i64 = 2;
+/// Not an address: `@` and a domain.
+const DOMAIN: i64 = 3;
 
 pub(super) fn role_number(role: Role) -> i64 {
     match role {
@@ -95,6 +103,7 @@ pub(super) fn party_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Party> {
         language: row.get(first + 4)?,
         main: None,
         addresses: Vec::new(),
+        domains: Vec::new(),
         known: Vec::new(),
         opted_out: row.get(first + 5)?,
         suspended: row.get(first + 6)?,
@@ -122,6 +131,42 @@ pub struct Flawed {
     pub count: u64,
     /// The first of them: marketplace, side and the platform's id.
     pub first: Vec<(String, Role, String)>,
+}
+
+/// A domain in which each address is one seller's, as a lower-case A-label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnDomain(String);
+
+impl OwnDomain {
+    /// Reads `@domain`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for what is no domain, one of `own_domains` or above one, and one in
+    /// which strangers have mailboxes: everybody there would be the seller.
+    pub fn read(text: &str, own_domains: &[String], providers: &Providers) -> Result<Self> {
+        let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
+        let domain = text.strip_prefix('@').and_then(|domain| ascii_domain(domain).ok());
+        let Some(domain) = domain.filter(|domain| domain.contains('.')) else {
+            return refuse("not of the form @domain");
+        };
+        if providers.gives_mailboxes(&domain) {
+            return refuse("strangers have mailboxes in that domain; give each address of the seller's own");
+        }
+        if own_domains.iter().any(|own| is_within(&domain, own) || is_within(own, &domain)) {
+            return refuse("that is an alias domain or the relay's own, or one above them; give the seller's own domain");
+        }
+        Ok(Self(domain))
+    }
+}
+
+/// Two parties may have one mailbox, as sellers buy, too. The two sides of a pair may not: nobody
+/// could tell who wrote, and one would read the other's mail.
+pub(super) const ONE_MAILBOX: &str = "buyer and seller of a pair would have one mailbox; one of the two needs another address";
+
+/// Whether two addresses are one mailbox, by what their provider documents.
+pub(super) fn is_one_mailbox(one: &Address, other: &Address) -> bool {
+    static TABLE: LazyLock<Providers> = LazyLock::new(Providers::default);
+    TABLE.same_author(one, other)
 }
 
 fn lies_in(address: &Address, domains: &[String]) -> bool {
@@ -223,6 +268,10 @@ impl View<'_> {
         // A handful: a sorter of the database's would cost more than the lookup.
         addresses.sort();
         for (kind, text) in addresses {
+            if kind == DOMAIN {
+                party.domains.extend(text.strip_prefix('@').map(str::to_owned));
+                continue;
+            }
             let Ok(address) = Address::parse(&text) else {
                 return Err(StoreError::Corrupt("an address in the store is not one".to_owned()));
             };
@@ -264,7 +313,7 @@ impl Change<'_> {
     /// # Errors
     /// [`StoreError::Refused`] for an address in one of `own_domains` (the alias domains and our
     /// host name, as lower-case A-labels), a name with control characters, a new party without an
-    /// address, a removed party.
+    /// address, a removed party, an address that is the mailbox of the other side of a pair.
     pub fn set_party(&self, new: &NewParty, own_domains: &[String], now: Time) -> Result<(PartyId, bool)> {
         let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
         // Mail to it would come back to us, and an alias as a party's address tells one party the
@@ -291,6 +340,11 @@ impl Change<'_> {
         }
         if found.is_none() && new.main.is_none() {
             return refuse("a new party needs --email");
+        }
+        if let Some(party) = &found {
+            let named = new.main.iter().chain(new.further.iter().flatten());
+            let fresh: Vec<&Address> = named.filter(|address| !party.addresses.contains(address)).collect();
+            self.refuse_one_mailbox(party, &fresh)?;
         }
         let (id, made) = match &found {
             Some(party) => (party.id, false),
@@ -320,6 +374,44 @@ impl Change<'_> {
             }
         }
         Ok((id, made))
+    }
+
+    /// Makes `domains` those that are a seller's own alone; those before are forgotten.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn set_domains(&self, party: PartyId, domains: &[OwnDomain]) -> Result<()> {
+        let sql = "DELETE FROM party_address WHERE party = ?1 AND kind = ?2";
+        self.0.0.prepare_cached(sql)?.execute(params![party.0, DOMAIN])?;
+        let sql = "INSERT OR IGNORE INTO party_address (party, key, address, kind) VALUES (?1, ?2, ?2, ?3)";
+        let mut statement = self.0.0.prepare_cached(sql)?;
+        for OwnDomain(domain) in domains {
+            statement.execute(params![party.0, format!("@{domain}"), DOMAIN])?;
+        }
+        Ok(())
+    }
+
+    /// Refuses addresses under which a party would be one person with the other side of a pair.
+    fn refuse_one_mailbox(&self, party: &Party, fresh: &[&Address]) -> Result<()> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (own, other) = match party.role {
+            Role::Buyer => ("buyer", "seller"),
+            Role::Seller => ("seller", "buyer"),
+        };
+        let sql = format!(
+            "SELECT a.address FROM pair p JOIN party_address a ON a.party = p.{other} WHERE p.{own} = ?1 AND a.kind < {FORMER}"
+        );
+        let mut statement = self.0.0.prepare_cached(&sql)?;
+        let mut rows = statement.query([party.id.0])?;
+        while let Some(row) = rows.next()? {
+            let theirs = Address::parse(row.get_ref(0)?.as_str().unwrap_or(""));
+            if theirs.is_ok_and(|theirs| fresh.iter().any(|address| is_one_mailbox(&theirs, address))) {
+                return Err(StoreError::Refused(ONE_MAILBOX.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// Makes `addresses` those of this kind; the ones before become former, and are kept for the rewriter.
@@ -357,6 +449,9 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn remove_party(&self, party: PartyId) -> Result<bool> {
+        // A domain is no person's: nothing hides it, and nobody writes by it any more.
+        let sql = "DELETE FROM party_address WHERE party = ?1 AND kind = ?2";
+        self.0.0.prepare_cached(sql)?.execute(params![party.0, DOMAIN])?;
         let sql = "UPDATE party_address SET kind = ?2 WHERE party = ?1";
         self.0.0.prepare_cached(sql)?.execute(params![party.0, FORMER])?;
         self.0.0.prepare_cached("DELETE FROM password WHERE party = ?1")?.execute([party.0])?;
