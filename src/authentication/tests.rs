@@ -238,7 +238,12 @@ fn spf_cases() -> Vec<Case> {
         },
         Case {
             why: "one, and texts of others",
-            records: &[("shop.test", "v=spf10 -all"), ("shop.test", "x v=spf1 -all"), ("shop.test", "v=spf1-all"), PASS],
+            records: &[
+                ("shop.test", "v=spf10 -all"),
+                ("shop.test", "x v=spf1 -all"),
+                ("shop.test", "v=spf1-all"),
+                PASS,
+            ],
             want: Proof::Proved,
             summary: "spf=pass dkim=none dmarc=none",
             ..case()

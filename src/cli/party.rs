@@ -176,8 +176,7 @@ fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
 
 /// The same with domains among them, that are a seller's alone.
 fn senders(context: &Context<'_>, texts: &[String]) -> Result<(Option<Vec<Address>>, Option<Vec<OwnDomain>>), Failure> {
-    let (domains, single): (Vec<String>, Vec<String>) =
-        texts.iter().cloned().partition(|text| text.starts_with('@'));
+    let (domains, single): (Vec<String>, Vec<String>) = texts.iter().cloned().partition(|text| text.starts_with('@'));
     if domains.is_empty() {
         let found = addresses(texts)?;
         let none = found.is_some().then(Vec::new);
@@ -248,12 +247,7 @@ impl Buyer {
     }
 }
 
-fn set(
-    context: Context<'_>,
-    new: NewParty,
-    whole: Option<Vec<OwnDomain>>,
-    refusals: &RefusalNotices,
-) -> Outcome {
+fn set(context: Context<'_>, new: NewParty, whole: Option<Vec<OwnDomain>>, refusals: &RefusalNotices) -> Outcome {
     let domains = context.own_domains();
     let store = context.store(Open::Create)?;
     let quiet = refusals.refusal_notices.map(|notices| matches!(notices, OnOff::Off));

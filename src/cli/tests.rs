@@ -423,7 +423,10 @@ fn an_alias_tells_each_of_its_threads_once() {
     assert_eq!(addresses("--sender="), r#"["s@shop.test"]"#);
     // Domains that are the seller's alone stand among them on the command line.
     let domains = |line: &str| world.json(&format!("seller set s1 {line} --marketplace jp"))["domains"].to_string();
-    assert_eq!(domains("--sender @Shop.test --sender x@esp.test --sender @b.shop.test"), r#"["b.shop.test","shop.test"]"#);
+    assert_eq!(
+        domains("--sender @Shop.test --sender x@esp.test --sender @b.shop.test"),
+        r#"["b.shop.test","shop.test"]"#
+    );
     assert_eq!(domains("--name S"), r#"["b.shop.test","shop.test"]"#);
     assert_eq!(addresses("--name S"), r#"["s@shop.test","x@esp.test"]"#);
     for (bad, why) in [
@@ -439,7 +442,9 @@ fn an_alias_tells_each_of_its_threads_once() {
     assert_eq!(domains("--sender="), "[]");
     assert_eq!(world.run("buyer set b1 --address @home.test --marketplace jp").0, 1);
     // Both sides of a pair, whoever is set last.
-    for line in ["seller set s1 --email b@home.test", "seller set s1 --sender b@home.test", "buyer set b1 --email S@shop.test"] {
+    for line in
+        ["seller set s1 --email b@home.test", "seller set s1 --sender b@home.test", "buyer set b1 --email S@shop.test"]
+    {
         let (status, _, err) = world.run(&format!("{line} --marketplace jp"));
         assert!(status == 1 && err.contains("one mailbox") && !err.contains('@'), "{line}: {err}");
     }

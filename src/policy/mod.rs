@@ -14,9 +14,9 @@ pub mod quota;
 pub mod reason;
 pub mod reminder;
 pub mod retry;
-mod wrapping;
 #[cfg(test)]
 mod tests;
+mod wrapping;
 
 pub use failure::FailureClass;
 pub use reason::{Reason, Verdict};

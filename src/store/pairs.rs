@@ -1,6 +1,7 @@
 //! Pairs and their two aliases.
 
-use super::parties::{ONE_MAILBOX, is_one_mailbox, party_at, role_number, role_of};
+use super::mailboxes::{ONE_MAILBOX, is_one_mailbox};
+use super::parties::{party_at, role_number, role_of};
 use super::{Change, Party, Result, StoreError, View};
 use crate::types::{Alias, PairId, PartyId, Random, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params};

@@ -1,11 +1,8 @@
 //! Marketplaces and parties: who buys and sells, and their real addresses.
 
 use super::{Change, Result, StoreError, View};
-use crate::types::address::ascii_domain;
-use crate::types::provider::is_within;
-use crate::types::{Address, AddressKey, ExternalId, PartyId, Providers, Role, Time, is_language_tag, is_steering};
+use crate::types::{Address, AddressKey, ExternalId, PartyId, Role, Time, is_language_tag, is_steering};
 use rusqlite::{OptionalExtension as _, Row, params};
-use std::sync::LazyLock;
 
 /// A buyer or a seller.
 #[derive(Clone, Debug)]
@@ -70,9 +67,9 @@ pub struct NewParty {
 const FLAWED_TOLD: usize = 10;
 const MAIN: i64 = 0;
 const FURTHER: i64 = 1;
-const FORMER: i64 = 2;
+pub(super) const FORMER: i64 = 2;
 /// Not an address: `@` and a domain.
-const DOMAIN: i64 = 3;
+pub(super) const DOMAIN: i64 = 3;
 
 pub(super) fn role_number(role: Role) -> i64 {
     match role {
@@ -131,42 +128,6 @@ pub struct Flawed {
     pub count: u64,
     /// The first of them: marketplace, side and the platform's id.
     pub first: Vec<(String, Role, String)>,
-}
-
-/// A domain in which each address is one seller's, as a lower-case A-label.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnDomain(String);
-
-impl OwnDomain {
-    /// Reads `@domain`.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] for what is no domain, one of `own_domains` or above one, and one in
-    /// which strangers have mailboxes: everybody there would be the seller.
-    pub fn read(text: &str, own_domains: &[String], providers: &Providers) -> Result<Self> {
-        let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
-        let domain = text.strip_prefix('@').and_then(|domain| ascii_domain(domain).ok());
-        let Some(domain) = domain.filter(|domain| domain.contains('.')) else {
-            return refuse("not of the form @domain");
-        };
-        if providers.gives_mailboxes(&domain) {
-            return refuse("strangers have mailboxes in that domain; give each address of the seller's own");
-        }
-        if own_domains.iter().any(|own| is_within(&domain, own) || is_within(own, &domain)) {
-            return refuse("that is an alias domain or the relay's own, or one above them; give the seller's own domain");
-        }
-        Ok(Self(domain))
-    }
-}
-
-/// Two parties may have one mailbox, as sellers buy, too. The two sides of a pair may not: nobody
-/// could tell who wrote, and one would read the other's mail.
-pub(super) const ONE_MAILBOX: &str = "buyer and seller of a pair would have one mailbox; one of the two needs another address";
-
-/// Whether two addresses are one mailbox, by what their provider documents.
-pub(super) fn is_one_mailbox(one: &Address, other: &Address) -> bool {
-    static TABLE: LazyLock<Providers> = LazyLock::new(Providers::default);
-    TABLE.same_author(one, other)
 }
 
 fn lies_in(address: &Address, domains: &[String]) -> bool {
@@ -374,44 +335,6 @@ impl Change<'_> {
             }
         }
         Ok((id, made))
-    }
-
-    /// Makes `domains` those that are a seller's own alone; those before are forgotten.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn set_domains(&self, party: PartyId, domains: &[OwnDomain]) -> Result<()> {
-        let sql = "DELETE FROM party_address WHERE party = ?1 AND kind = ?2";
-        self.0.0.prepare_cached(sql)?.execute(params![party.0, DOMAIN])?;
-        let sql = "INSERT OR IGNORE INTO party_address (party, key, address, kind) VALUES (?1, ?2, ?2, ?3)";
-        let mut statement = self.0.0.prepare_cached(sql)?;
-        for OwnDomain(domain) in domains {
-            statement.execute(params![party.0, format!("@{domain}"), DOMAIN])?;
-        }
-        Ok(())
-    }
-
-    /// Refuses addresses under which a party would be one person with the other side of a pair.
-    fn refuse_one_mailbox(&self, party: &Party, fresh: &[&Address]) -> Result<()> {
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let (own, other) = match party.role {
-            Role::Buyer => ("buyer", "seller"),
-            Role::Seller => ("seller", "buyer"),
-        };
-        let sql = format!(
-            "SELECT a.address FROM pair p JOIN party_address a ON a.party = p.{other} WHERE p.{own} = ?1 AND a.kind < {FORMER}"
-        );
-        let mut statement = self.0.0.prepare_cached(&sql)?;
-        let mut rows = statement.query([party.id.0])?;
-        while let Some(row) = rows.next()? {
-            let theirs = Address::parse(row.get_ref(0)?.as_str().unwrap_or(""));
-            if theirs.is_ok_and(|theirs| fresh.iter().any(|address| is_one_mailbox(&theirs, address))) {
-                return Err(StoreError::Refused(ONE_MAILBOX.to_owned()));
-            }
-        }
-        Ok(())
     }
 
     /// Makes `addresses` those of this kind; the ones before become former, and are kept for the rewriter.

@@ -8,7 +8,8 @@ use crate::store::OwnDomain;
 async fn arrives(world: &World, side: Role, from: &str) -> bool {
     let alias = world.pair.alias(side.other()).as_str().to_owned();
     let envelope = from.rsplit('<').next().unwrap().trim_end_matches('>');
-    let reply = world.send(envelope, &[&alias], &format!("From: {from}\nTo: {alias}\nSubject: s\n\nHello {from}\n")).await;
+    let reply =
+        world.send(envelope, &[&alias], &format!("From: {from}\nTo: {alias}\nSubject: s\n\nHello {from}\n")).await;
     assert!(reply.is_positive() || reply.wire().starts_with("550 5.7.1"), "{from}: {}", reply.wire());
     reply.is_positive()
 }
