@@ -84,7 +84,7 @@ impl Relay {
         // What cannot be asked now is asked again, and then it is told.
         let question = || has_written().map_or(true, |found| !found.is_empty());
         let question = Question::new(&question);
-        let known = hidden(pair.party(from), inspection);
+        let known = self.hidden(pair.party(from), inspection);
         let side = (&*known, pair.alias(from));
         let replacements = Replacements::new(side, (&pair.party(to).known, pair.alias(to)));
         let order = Order {
@@ -127,6 +127,20 @@ impl Relay {
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
         Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
+    }
+
+    /// The author's addresses that his message must not show: each that he has or had, and what he
+    /// writes this one as, where nobody registered that very spelling. It was his when the message
+    /// was taken, whatever is registered now.
+    fn hidden<'p>(&self, author: &'p Party, inspection: &Inspection) -> Cow<'p, [AddressKey]> {
+        let written = inspection.author.as_ref().ok().map(|found| &found.address);
+        let sent = inspection.sender.iter().flatten().filter(|sender| self.writes_as(author, sender));
+        let known = |one: &Address| {
+            author.addresses.contains(one) || author.known.iter().any(|key| key.is_spelled(one.local(), one.domain()))
+        };
+        let fresh: Vec<AddressKey> =
+            written.into_iter().chain(sent).filter(|one| !known(one)).map(Address::key).collect();
+        if fresh.is_empty() { Cow::Borrowed(&author.known) } else { Cow::Owned([&*author.known, &*fresh].concat()) }
     }
 
     /// The reader's own messages that a letter may quote, with the copies that were made of them.
@@ -316,16 +330,6 @@ const LAST: usize = 3;
 /// Octets of the messages that an answer may quote, together: the first ones that have room are
 /// looked at.
 const MOST_ORIGINALS: usize = 32 << 20;
-
-/// The author's addresses that his message must not show: each that he has or had, and those under
-/// which he writes this one, where a whole domain is his.
-fn hidden<'p>(author: &'p Party, inspection: &Inspection) -> Cow<'p, [AddressKey]> {
-    let written = inspection.author.as_ref().ok().map(|found| &found.address);
-    let written = written.into_iter().chain(inspection.sender.iter().flatten());
-    let own = written.filter(|address| author.domains.iter().any(|domain| domain == address.domain()));
-    let fresh: Vec<AddressKey> = own.map(Address::key).filter(|key| !author.known.contains(key)).collect();
-    if fresh.is_empty() { Cow::Borrowed(&author.known) } else { Cow::Owned([&*author.known, &*fresh].concat()) }
-}
 
 /// Every address that either party has or had, and what stands in its place in a copy of what
 /// `author` wrote.

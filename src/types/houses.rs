@@ -16,11 +16,13 @@ pub(super) struct House {
     pub(super) ignored: &'static str,
     /// Characters that are one and the same: `a.nn@` is `a-nn@`, and `ann@` is another.
     pub(super) alike: &'static str,
+    /// `tag@ann.domain` reaches `ann@domain`.
+    pub(super) below: bool,
     /// One account has the same local part at all of these domains, and nobody else can have it.
     pub(super) twins: &'static [&'static str],
 }
 
-const PLAIN: House = House { domains: &[], tags: false, ignored: "", alike: "", twins: &[] };
+const PLAIN: House = House { domains: &[], tags: false, ignored: "", alike: "", below: false, twins: &[] };
 
 /// Where one account has, or had, the same local part at several domains as far as is known: most
 /// came with a merger or a new brand, and customers took their names along. Enough to hide all of
@@ -91,12 +93,11 @@ pub(super) const HOUSES: &[House] = &[
     // what Proton's own programs compare by.
     House { domains: &["proton.me", "protonmail.com", "pm.me", "protonmail.ch"], tags: true, ignored: ".-_",
         twins: &["proton.me", "protonmail.com", "pm.me", "protonmail.ch"], ..PLAIN },
-    // fastmail.help 360060591053: plus addressing at all of its domains; `tag@ann.fastmail.com` is
-    // `ann@fastmail.com`, which only `hidden` knows. No two of its domains are twins: each name is
-    // an alias that somebody took.
+    // fastmail.help 360060591053: plus and subdomain addressing at all of its domains. No two of
+    // them are twins: each name is an alias that somebody took.
     House { domains: &["fastmail.com", "fastmail.fm", "fastmail.net", "fastmail.org", "fastmail.jp", "fastmail.de", "fastmail.co.uk", "fastmail.com.au",
         "fastmail.us", "fastmail.in", "fastmail.cn", "messagingengine.com", "sent.com", "fastemail.us", "mailbolt.com", "fmail.co.uk", "eml.cc",
-        "warpmail.net", "imap.cc", "ml1.net", "letterboxes.org"], tags: true, ..PLAIN },
+        "warpmail.net", "imap.cc", "ml1.net", "letterboxes.org"], tags: true, below: true, ..PLAIN },
     // kb.mailbox.org, "sub-addressing"; posteo.de/en/help, "plus addressing"; hey.com/faqs;
     // help.runbox.com, "subaddressing".
     House { domains: &["mailbox.org"], tags: true, ..PLAIN },

@@ -63,14 +63,14 @@ impl Providers {
     /// same address.
     #[must_use]
     pub fn same_author(&self, one: &Address, other: &Address) -> bool {
-        let (a, b) = (one.domain(), other.domain());
+        let ((one, a), (other, b)) = (seat(one), seat(other));
         let row = row(a);
         let twins = |row: &House| row.twins.contains(&a) && row.twins.contains(&b);
         if a != b && !row.is_some_and(twins) {
             return false;
         }
         let tags = row.is_some_and(|row| row.tags) || self.tags.contains(a);
-        let (one, other) = (mailbox(one.local(), tags), mailbox(other.local(), tags));
+        let (one, other) = (mailbox(one, tags), mailbox(other, tags));
         match row {
             Some(row) if !row.ignored.is_empty() || !row.alike.is_empty() => {
                 counting(one, row).eq(counting(other, row)) && counting(one, row).next().is_some()
@@ -78,6 +78,12 @@ impl Providers {
             _ => one.eq_ignore_ascii_case(other),
         }
     }
+}
+
+/// The local part and the domain of the mailbox, where the name may stand before the domain.
+fn seat(address: &Address) -> (&str, &str) {
+    let below = address.domain().split_once('.').filter(|(_, domain)| row(domain).is_some_and(|row| row.below));
+    below.unwrap_or((address.local(), address.domain()))
 }
 
 /// What of a local part counts at this provider.
@@ -210,7 +216,12 @@ mod tests {
             ("ann+x@yandex.com", "ann@yandex.com.tr", true),
             ("ann+x@fastmail.com", "ann@fastmail.com", true),
             ("ann@fastmail.com", "ann@fastmail.fm", false),
-            ("x@ann.fastmail.com", "ann@fastmail.com", false),
+            ("x@ann.fastmail.com", "ann@fastmail.com", true),
+            ("x@ann.fastmail.com", "Ann+y@fastmail.com", true),
+            ("x@ann.fastmail.com", "y@ann.fastmail.com", true),
+            ("x@bob.fastmail.com", "ann@fastmail.com", false),
+            ("ann@x.ann.fastmail.com", "ann@fastmail.com", false),
+            ("x@ann.gmail.com", "ann@gmail.com", false),
             ("ann@gmx.de", "ann@gmx.net", false),
             ("ann+x@gmx.de", "ann@gmx.de", false),
             ("ann@web.de", "ann@gmx.de", false),

@@ -36,6 +36,7 @@ async fn nobody_is_a_stranger_by_a_spelling_of_his_mailbox() {
         ("hanako@outlook.com", "hanako@hotmail.com", false),
         ("hanako@outlook.com", "hana.ko@outlook.com", false),
         ("hanako@home.example", "hana.ko@home.example", false),
+        ("hanako@fastmail.com", "x@hanako.fastmail.com", true),
     ];
     for (registered, from, want) in cases {
         set(&world, Role::Buyer, registered).await;
