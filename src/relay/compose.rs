@@ -7,7 +7,8 @@ use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;
 use crate::message::quoted::{Original, Question, Quoting};
 use crate::message::{
-    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, work,
+    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, search,
+    work,
 };
 use crate::outbound::Loaded;
 use crate::policy::{Decision, Reason};
@@ -84,7 +85,7 @@ impl Relay {
         // What cannot be asked now is asked again, and then it is told.
         let question = || has_written().map_or(true, |found| !found.is_empty());
         let question = Question::new(&question);
-        let known = self.hidden(pair.party(from), inspection);
+        let known = self.hidden(pair.party(from), raw, inspection);
         let side = (&*known, pair.alias(from));
         let replacements = Replacements::new(side, (&pair.party(to).known, pair.alias(to)));
         let order = Order {
@@ -129,17 +130,20 @@ impl Relay {
         Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
     }
 
-    /// The author's addresses that his message must not show: each that he has or had, and what he
-    /// writes this one as, where nobody registered that very spelling. It was his when the message
-    /// was taken, whatever is registered now.
-    fn hidden<'p>(&self, author: &'p Party, inspection: &Inspection) -> Cow<'p, [AddressKey]> {
-        let written = inspection.author.as_ref().ok().map(|found| &found.address);
+    /// The author's addresses that his message must not show: each that he has or had, what he writes
+    /// this one as, where nobody registered that very spelling, and those of his own domain. It was
+    /// his when the message was taken, whatever is registered now.
+    fn hidden<'p>(&self, author: &'p Party, raw: &[u8], inspection: &Inspection) -> Cow<'p, [AddressKey]> {
+        let written = inspection.author.as_ref().ok().map(|found| found.address.clone());
         let sent = inspection.sender.iter().flatten().filter(|sender| self.writes_as(author, sender));
+        let mut own: Vec<Address> = written.into_iter().chain(sent.cloned()).collect();
+        if !author.domains.is_empty() {
+            own.extend(search::addresses_in(raw, &author.domains, COLLEAGUES));
+        }
         let known = |one: &Address| {
             author.addresses.contains(one) || author.known.iter().any(|key| key.is_spelled(one.local(), one.domain()))
         };
-        let fresh: Vec<AddressKey> =
-            written.into_iter().chain(sent).filter(|one| !known(one)).map(Address::key).collect();
+        let fresh: Vec<AddressKey> = own.iter().filter(|one| !known(one)).map(Address::key).collect();
         if fresh.is_empty() { Cow::Borrowed(&author.known) } else { Cow::Owned([&*author.known, &*fresh].concat()) }
     }
 
@@ -325,6 +329,8 @@ impl From<Unclean> for Stop {
 
 /// Ids in an answer that may name what it quotes.
 const NAMED: usize = 4;
+/// Addresses of a seller's own domain in one message that are hidden.
+const COLLEAGUES: usize = 32;
 /// The reader's last messages that an answer may quote without naming them.
 const LAST: usize = 3;
 /// Octets of the messages that an answer may quote, together: the first ones that have room are

@@ -66,6 +66,14 @@ async fn a_domain_that_is_a_sellers_alone() {
     // Who writes is hidden, though nobody registered that very address.
     let copy = world.arrived(BUYER).await.pop().unwrap();
     assert!(!copy.contains("tanaka@"), "{copy}");
+    // Nor are his colleagues.
+    let alias = world.pair.buyer_alias.as_str();
+    let letter = format!(
+        "From: tanaka@sellerco.example\nTo: {alias}\nSubject: ask suzuki@sellerco.example\n\nOr Sato@SellerCo.example.\n"
+    );
+    assert!(world.send("tanaka@sellerco.example", &[alias], &letter).await.is_positive());
+    let copy = world.arrived(BUYER).await.pop().unwrap().to_lowercase();
+    assert!(!copy.contains("sellerco") && copy.contains("ask "), "{copy}");
     assert!(!arrives(&world, Role::Seller, "tanaka@sub.sellerco.example").await);
     assert!(!arrives(&world, Role::Buyer, "tanaka@sellerco.example").await, "the other side is another party");
 }
