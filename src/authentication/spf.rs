@@ -9,7 +9,7 @@
 //! DNS.
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name, RData};
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{MessageAuthenticator, Parameters, ResolverCache, SpfOutput, SpfResult, Txt};
 use std::borrow::Borrow;
@@ -63,6 +63,8 @@ pub(super) async fn check(authenticator: &MessageAuthenticator, parameters: SpfP
 
 /// Whether a name has several records. It was asked a moment ago: the resolver knows.
 async fn has_several(resolver: &TokioResolver, name: &str) -> bool {
+    // As mail-auth reads names: `_spf` is one.
+    let Ok(name) = Name::from_str_relaxed(name) else { return false };
     let Ok(found) = resolver.txt_lookup(name).await else { return false };
     let records = found.answers().iter().filter(|record| match &record.data {
         RData::TXT(text) => is_spf(&text.txt_data.concat()),
