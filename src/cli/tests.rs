@@ -235,7 +235,7 @@ fn documents() {
     let table = [
         (
             "seller show s1 --marketplace jp",
-            "addresses auto_replies email id language marketplace name password refusal_notices removed suspended unauthenticated",
+            "addresses auto_replies domains email id language marketplace name password refusal_notices removed suspended unauthenticated",
         ),
         (
             "buyer show b1 --marketplace jp",
@@ -442,9 +442,11 @@ fn an_alias_tells_each_of_its_threads_once() {
     assert_eq!(domains("--sender="), "[]");
     assert_eq!(world.run("buyer set b1 --address @home.test --marketplace jp").0, 1);
     // Both sides of a pair, whoever is set last.
-    for line in
-        ["seller set s1 --email b@home.test", "seller set s1 --sender b@home.test", "buyer set b1 --email S@shop.test"]
-    {
+    for line in [
+        "seller set s1 --email b1@home.test",
+        "seller set s1 --sender b2@home.test",
+        "buyer set b1 --email S@shop.test",
+    ] {
         let (status, _, err) = world.run(&format!("{line} --marketplace jp"));
         assert!(status == 1 && err.contains("one mailbox") && !err.contains('@'), "{line}: {err}");
     }

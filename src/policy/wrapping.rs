@@ -149,7 +149,7 @@ mod tests {
             ("ann-owner-bq7k=m.test", "ann-owner@mail.test ann@mail.test"),
             ("bounce+bq7k==a==m.test==ann", "ann@mail.test"),
             ("ann+other=m.test", ""),
-            ("prvs=0123abcdef=ann+bq7k=m.test", "ann+bq7k=m.test@mail.test ann@mail.test"),
+            ("prvs=ab=ann+bq7k=m.test", "ann+bq7k=m.test@mail.test ann@mail.test prvs=ab=ann@mail.test ann@mail.test"),
             ("btv1==12==prvs=34=ann", "prvs=34=ann@mail.test ann@mail.test"),
             ("srs0=ab=cd=home.test=ann", "ann@home.test>"),
             ("SRS0+ab=cd=home.test=Ann", "Ann@home.test>"),

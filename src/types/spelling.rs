@@ -25,8 +25,8 @@ pub fn is_filler(c: char) -> bool {
 pub const TAG: char = '+';
 
 impl AddressKey {
-    /// The characters of the local part that count, in lower case. Empty where there is none but
-    /// fillers: such an address has one spelling, its own.
+    /// The characters of the local part that count, in lower case. Empty where it begins with a tag,
+    /// or is made of fillers: see [`AddressKey::is_spelled`].
     #[must_use]
     pub fn letters(&self) -> String {
         let (local, _) = self.expose().rsplit_once('@').unwrap_or((self.expose(), ""));
@@ -51,19 +51,24 @@ impl AddressKey {
         if !self.domains().contains(&domain) {
             return false;
         }
-        let own = self.letters();
-        if own.is_empty() {
-            return self.expose().rsplit_once('@').is_some_and(|(whole, _)| whole.eq_ignore_ascii_case(local));
+        let (whole, _) = self.expose().rsplit_once('@').unwrap_or_default();
+        match (letters(whole), bare(whole)) {
+            (own, all) if own.is_empty() && all.is_empty() => whole.eq_ignore_ascii_case(local),
+            (own, all) if own.is_empty() => all == bare(local),
+            (own, _) => own == letters(local),
         }
-        own == letters(local)
     }
 }
 
 /// What counts of a local part, in lower case and without its tag.
 fn letters(local: &str) -> String {
     let inner = local.trim_start_matches(is_filler);
-    let name = inner.split_once(TAG).map_or(inner, |(name, _)| name);
-    name.chars().filter(|c| !is_filler(*c)).flat_map(char::to_lowercase).collect()
+    bare(inner.split_once(TAG).map_or(inner, |(name, _)| name))
+}
+
+/// The same with its tag.
+fn bare(local: &str) -> String {
+    local.chars().filter(|c| !is_filler(*c)).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

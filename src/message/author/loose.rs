@@ -26,8 +26,9 @@ pub(super) fn mailbox(text: &str) -> Option<Author> {
     if names_another(&String::from_iter(&shown), &address) || names_another(text, &address) {
         return None;
     }
-    let name: String = written.get(name)?.iter().filter(|c| !matches!(c, '"' | '<' | '>' | '(' | ')')).collect();
-    Some(Author { address, name: named(name.trim()) })
+    let name = named(&String::from_iter(written.get(name)?));
+    let name = name.map(|name| name.replace(['"', '<', '>', '(', ')'], "").trim().to_owned());
+    Some(Author { address, name: name.filter(|name| !name.is_empty()) })
 }
 
 /// `name <address>`, and what may stand behind it. With the place of the name.

@@ -52,7 +52,7 @@ async fn mail_to_a_carrier_goes_out_in_quotes() {
     let party = world.store.read(|v| v.party(world.pair.buyer.id)).unwrap();
     assert_eq!(party.main.unwrap().expose(), "\"a..b.\"@docomo.ne.jp");
     assert!(arrives(&world, Role::Seller, SELLER).await);
-    assert_eq!(world.arrived("\"a..b.\"@docomo.ne.jp").await.len(), 1);
+    assert_eq!(world.arrived("%22a..b.%22@docomo.ne.jp").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
