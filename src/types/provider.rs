@@ -63,6 +63,9 @@ impl Providers {
     /// same address.
     #[must_use]
     pub fn same_author(&self, one: &Address, other: &Address) -> bool {
+        if one == other {
+            return true;
+        }
         let ((one, a), (other, b)) = (seat(one), seat(other));
         let row = row(a);
         let twins = |row: &House| row.twins.contains(&a) && row.twins.contains(&b);
@@ -73,7 +76,7 @@ impl Providers {
         let (one, other) = (mailbox(one, tags), mailbox(other, tags));
         match row {
             Some(row) if !row.ignored.is_empty() || !row.alike.is_empty() => {
-                counting(one, row).eq(counting(other, row))
+                counting(one, row).eq(counting(other, row)) && counting(one, row).next().is_some()
             }
             _ => one.eq_ignore_ascii_case(other),
         }
