@@ -7,7 +7,7 @@ use super::headers::Field;
 use super::html;
 use super::mime::{Encoding, Part};
 use super::text::{decode_charset, decode_words};
-use crate::policy::opt_out::is_invisible;
+use crate::types::is_invisible;
 use std::fmt::Write as _;
 
 /// Octets of words that one message may put into the index.

@@ -2,6 +2,7 @@
 //! by which a seller's response clock would stop. RFC 3834 and the names that help desks and vacation programs use.
 
 use super::{Decision, Facts, Reason, Verdict};
+use crate::types::is_invisible;
 
 /// By what a message is known to be a machine's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -264,7 +265,7 @@ fn of_subject(subject: &str) -> Option<Automatic> {
             '：' => folded.push(':'),
             '’' => folded.push('\''),
             '\u{a0}' => folded.push(' '),
-            c if super::opt_out::is_invisible(c) => {}
+            c if is_invisible(c) => {}
             c => folded.extend(c.to_lowercase()),
         }
     }
