@@ -68,7 +68,10 @@ fn is_quoted(bytes: &[u8], comma: usize) -> bool {
 
 /// Whether a link ends before `rest`.
 fn ends(rest: &str) -> bool {
-    let ending = ["\"", "'", ")", ">", "<", "]", ",", ";", " ", "\t", "\r", "\n", "&quot;", "&#34;", "&#39;", "&gt;", "&lt;", "&apos;"];
+    let ending = [
+        "\"", "'", ")", ">", "<", "]", ",", ";", " ", "\t", "\r", "\n", "&quot;", "&#34;", "&#39;", "&gt;", "&lt;",
+        "&apos;",
+    ];
     rest.is_empty() || ending.iter().any(|end| rest.starts_with(end))
 }
 

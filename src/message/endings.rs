@@ -12,7 +12,8 @@ static ENDINGS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     include_str!("endings.txt").split_ascii_whitespace().chain(["example", "test", "invalid"]).collect()
 });
 /// Labels below a country under which people have their domains: `com.au`, `co.jp`.
-const SECOND: &[&str] = &["com", "co", "net", "ne", "org", "or", "ac", "edu", "ed", "gov", "go", "gob", "gouv", "web", "info"];
+const SECOND: &[&str] =
+    &["com", "co", "net", "ne", "org", "or", "ac", "edu", "ed", "gov", "go", "gob", "gouv", "web", "info"];
 /// Characters behind a domain that are read.
 const LONGEST: usize = 64;
 
@@ -24,7 +25,7 @@ pub(super) fn is_ending(label: &str) -> bool {
 /// Whether `domain`, as it is registered, goes on in `rest`, which stands behind it: decoded, as
 /// written. `own`: the author's address, which is meant unless no doubt is left.
 pub(super) fn goes_on(domain: &str, rest: impl Iterator<Item = char>, own: bool) -> bool {
-    let ascii = domain.is_ascii();
+    let ascii = domain.ends_with(|c: char| c.is_ascii());
     let letter = |c: &char| if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
     let run: String = rest.take(LONGEST).take_while(|c| letter(c) || matches!(c, '-' | '.')).collect();
     work::count(1 + run.len());
@@ -39,7 +40,9 @@ pub(super) fn goes_on(domain: &str, rest: impl Iterator<Item = char>, own: bool)
     let labels: Vec<&str> = whole.split('.').collect();
     let ends = labels.last().is_some_and(|label| is_ending(label));
     match first {
-        '.' if own => ends && SECOND.contains(&last) && labels.len() == 2 && labels.iter().all(|label| label.len() <= 4),
+        '.' if own => {
+            ends && SECOND.contains(&last) && labels.len() == 2 && labels.iter().all(|label| label.len() <= 4)
+        }
         // A label that is no ending as well as another one behind it: `home.example-shop.de`.
         '.' | '-' => ends && labels.len() > 1,
         _ => !own || ends,

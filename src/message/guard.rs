@@ -234,9 +234,9 @@ mod tests {
             // stricter than the rewriter
             ("X: jimb-real-9c1@home.example\r\n\r\n".into(), Err(Place::Header)),
             ("Content-Type: text/html\r\n\r\n<td>b-real-9c1</td>\r\n<td>@home.example</td>".into(), Err(Place::Text)),
-            ("\r\nb-real-9c1@\r\n> home.example".into(), Err(Place::Text)),
-            (format!("\r\nhttps://x.test/?e={}", b64("b-real-9c1@home.example")), Err(Place::Text)),
-            ("\r\nhttps://urldefense.com/v3/__https://s.test/?m=b-real-9c1*40home.example__;JQ!!x$".into(), Err(Place::Text)),
+            ("X: y\r\n\r\nb-real-9c1@\r\n> home.example".into(), Err(Place::Text)),
+            (format!("X: y\r\n\r\nhttps://x.test/?e={}", b64("b-real-9c1@home.example")), Err(Place::Text)),
+            ("X: y\r\n\r\nhttps://urldefense.com/v3/__https://s.test/?m=b-real-9c1*40home.example__;JQ!!x$".into(), Err(Place::Text)),
             // other people
             ("X: b-real-9c1@home.example-shop.de\r\n\r\n".into(), Ok(())),
             ("X: b-real-9c1@work.example\r\n\r\n".into(), Ok(())),

@@ -17,8 +17,8 @@
 use super::anchors::Anchors;
 use super::endings::goes_on;
 use super::work;
-pub(super) use super::written::{backward, forward, forward_over_gap};
 use super::written::{Reading, plain};
+pub(super) use super::written::{backward, forward, forward_over_gap};
 use crate::types::{AddressKey, Alias, Providers};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -166,7 +166,8 @@ enum Kind {
 fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
     let mut out = Vec::new();
     let mut search = Search { text, kind, replacements, first: first(replacements), done: 0 };
-    let mut anchors = if search.first == 0 { Anchors::of_at(text.as_bytes()) } else { Anchors::of_signs(text.as_bytes()) };
+    let mut anchors =
+        if search.first == 0 { Anchors::of_at(text.as_bytes()) } else { Anchors::of_signs(text.as_bytes()) };
     let mut at = 0;
     while let Some(found) = anchors.next(at) {
         at = found + 1;
@@ -180,7 +181,11 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
         out.extend(in_defended_links(text, replacements));
         out.sort_by_key(|(range, _)| range.start);
         let mut done = 0;
-        out.retain(|(range, _)| range.start >= std::mem::replace(&mut done, done.max(range.end)));
+        out.retain(|(range, _)| {
+            let first = range.start >= done;
+            done = done.max(range.end);
+            first
+        });
     }
     out
 }
@@ -276,10 +281,14 @@ impl<'r> Search<'_, 'r> {
     fn matches(&self, at: usize, after: usize, replacement: &Replacement) -> Option<Range<usize>> {
         let (text, reading) = (self.text, replacement.reading(self.kind));
         let after = if replacement.wide { self.over_spaces(after) } else { after };
-        let stop = replacement.domains.iter().find_map(|domain| domain_after(text, after, reading, domain, replacement.wide))?;
+        let stop = replacement
+            .domains
+            .iter()
+            .find_map(|domain| domain_after(text, after, reading, domain, replacement.wide))?;
         // `_name@home.example_` is emphasis.
         let emphasis = self.kind == Kind::Text && text.get(stop..)?.starts_with('_');
-        let start = Before { text, reading, floor: self.done, replacement, name: emphasis || self.kind == Kind::Name }.start(at)?;
+        let start = Before { text, reading, floor: self.done, replacement, name: emphasis || self.kind == Kind::Name }
+            .start(at)?;
         Some(start..stop)
     }
 
@@ -552,7 +561,10 @@ mod tests {
             ("\\\"b-real-9c1\\\"@home.example", Some("alias@m.test")),
             ("&quot;b-real-9c1&quot;@home.example", Some("alias@m.test")),
             ("%22b-real-9c1%22@home.example", Some("alias@m.test")),
-            ("a..b.@docomo.ne.jp \"a..b.\"@docomo.ne.jp ab@docomo.ne.jp", Some("alias@m.test alias@m.test alias@m.test")),
+            (
+                "a..b.@docomo.ne.jp \"a..b.\"@docomo.ne.jp ab@docomo.ne.jp",
+                Some("alias@m.test alias@m.test alias@m.test"),
+            ),
             ("b-real-9c1 @ home.example", Some("alias@m.test")),
             ("ｂ－ｒｅａｌ－９ｃ１＠ｈｏｍｅ．ｅｘａｍｐｌｅ", Some("alias@m.test")),
             ("b\u{2011}real\u{2010}9c1@home.example", Some("alias@m.test")),
@@ -563,14 +575,36 @@ mod tests {
             ("b-real-9c1&#64;home.example", Some("alias@m.test")),
             ("b-real-9c1&amp;#x40;home&amp;period;example", Some("alias@m.test")),
             ("https://x.test/?q=b-real-9c1%40home.example&x", Some("https://x.test/?q=alias@m.test&x")),
-            ("https://e.safelinks.protection.outlook.com/?url=https%3A%2F%2Fs.test%2F%3Fm%3Db-real-9c1%2540home.example&data=05%7C02%7Cb-real-9c1%40home.example%7Cx",
-                Some("https://e.safelinks.protection.outlook.com/?url=https%3A%2F%2Fs.test%2F%3Fm%3Dalias@m.test&data=05%7C02%7Calias@m.test%7Cx")),
-            ("https://www.google.com/url?q=https://s.test/%3Fm%3D%62%2Dreal%2D%39c1%40home%2Eexample&sa=D", Some("https://www.google.com/url?q=https://s.test/%3Fm%3Dalias@m.test&sa=D")),
-            ("https://urldefense.proofpoint.com/v1/url?u=https://s.test/%3Fm%3Db-real-9c1%2540home.example&k=x", Some("https://urldefense.proofpoint.com/v1/url?u=https://s.test/%3Fm%3Dalias@m.test&k=x")),
-            ("https://urldefense.proofpoint.com/v2/url?u=https-3A__s.test_-3Fm-3Db-2Dreal-2D9c1-2540home.example&d=x", Some("https://urldefense.proofpoint.com/v2/url?u=https-3A__s.test_-3Fm-3Dalias@m.test&d=x")),
-            ("https://urldefense.proofpoint.com/v2/url?u=mailto-3Ab-2Dreal-2D9c1-40home.example&d=x", Some("https://urldefense.proofpoint.com/v2/url?u=mailto-3Aalias@m.test&d=x")),
-            ("https://urldefense.com/v3/__https://s.test/?m=b-real-9c1*40home.example__;JQ!!x$", Some("https://urldefense.com/v3/__https://s.test/?m=alias@m.test__;JQ!!x$")),
-            ("https://urldefense.com/v3/__mailto:b-real-9c1*home.example__;QA!!x$", Some("https://urldefense.com/v3/__mailto:alias@m.test__;QA!!x$")),
+            (
+                "https://e.safelinks.protection.outlook.com/?url=https%3A%2F%2Fs.test%2F%3Fm%3Db-real-9c1%2540home.example&data=05%7C02%7Cb-real-9c1%40home.example%7Cx",
+                Some(
+                    "https://e.safelinks.protection.outlook.com/?url=https%3A%2F%2Fs.test%2F%3Fm%3Dalias@m.test&data=05%7C02%7Calias@m.test%7Cx",
+                ),
+            ),
+            (
+                "https://www.google.com/url?q=https://s.test/%3Fm%3D%62%2Dreal%2D%39c1%40home%2Eexample&sa=D",
+                Some("https://www.google.com/url?q=https://s.test/%3Fm%3Dalias@m.test&sa=D"),
+            ),
+            (
+                "https://urldefense.proofpoint.com/v1/url?u=https://s.test/%3Fm%3Db-real-9c1%2540home.example&k=x",
+                Some("https://urldefense.proofpoint.com/v1/url?u=https://s.test/%3Fm%3Dalias@m.test&k=x"),
+            ),
+            (
+                "https://urldefense.proofpoint.com/v2/url?u=https-3A__s.test_-3Fm-3Db-2Dreal-2D9c1-2540home.example&d=x",
+                Some("https://urldefense.proofpoint.com/v2/url?u=https-3A__s.test_-3Fm-3Dalias@m.test&d=x"),
+            ),
+            (
+                "https://urldefense.proofpoint.com/v2/url?u=mailto-3Ab-2Dreal-2D9c1-40home.example&d=x",
+                Some("https://urldefense.proofpoint.com/v2/url?u=mailto-3Aalias@m.test&d=x"),
+            ),
+            (
+                "https://urldefense.com/v3/__https://s.test/?m=b-real-9c1*40home.example__;JQ!!x$",
+                Some("https://urldefense.com/v3/__https://s.test/?m=alias@m.test__;JQ!!x$"),
+            ),
+            (
+                "https://urldefense.com/v3/__mailto:b-real-9c1*home.example__;QA!!x$",
+                Some("https://urldefense.com/v3/__mailto:alias@m.test__;QA!!x$"),
+            ),
             ("b-real-9c1=40home.example b-real-9c1=3D40home.example", Some("alias@m.test alias@m.test")),
             ("{\"e\":\"b-real-9c1\\u0040home.example\"}", Some("{\"e\":\"alias@m.test\"}")),
             ("b-real-9c1\\x40home.example", Some("alias@m.test")),
@@ -600,7 +634,9 @@ mod tests {
 
     #[test]
     fn storms_cost_little() {
-        for storm in ["@", "%40", "&#64;", "a@", "b-real-9c1@", "\u{ff20}", "@home.example", "+@", "> \r\n", "=h", "\\", "-40"] {
+        for storm in
+            ["@", "%40", "&#64;", "a@", "b-real-9c1@", "\u{ff20}", "@home.example", "+@", "> \r\n", "=h", "\\", "-40"]
+        {
             let text = storm.repeat(1_000_000 / storm.len());
             let _ = scrub(&text, true, &replacements());
             let _ = scrub(&text, true, &own());

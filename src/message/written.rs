@@ -14,6 +14,7 @@ pub(super) struct Reading {
     /// Entities are read: in HTML, and where text may have been copied from it.
     pub(super) entities: bool,
     /// So are escapes of programs, and escapes of escapes: `%2540`, `=40`, `\u0040`, `&amp;#64;`.
+    /// And a NUL, which stands for the end of a block of HTML, is a line's end.
     pub(super) escapes: bool,
     /// So are those of links that Proofpoint writes: `-40`, `*40`.
     pub(super) defended: bool,
@@ -85,7 +86,8 @@ impl Reading {
         {
             work::count(1);
             match c {
-                '\n' | '\0' => broken = true,
+                '\n' => broken = true,
+                '\0' if self.escapes => broken = true,
                 ' ' | '\t' | '\r' | '\u{a0}' => pending = true,
                 '>' | '|' if broken => {}
                 c if is_invisible(c) => {}
@@ -108,7 +110,8 @@ impl Reading {
         {
             work::count(1);
             match c {
-                '\n' | '\0' => (broken, pending) = (true, false),
+                '\n' => (broken, pending) = (true, false),
+                '\0' if self.escapes => (broken, pending) = (true, false),
                 ' ' | '\t' | '\r' | '\u{a0}' => pending |= !broken,
                 '>' | '|' => pending = true,
                 c if is_invisible(c) => {}
@@ -145,13 +148,7 @@ impl Reading {
 
     /// The character that is escaped before `at`, if it is one of those, and where the escape
     /// begins.
-    fn escaped_back(
-        self,
-        text: &str,
-        at: usize,
-        floor: usize,
-        wanted: impl Fn(char) -> bool,
-    ) -> Option<(char, usize)> {
+    fn escaped_back(self, text: &str, at: usize, floor: usize, wanted: impl Fn(char) -> bool) -> Option<(char, usize)> {
         let bytes = text.as_bytes();
         let last = bytes.get(at.checked_sub(1)?)?;
         if !(last.is_ascii_hexdigit() || matches!(last, b';' | b'}')) {
@@ -378,14 +375,20 @@ mod tests {
     #[test]
     fn what_stands_between() {
         // what is a gap, and what is none
-        for gap in ["\u{200b}", "\r\n", " \r\n> > ", "\n\n|", "\0", "\0\r\n  \0", "&shy;", "\u{3164}\u{fe0f}", "\r\n\u{ad}> "] {
+        for gap in
+            ["\u{200b}", "\r\n", " \r\n> > ", "\n\n|", "\0", "\0\r\n  \0", "&shy;", "\u{3164}\u{fe0f}", "\r\n\u{ad}> "]
+        {
             let text = format!("a{gap}b");
             assert_eq!(WIDE.over_gap(&text, 1), text.len() - 1, "{gap:?}");
             assert_eq!(WIDE.back_over_gap(&text, text.len() - 1, 0), 1, "{gap:?} backwards");
         }
         for none in [" ", ">", "|", "> ", "-", "\u{301}"] {
             let text = format!("a{none}b");
-            assert_eq!((WIDE.over_gap(&text, 1), WIDE.back_over_gap(&text, text.len() - 1, 0)), (1, text.len() - 1), "{none:?}");
+            assert_eq!(
+                (WIDE.over_gap(&text, 1), WIDE.back_over_gap(&text, text.len() - 1, 0)),
+                (1, text.len() - 1),
+                "{none:?}"
+            );
         }
         assert_eq!(WIDE.back_over_gap("<a>\nb", 4, 0), 3);
     }

@@ -69,7 +69,8 @@ fn message(author: &str, random: &mut Seeded) -> (String, Vec<String>) {
     let (mut text, mut html) = (String::new(), String::from("<html><body>"));
     for _ in 0..12 {
         let _ = write!(text, "お世話に{}\r\n", place(random, false));
-        let frame = [("<p>", "</p>"), ("<b>", "</b>"), ("<td>", "</td>"), ("", "<br>"), ("<i>x</i>", "<i>y</i>")][random.below(5)];
+        let frame = [("<p>", "</p>"), ("<b>", "</b>"), ("<td>", "</td>"), ("", "<br>"), ("<i>x</i>", "<i>y</i>")]
+            [random.below(5)];
         let _ = write!(html, "{}{}{}\r\n", frame.0, escaped(&place(random, false)), frame.1);
     }
     let subject = BASE64.encode(place(random, true).as_bytes());

@@ -98,6 +98,11 @@ enum Gap {
     Wall,
 }
 
+/// Whether it is a letter or digit that one sees: a Hangul filler is one that nobody does.
+fn shows(c: char) -> bool {
+    c.is_alphanumeric() && !is_invisible(c)
+}
+
 fn gap_of(c: char) -> Gap {
     match plain(c) {
         '.' | '-' | '_' | '+' | '=' => Gap::Sign,
@@ -170,7 +175,8 @@ fn sign(text: &str, at: usize) -> Option<(usize, usize)> {
 /// The end of a tag at `at`, if one is there.
 fn tag(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes().get(at..)?;
-    let opens = bytes.first() == Some(&b'<') && bytes.get(1).is_some_and(|b| b.is_ascii_alphabetic() || b"/!".contains(b));
+    let opens =
+        bytes.first() == Some(&b'<') && bytes.get(1).is_some_and(|b| b.is_ascii_alphabetic() || b"/!".contains(b));
     let near = bytes.get(..bytes.len().min(TAG)).filter(|_| opens)?;
     let length = memchr::memchr(b'>', near)?;
     work::skip(length);
@@ -190,7 +196,7 @@ fn behind(text: &str, mut at: usize, letters: &[char]) -> Option<usize> {
         }
         let (c, end) = READING.read(text, at)?;
         at = end;
-        if c.is_alphanumeric() {
+        if shows(c) {
             if plain(c) != *want {
                 return None;
             }
@@ -227,7 +233,7 @@ fn before(text: &str, at: usize) -> Vec<(char, Gap)> {
         }
         let Some((c, end)) = READING.read(near, position) else { break };
         position = end;
-        if c.is_alphanumeric() {
+        if shows(c) {
             out.push((plain(c), std::mem::replace(&mut gap, Gap::None)));
         } else {
             gap = worse(gap, gap_of(c));

@@ -1,7 +1,7 @@
 //! Whether a secret stands in some octets, however it is written there. What of a message is looked at, and how it is decoded before, is the guard's own.
 
 use crate::message::anchors::Anchors;
-use crate::message::scrub::is_ending;
+use crate::message::endings::is_ending;
 use crate::message::work;
 use crate::types::AddressKey;
 
