@@ -110,20 +110,20 @@ fn is_seen_on_the_wire(header: &Message<'_>) -> bool {
 struct Looked {
     whole: Vec<Secret>,
     letters: Vec<Letters>,
-    needles: Needles,
 }
 
 impl Looked {
     fn new(keys: &[AddressKey]) -> Self {
-        let letters: Vec<Letters> = keys.iter().map(Letters::new).collect();
-        let needles = Needles::new(letters.iter().flat_map(Letters::domains));
-        Self { whole: keys.iter().map(Secret::new).collect(), letters, needles }
+        Self { whole: keys.iter().map(Secret::new).collect(), letters: keys.iter().map(Letters::new).collect() }
     }
 
     /// Whether one of them stands in a text that people read, or in a link of it.
     fn stand_in_text(&self, text: &str) -> bool {
         letters::found(text, &self.letters)
-            || self.needles.runs(text).iter().any(|(_, decoded)| found(decoded, &self.whole))
+            || Needles::new(text, self.letters.iter().flat_map(Letters::domains))
+                .runs(text)
+                .iter()
+                .any(|(_, decoded)| found(decoded, &self.whole))
             || letters::found_in_defended(text, &self.letters)
     }
 }

@@ -258,9 +258,15 @@ impl<'r> Search<'_, 'r> {
     /// return path (`bounces+ann=home.example@list.test`).
     fn sign(&self, at: usize) -> Option<(usize, bool)> {
         let text = self.text.as_bytes();
-        let byte = *text.get(at)?;
-        // Names of entities are many, and none of the others is an `@`.
-        if byte == b'&' && !matches!(text.get(at + 1)?, b'#' | b'c' | b'a') {
+        let (byte, next) = (*text.get(at)?, text.get(at + 1)?.to_ascii_lowercase());
+        let begins = next.is_ascii() && self.first >> next & 1 == 1;
+        // Most of what HTML has of them is neither: `&nbsp;`, `a=b`.
+        let may_be = match byte {
+            b'&' => matches!(next, b'#' | b'c' | b'a'),
+            b'=' => begins || matches!(next, b'3' | b'4'),
+            _ => true,
+        };
+        if !may_be {
             return None;
         }
         let entities = self.kind == Kind::Html || self.first != 0;
@@ -270,9 +276,8 @@ impl<'r> Search<'_, 'r> {
         {
             return Some((end, false));
         }
-        let next = text.get(at + 1)?.to_ascii_lowercase();
         match byte {
-            b'=' if next.is_ascii() && self.first >> next & 1 == 1 => Some((at + 1, true)),
+            b'=' if begins => Some((at + 1, true)),
             b'*' if self.kind == Kind::Defended => Some((at + 1, false)),
             _ => None,
         }

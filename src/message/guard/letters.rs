@@ -115,11 +115,13 @@ fn gap_of(c: char) -> Gap {
 /// Whether one of the secrets stands in `text`.
 pub(super) fn found(text: &str, secrets: &[Letters]) -> bool {
     let mut anchors = Anchors::of_signs(text.as_bytes());
+    let domains = secrets.iter().flat_map(|secret| &secret.domains);
+    let first: Vec<char> = domains.filter_map(|(_, letters)| letters.first().copied()).collect();
     let mut from = 0;
     while let Some(at) = anchors.next(from) {
         from = at + 1;
         work::count(4);
-        let Some((sign, after)) = sign(text, at) else { continue };
+        let Some((sign, after)) = sign(text, at, &first) else { continue };
         if secrets.iter().any(|secret| secret.stands_at(text, sign, after)) {
             return true;
         }
@@ -158,16 +160,22 @@ fn percent_encoded(link: &str) -> String {
 }
 
 /// The sign at `at`, and its end: an `@`, or a `=` that may stand for one.
-fn sign(text: &str, at: usize) -> Option<(usize, usize)> {
+fn sign(text: &str, at: usize, first: &[char]) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
-    let (byte, next) = (*bytes.get(at)?, bytes.get(at + 1)?);
-    if byte == b'&' && !matches!(next, b'#' | b'c' | b'a') {
+    let (byte, next) = (*bytes.get(at)?, *bytes.get(at + 1)?);
+    let begins = !next.is_ascii() || first.contains(&char::from(next.to_ascii_lowercase()));
+    let may_be = match byte {
+        b'&' => matches!(next, b'#' | b'c' | b'a'),
+        b'=' => begins || matches!(next, b'3' | b'4'),
+        _ => true,
+    };
+    if !may_be {
         return None;
     }
     let (c, end) = READING.read(text, at)?;
     match (plain(c), byte) {
         ('@', _) => Some((at, end)),
-        (_, b'=') if next.is_ascii_alphanumeric() || !next.is_ascii() => Some((at, at + 1)),
+        (_, b'=') if begins => Some((at, at + 1)),
         _ => None,
     }
 }

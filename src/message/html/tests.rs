@@ -167,7 +167,7 @@ fn addresses_are_replaced_wherever_they_stand() {
         ),
         // Pictures that are not written as they were cleaned.
         ("<img src='data:image/png,%89PNG' alt=a><img src='data&colon;image/png;base64,aa'>", Some("<img alt=a><img>")),
-        ("<p style='a:b;background:url(data:image/png;base64,a\\61 )'>x</p>", Some("<p style='a:b;'>x</p>")),
+        ("<p style='a:b;background:url(data:image/png;base64,a\\61 )'>x</p>", Some("<p style=\"a:b;\">x</p>")),
         ("<!-- b-real-9c1@home.example -->x<!b-real-9c1@home.example>", Some("x")),
     ]);
 }
