@@ -26,6 +26,8 @@ mod house;
 mod neighbours;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/signed.rs"]
+mod signed;
 #[path = "leaks/steps.rs"]
 mod steps;
 #[path = "leaks/traces.rs"]

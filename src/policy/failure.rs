@@ -111,6 +111,9 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
         Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) | Reason::TooCostly => ("over-size", "5.3.4"),
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
+        Reason::UnreadableSignature { .. } => ("unreadable-signature", "5.6.1"),
+        Reason::Partial { .. } => ("partial", "5.6.1"),
+        Reason::Elsewhere { .. } => ("elsewhere", "5.6.1"),
         Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
         Reason::OptedOut | Reason::OverCritical { .. } => ("opted-out", "5.7.1"),
@@ -122,8 +125,18 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 7] =
-    ["over-size", "forbidden", "encrypted", "over-quota", "opted-out", "unauthenticated", "not-allowed"];
+pub const DECISION_KEYS: [&str; 10] = [
+    "over-size",
+    "forbidden",
+    "encrypted",
+    "unreadable-signature",
+    "partial",
+    "elsewhere",
+    "over-quota",
+    "opted-out",
+    "unauthenticated",
+    "not-allowed",
+];
 
 #[cfg(test)]
 mod tests {

@@ -65,8 +65,10 @@ pub enum Reason {
         /// When the next day begins, RFC 3339 in the marketplace's zone.
         opens: String,
     },
-    /// A second automatic message of this side of the pair on one day.
+    /// More answers of machines from this side of the pair than go to the other.
     AutomaticRepeated,
+    /// Both sides have sent their own same words for the third time in turn.
+    SameWords,
     /// The very message was relayed before.
     Repeated,
     /// It has been here before.
@@ -113,6 +115,21 @@ pub enum Reason {
         /// Which part, `2.1`.
         part: String,
     },
+    /// A part that is signed, words and signature in one, and does not open.
+    UnreadableSignature {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A piece of a message that was cut up.
+    Partial {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A part that says where its content is.
+    Elsewhere {
+        /// Which part, `2.1`.
+        part: String,
+    },
     /// It could not be made anonymous.
     Unclean,
     /// Looking through it takes more work than one message may cost.
@@ -138,6 +155,7 @@ impl Reason {
             Self::OptedOut => "opted-out",
             Self::OverCritical { .. } => "over-critical",
             Self::AutomaticRepeated => "automatic-repeated",
+            Self::SameWords => "same-words",
             Self::Repeated => "repeated",
             Self::Loop => "loop",
             Self::Malformed => "malformed",
@@ -159,6 +177,9 @@ impl Reason {
             Self::TooManyAttachments(_) => "too-many-attachments",
             Self::Forbidden { .. } => "forbidden",
             Self::Encrypted { .. } => "encrypted",
+            Self::UnreadableSignature { .. } => "unreadable-signature",
+            Self::Partial { .. } => "partial",
+            Self::Elsewhere { .. } => "elsewhere",
             Self::Unclean => "unclean",
             Self::TooCostly => "too-costly",
             Self::OverQuota { .. } => "over-quota",
@@ -218,6 +239,26 @@ impl Reason {
                 1,
                 format!("Part {part} is encrypted, and encrypted mail is not accepted: send it as plain mail"),
             ),
+            (Self::UnreadableSignature { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} is signed, and the signature cannot be opened: send the message without it"),
+            ),
+            (Self::Partial { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!(
+                    "Part {part} is a piece of a message that was cut up: send it whole, with smaller attachments, and set the mail program not to split large messages"
+                ),
+            ),
+            (Self::Elsewhere { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} only says where its content is: attach the file itself, or write the link"),
+            ),
             (Self::Unclean, _) => tell(
                 554,
                 6,
@@ -263,6 +304,7 @@ impl Reason {
                 | Self::RelayedMark
                 | Self::RelayedCritical
                 | Self::AutomaticRepeated
+                | Self::SameWords
                 | Self::Repeated,
                 _,
             ) => reply(451, 3, 0, "Try again later"),

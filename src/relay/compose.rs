@@ -10,6 +10,7 @@ use crate::message::{
     Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, work,
 };
 use crate::outbound::Loaded;
+use crate::policy::content::Closed;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
 use crate::store::{Pair, Result, StoreError, View};
@@ -29,7 +30,7 @@ impl Relay {
         shared: &mut Shared,
     ) -> Result<()> {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
-            Ok((bytes, passed)) => {
+            Ok((bytes, passed, unsigned)) => {
                 letter.outgoing = Some(bytes);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
                 let passed: Vec<String> = passed.iter().take(20).map(told).collect();
@@ -37,8 +38,11 @@ impl Relay {
                     // What a file still tells of its author: whoever asks later finds it in the history.
                     letter.facts.push_str(&format!(" uncleaned={}", passed.join(",")));
                 }
+                if !unsigned.is_empty() {
+                    letter.facts.push_str(&format!(" signature-removed={}", unsigned.join(",")));
+                }
             }
-            Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
+            Err(Stop::Closed(why)) => letter.decision = Decision::reject(why.reason("1")),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
             Err(Stop::Costly) => letter.decision = Decision::reject(Reason::TooCostly),
             Err(Stop::Leak(place)) => {
@@ -76,7 +80,7 @@ impl Relay {
         letter: &Letter,
         received: Time,
         shared: &mut Shared,
-    ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
+    ) -> std::result::Result<(Bytes, Vec<Passed>, Vec<String>), Stop> {
         let pair = &letter.pair;
         let (from, to) = (letter.author, letter.author.other());
         let has_written = || self.store.glance(|view| view.last_relayed(pair.id, to, letter.id, 1));
@@ -123,7 +127,8 @@ impl Relay {
             return Err(Stop::Costly);
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
-        Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
+        let bytes = self.signed(&letter.shop.domain, rewritten.bytes, received);
+        Ok((bytes, rewritten.passed, rewritten.unsigned))
     }
 
     /// The reader's own messages that a letter may quote, with the copies that were made of them.
@@ -259,13 +264,13 @@ impl Relay {
         letter.thread = entry.thread;
         letter.ids = self.ids(view, &letter, &inspection)?;
         Ok(match self.written(&raw, &inspection, &letter, entry.received, &mut Shared::default()) {
-            Ok((bytes, _)) => Loaded::Bytes(bytes),
+            Ok((bytes, ..)) => Loaded::Bytes(bytes),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
                 Loaded::Unclean(place)
             }
             Err(Stop::Trouble(error)) => return Err(error),
-            Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
+            Err(Stop::Closed(why)) => Loaded::Unclean(why.as_str()),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
             // Not here: what was accepted comes out the same again, whatever it costs.
             Err(Stop::Costly) => Loaded::Unclean("costly"),
@@ -282,7 +287,7 @@ pub(super) struct Ids {
 
 /// Why a message cannot go out.
 enum Stop {
-    Encrypted,
+    Closed(Closed),
     Malformed,
     Costly,
     Leak(&'static str),
@@ -299,9 +304,9 @@ impl From<StoreError> for Stop {
 impl From<Unclean> for Stop {
     fn from(why: Unclean) -> Self {
         match why {
-            Unclean::Encrypted => Self::Encrypted,
+            Unclean::Closed(why) => Self::Closed(why),
             Unclean::Costly => Self::Costly,
-            Unclean::Limits | Unclean::Incomplete => Self::Malformed,
+            Unclean::Limits => Self::Malformed,
         }
     }
 }

@@ -13,9 +13,10 @@ use marketrelay::config::{Limits, Metadata};
 use marketrelay::message::archive::Search;
 use marketrelay::message::calendar::{self, CalendarOrder};
 use marketrelay::message::footer::{self, Action, Footer};
+use marketrelay::message::said::Said;
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, cms, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -163,6 +164,14 @@ fn scanners() -> Vec<Scanner> {
     }
     add("marks", b"", &footers, Box::new(|input| footer::marks(&text_of(input), false, &mut Vec::new())));
     let tags = bytes_of(TAGS);
+    for kind in ["plain", "html"] {
+        let read = move |input: &[u8]| {
+            let mut raw = format!("Content-Type: text/{kind}; charset=utf-8\r\n\r\n").into_bytes();
+            raw.extend_from_slice(input);
+            drop(Said::read(&raw, "seller@m.test", &Limits::default()));
+        };
+        add("own words", b"", &[footers.as_slice(), &tags, &bytes_of(LINES)].concat(), Box::new(read));
+    }
     let replacements = both();
     add("HTML", b"", &tags, Box::new(move |input| drop(html::clean(&text_of(input), &replacements))));
     let foot = Footer {
@@ -277,6 +286,9 @@ fn scanners() -> Vec<Scanner> {
         &bytes_of(PARTS),
         Box::new(move |input| whole_way(&house, "Content-Type: multipart/mixed; boundary=b", input)),
     );
+    let (house, related) = (House::buyer_writes(), "Content-Type: multipart/related; boundary=b");
+    let page = b"--b\r\nContent-Type: image/png\r\nContent-Location: http://h.test/p.png\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\n\r\n";
+    add("links to places", page, &bytes_of(PLACES), Box::new(move |input| whole_way(&house, related, input)));
     // What the guard finds in fields, texts and files: not rewritten before.
     for fields in [
         "Content-Type: text/plain; charset=utf-8",
@@ -331,6 +343,9 @@ fn scanners() -> Vec<Scanner> {
                 drop(metadata::clean(input, &Metadata::default(), &mut metadata::MOST_UNPACKED.clone()));
             }),
         );
+    }
+    for before in [&b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01\x31\0\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80"[..], b""] {
+        add("cryptographic messages", before, ELEMENTS, Box::new(|input| drop(cms::read(input))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
     out
