@@ -412,25 +412,11 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
         "style" => renamed(style::clean(&decode(value)).map(|css| encode(&css))),
         "href" | "cite" if target(value) == Target::Forbidden => Verdict::Remove,
         // Only pictures that one sees may come from a server.
-        "src" if tag == "img" && target(value) != Target::Forbidden && !hides_picture(value) => Verdict::Keep,
+        "src" if tag == "img" && target(value) != Target::Forbidden => Verdict::Keep,
         "src" => Verdict::Remove,
-        "background"
-            if hides_picture(value) || !matches!(target(value), Target::Part | Target::Picture | Target::Here) =>
-        {
-            Verdict::Remove
-        }
+        "background" if !matches!(target(value), Target::Part | Target::Picture | Target::Here) => Verdict::Remove,
         _ => Verdict::Keep,
     }
-}
-
-/// Whether a link is a picture that is not written as it was cleaned (`data_uri`): not in base 64,
-/// or with its scheme escaped.
-fn hides_picture(value: &str) -> bool {
-    let plainly = || {
-        let head = value.trim_start().bytes().take(200).collect::<Vec<u8>>().to_ascii_lowercase();
-        head.starts_with(b"data:image/") && memchr::memmem::find(&head, b";base64,").is_some()
-    };
-    target(value) == Target::Picture && !plainly()
 }
 
 /// Names that mail programs give, made neutral.
