@@ -10,6 +10,7 @@ pub mod alias;
 pub mod counts;
 pub mod credential;
 pub mod envelope;
+mod houses;
 pub mod ids;
 pub mod invisible;
 pub mod lines;
@@ -20,6 +21,7 @@ pub mod quiet;
 pub mod random;
 pub mod reply;
 pub mod shares;
+pub mod spelling;
 pub mod time;
 pub mod token;
 
