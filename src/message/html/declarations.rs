@@ -108,7 +108,7 @@ fn rule(property: &str) -> Option<Rule> {
         | "order"
         | "box-sizing"
         | "hyphens" => Rule::Words,
-        "background" | "background-image" | "list-style" | "list-style-image" => Rule::Picture,
+        "background" | "background-image" | "list-style" | "list-style-image" | "content" => Rule::Picture,
         "border"
         | "border-top"
         | "border-right"
@@ -160,7 +160,8 @@ const DEEPEST: usize = 4;
 
 /// The declarations that `input` holds, as they may go out: `color:red;margin:0`. And whether all
 /// of it is there. `quiet`: they stand where nobody sees them, so none may hold an address.
-pub(super) fn declarations(input: &mut Parser<'_, '_>, quiet: bool) -> (String, bool) {
+/// `plain`: it has no escapes and comments.
+pub(super) fn declarations(input: &mut Parser<'_, '_>, quiet: bool, plain: bool) -> (String, bool) {
     let (mut out, mut whole) = (String::new(), true);
     while !work::is_over() {
         let name = match input.next() {
@@ -172,13 +173,14 @@ pub(super) fn declarations(input: &mut Parser<'_, '_>, quiet: bool) -> (String, 
         work::count(200);
         let written = input.parse_until_after(Delimiter::Semicolon, |input| -> Result<_, ParseError<'_, ()>> {
             let value = match name.as_deref().and_then(rule) {
-                Some(rule) if input.expect_colon().is_ok() => value(input, rule),
+                Some(rule) if input.expect_colon().is_ok() => value(input, rule, plain),
                 _ => None,
             };
             while input.next().is_ok() {}
             Ok(value)
         });
-        let written = written.ok().flatten().filter(|value| !quiet || !holds_address(value));
+        let shows = |value: &str| name.as_deref() == Some("content") && shows_domain(value);
+        let written = written.ok().flatten().filter(|value| !quiet || !holds_address(value) && !shows(value));
         match (name, written) {
             (Some(name), Some(value)) => {
                 if !out.is_empty() {
@@ -194,6 +196,16 @@ pub(super) fn declarations(input: &mut Parser<'_, '_>, quiet: bool) -> (String, 
     (out, whole)
 }
 
+/// Whether a value shows a word with a dot in it, as domains and local parts are: with the rest of an
+/// address in the text, that would be one. Whoever's it is: see `style::clean_sheet`.
+fn shows_domain(value: &str) -> bool {
+    let dot = |three: &[u8]| match three {
+        [before, b'.', after] => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    !value.contains("url(") && value.as_bytes().windows(3).any(dot)
+}
+
 /// Whether an `@` stands in it, but in a link to another part (`url(cid:a@b)`): such an id has been
 /// replaced by one of ours before, whatever it was.
 pub(super) fn holds_address(css: &str) -> bool {
@@ -202,8 +214,8 @@ pub(super) fn holds_address(css: &str) -> bool {
     scrub::signs(css).any(|at| !in_link(at))
 }
 
-fn value(input: &mut Parser<'_, '_>, rule: Rule) -> Option<String> {
-    let mut value = Value { rule, text: String::new(), numbers: Vec::new(), slash: false, important: false };
+fn value(input: &mut Parser<'_, '_>, rule: Rule, plain: bool) -> Option<String> {
+    let mut value = Value { rule, plain, text: String::new(), numbers: Vec::new(), slash: false, important: false };
     value.read(input, 0)?;
     let text = value.text.trim();
     let fits = match (rule, value.numbers.as_slice()) {
@@ -219,6 +231,7 @@ fn value(input: &mut Parser<'_, '_>, rule: Rule) -> Option<String> {
 
 struct Value {
     rule: Rule,
+    plain: bool,
     text: String,
     /// Of a margin; 0 for a word.
     numbers: Vec<f32>,
@@ -306,9 +319,15 @@ impl Value {
         Some(())
     }
 
-    /// A picture that comes with the message. One from a server is loaded without being seen.
+    /// A picture that comes with the message. One from a server is loaded without being seen, and one
+    /// in the link itself has to be written as it was cleaned (`data_uri`).
     fn takes(&self, link: &str) -> bool {
-        matches!(self.rule, Rule::Picture) && matches!(target(link), Target::Part | Target::Picture)
+        let comes = match target(link) {
+            Target::Part => true,
+            Target::Picture => self.plain,
+            _ => false,
+        };
+        matches!(self.rule, Rule::Picture) && comes
     }
 
     fn number(&mut self, number: f32, unit: &str, depth: usize) -> Option<()> {

@@ -24,6 +24,7 @@ pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
+use super::encoded;
 use super::replacements::Replacements;
 use super::scrub::find;
 use super::{Shared, work};
@@ -49,7 +50,7 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    changed
+    encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
 }
 
 /// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags

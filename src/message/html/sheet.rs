@@ -20,14 +20,15 @@ const READINGS: usize = 12;
 
 /// A style sheet as it may go out, and whether all of it is there.
 pub(super) fn cleaned(css: &str) -> (String, bool) {
-    let mut sheet = Sheet { bound: false, whole: true, out: String::with_capacity(css.len()) };
+    let mut sheet = Sheet { bound: false, plain: is_plain(css), whole: true, out: String::with_capacity(css.len()) };
     sheet.read(css);
     (sheet.out, sheet.whole)
 }
 
 /// The same, bound to the author's part.
 pub(super) fn bound(css: &str) -> String {
-    let mut sheet = Sheet { bound: true, whole: true, out: String::with_capacity(css.len() + css.len() / 8) };
+    let mut sheet =
+        Sheet { bound: true, plain: is_plain(css), whole: true, out: String::with_capacity(css.len() + css.len() / 8) };
     sheet.read(css);
     sheet.out
 }
@@ -36,8 +37,13 @@ pub(super) fn bound(css: &str) -> String {
 pub(super) fn attribute(css: &str) -> (String, bool) {
     work::count(css.len() * READINGS);
     let mut input = ParserInput::new(css);
-    let (out, whole) = declarations(&mut Parser::new(&mut input), false);
+    let (out, whole) = declarations(&mut Parser::new(&mut input), false, is_plain(css));
     (harmless(out), whole)
+}
+
+/// Whether nothing in it is written in another way than it is read.
+pub(super) fn is_plain(css: &str) -> bool {
+    !css.contains(['\\', '<', '\0']) && !css.contains("/*")
 }
 
 /// Of a style attribute, or the declarations of a rule, what the real `body` may have.
@@ -58,6 +64,7 @@ fn harmless(css: String) -> String {
 
 struct Sheet {
     bound: bool,
+    plain: bool,
     whole: bool,
     out: String,
 }
@@ -136,7 +143,9 @@ impl Sheet {
             self.whole = false;
             return;
         }
-        let block = |input: &mut Parser<'_, '_>| -> Result<_, ParseError<'_, ()>> { Ok(declarations(input, true)) };
+        let plain = self.plain;
+        let block =
+            |input: &mut Parser<'_, '_>| -> Result<_, ParseError<'_, ()>> { Ok(declarations(input, true, plain)) };
         let (written, whole) = input.parse_nested_block(block).unwrap_or_default();
         let (selectors, of_page, all) = selectors.unwrap_or_default();
         self.whole &= whole && all;

@@ -20,8 +20,7 @@ pub(super) fn clean_sheet(css: &str) -> Option<String> {
 /// What is whole stays as it was written, unless programs that know less of style sheets could read
 /// something else in it.
 fn changed(css: &str, (cleaned, whole): (String, bool)) -> Option<String> {
-    let plain = !css.contains(['\\', '<', '\0']) && !css.contains("/*");
-    (!(whole && plain) && cleaned != css).then_some(cleaned)
+    (!(whole && sheet::is_plain(css)) && cleaned != css).then_some(cleaned)
 }
 
 fn without_comments(piece: &str, out: &mut String) {
