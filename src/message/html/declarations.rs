@@ -179,8 +179,12 @@ pub(super) fn declarations(input: &mut Parser<'_, '_>, quiet: bool, plain: bool)
             while input.next().is_ok() {}
             Ok(value)
         });
-        let shows = |value: &str| name.as_deref() == Some("content") && shows_domain(value);
-        let written = written.ok().flatten().filter(|value| !quiet || !holds_address(value) && !shows(value));
+        let may_stay = |value: &String| match name.as_deref() {
+            // Of what stands before and behind elements, which have no attribute.
+            Some("content") => quiet && !shows_domain(value) && !holds_address(value),
+            _ => !quiet || !holds_address(value),
+        };
+        let written = written.ok().flatten().filter(may_stay);
         match (name, written) {
             (Some(name), Some(value)) => {
                 if !out.is_empty() {

@@ -179,7 +179,7 @@ mod tests {
             ("@media print{@layer x{p{color:b}}}", Some(""), ""),
             ("@media print{p{color:b}", None, "@media print{.rly p{color:b}}"),
             ("p{color:b;q{color:c}}s{color:d}", Some("p{color:b}s{color:d}"), ".rly p{color:b}.rly s{color:d}"),
-            ("p::before{content:'x';color:b}", Some("p::before{color:b}"), ".rly p::before{color:b}"),
+            ("p::before{content:'x.y';color:b}", Some("p::before{color:b}"), ".rly p::before{color:b}"),
             // the page
             (
                 "body,html{margin:0;background:#111;display:none}",
