@@ -183,6 +183,7 @@ fn parts_and_their_wrappings() {
         ("application/pkcs7-mime", b"no".to_vec(), unreadable()),
         ("multipart/encrypted; boundary=b", Vec::new(), encrypted()),
         ("application/pgp-encrypted", b"Version: 1".to_vec(), encrypted()),
+        ("application/x-microsoft-rpmsg-message; name=message.rpmsg", b"\x76\xe8\x04\x60".to_vec(), encrypted()),
     ];
     for (kind, octets, want) in cases {
         let mut whole = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n").into_bytes();
