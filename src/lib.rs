@@ -26,7 +26,8 @@
 //!                        once, inspect, same, words, scrub, replacements, quoted/, rewrite,
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
 //!                        shared; archive; contents and its cleaners: html, calendar, vcard, pgp,
-//!                        tnef, uuencode, yenc, metadata; content_id, kinds
+//!                        tnef, uuencode, yenc, metadata; sealed (signed and encrypted parts) over
+//!                        cms; content_id, located, kinds
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out;
 //!                        reminder, retry and failure classes

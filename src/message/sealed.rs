@@ -127,4 +127,4 @@ pub fn is_encrypted_file(head: &[u8], name: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -43,7 +43,7 @@ fn message(write: Write, kind_of_it: &[u8], kind_of_content: &[u8], string: &[u8
 }
 
 /// A signed message as programs write it: with its length before it, or while it is made.
-pub(in crate::message) fn signed(content: &[u8], streamed: bool) -> Vec<u8> {
+pub(crate) fn signed(content: &[u8], streamed: bool) -> Vec<u8> {
     let certificate = der(0xa0, &der(0x30, b"CN=Real Name, b-real-9c1@home.example"));
     let [signed, data] = [2, 1].map(|number| kind("pkcs7", number));
     if !streamed {
