@@ -41,8 +41,6 @@ pub enum Place {
     Header,
     /// A text, decoded.
     Text,
-    /// A file.
-    File,
     /// mail-parser does not read what we wrote.
     Unreadable,
 }
@@ -55,7 +53,6 @@ impl Place {
             Self::Wire => "wire",
             Self::Header => "header",
             Self::Text => "text",
-            Self::File => "file",
             Self::Unreadable => "unreadable",
         }
     }
@@ -100,6 +97,13 @@ fn is_seen_on_the_wire(header: &Message<'_>) -> bool {
         && header.raw_message.is_ascii()
 }
 
+/// Whether an address stands in a file, as it is or in wide characters.
+#[must_use]
+pub(super) fn in_file(bytes: &[u8], secrets: Secrets<'_>) -> bool {
+    let secrets: Vec<Secret> = secrets.0.iter().map(Secret::new).collect();
+    found(bytes, &secrets) || found_wide(bytes, &secrets)
+}
+
 fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
     for part in &message.parts {
         for header in &part.headers {
@@ -114,11 +118,8 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
                     return Err(Place::Text);
                 }
             }
-            PartType::Binary(bytes) | PartType::InlineBinary(bytes) => {
-                if found(bytes, secrets) || found_wide(bytes, secrets) {
-                    return Err(Place::File);
-                }
-            }
+            // Files are looked through where they are written, and their rule is another: `files`.
+            PartType::Binary(_) | PartType::InlineBinary(_) => {}
             PartType::Message(inner) => walk(inner, secrets)?,
             PartType::Multipart(_) => {}
         }
@@ -187,7 +188,8 @@ mod tests {
                     "Content-Type: application/x\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
                     BASE64.encode(&utf16)
                 ),
-                Err(Place::File),
+                // Not the guard's.
+                Ok(()),
             ),
             (
                 format!(

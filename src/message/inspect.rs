@@ -4,6 +4,7 @@ use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
 use super::footer;
 use super::headers::{Field, message_ids};
+use super::kinds::is_message;
 use super::mime::{Encoding, Part};
 use super::text::{decode_charset, decode_words, harmless};
 use super::{once, tnef, uuencode, work};
@@ -184,6 +185,7 @@ impl Walk<'_> {
         }
         let inner = match kind {
             "message/rfc822" | "message/global" => Some(part.decoded()),
+            _ if is_message(part) => Some(part.decoded()),
             // What it cannot be opened as is taken out of the message.
             "application/ms-tnef" | "application/vnd.ms-tnef" => tnef::open(&part.decoded()).map(Cow::Owned),
             _ => None,

@@ -20,6 +20,7 @@ mod content_id;
 pub mod content_lines;
 mod contents;
 pub mod erased;
+pub mod files;
 pub mod footer;
 pub mod guard;
 pub mod headers;

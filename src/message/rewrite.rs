@@ -5,15 +5,17 @@
 
 use super::body;
 use super::contents::Told;
+use super::files::{Cannot, Left};
 use super::footer::Footer;
-use super::kinds::{is_signature, safe_kind};
+use super::guard::Secrets;
+use super::kinds::{is_message, is_signature, safe_kind};
 use super::metadata::Why;
 use super::mime::{Parametrised, Part};
 use super::quoted::Quoting;
 use super::replacements::Replacements;
 use super::text::{decode_words, encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
-use super::{Shared, charset, content_id, contents, work, yenc};
+use super::{Shared, charset, content_id, contents, guard, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
@@ -46,6 +48,8 @@ pub struct Order<'a> {
     pub calendar_key: [u8; 32],
     /// Which traces are taken out of files.
     pub metadata: &'a Metadata,
+    /// Whose addresses are looked for in files; `None`: nobody's, files stay as they are.
+    pub documents: Option<Secrets<'a>>,
     /// Goes under the first plain text and the first HTML that are no attachments; a message without any goes without.
     pub footer: Option<Footer>,
     /// What is done about quotes.
@@ -61,6 +65,8 @@ pub struct Rewritten {
     pub bytes: Vec<u8>,
     /// Files that may tell something and could not be cleaned.
     pub passed: Vec<Passed>,
+    /// Files in which the author's address is left or may be, by the part in which they are.
+    pub left: Vec<(String, Left)>,
 }
 
 /// A file that went as it was.
@@ -113,8 +119,9 @@ pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Resul
         footed: [false; 2],
         inside: 0,
         path: vec![1],
-        told: Told::new(shared),
+        told: Told::new(shared, order.limits.steps()),
         passed: Vec::new(),
+        left: Vec::new(),
     };
     writer.envelope_header(&top);
     writer.part(&top, 0)?;
@@ -122,7 +129,34 @@ pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Resul
     if work::is_over() {
         return Err(Unclean::Costly);
     }
-    Ok(Rewritten { bytes: writer.out, passed: writer.passed })
+    Ok(Rewritten { bytes: writer.out, passed: writer.passed, left: writer.left })
+}
+
+/// A message that is a file in an archive, cleaned like a message in the message. `None`: it cannot
+/// be.
+pub(super) fn message_in_file(raw: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Option<Vec<u8>> {
+    let order = Order { quotes: Quoting::Ignored, footer: None, ..order.clone() };
+    let mut writer = Writer {
+        order: &order,
+        out: Vec::with_capacity(raw.len()),
+        parts: 0,
+        footed: [true; 2],
+        inside: 1,
+        path: vec![1],
+        told: told.of_file(),
+        passed: Vec::new(),
+        left: Vec::new(),
+    };
+    let written = writer.inner(&Part::read(raw, false), 1);
+    let Writer { out, left, told: inner, .. } = writer;
+    let (opened, unpacked) = (inner.opened, inner.unpacked);
+    (told.opened, told.unpacked) = (opened, unpacked);
+    written.ok()?;
+    told.left.extend(left.into_iter().map(|(_, left)| left));
+    if order.documents.is_some_and(|secrets| guard::check(&out, secrets).is_err()) {
+        told.left.push(Left { kind: "message/rfc822", why: Cannot::Unsupported });
+    }
+    Some(out)
 }
 
 struct Writer<'a> {
@@ -137,6 +171,7 @@ struct Writer<'a> {
     path: Vec<usize>,
     told: Told<'a>,
     passed: Vec<Passed>,
+    left: Vec<(String, Left)>,
 }
 
 impl Writer<'_> {
@@ -230,7 +265,17 @@ impl Writer<'_> {
                 self.child(1, &Part::read(&opened, false), depth + 1)
             }
             "message/rfc822" | "message/global" => self.message(part, depth),
+            _ if is_message(part) => self.message_file(part, depth),
+            "text/rfc822-headers" | "message/global-headers" => {
+                self.headers(part);
+                Ok(())
+            }
             _ if part.is("multipart") => self.multipart(part, depth),
+            // Text by name only: its words are written otherwise.
+            "text/rtf" | "text/richtext" if part.decoded().starts_with(b"{\\rtf") => {
+                self.file(part);
+                Ok(())
+            }
             _ if part.is("text") || part.is("message") => self.text(part),
             _ => {
                 self.file(part);
@@ -292,15 +337,53 @@ impl Writer<'_> {
         self.line("Content-Type", "message/rfc822");
         self.disposition(part);
         self.out.extend_from_slice(b"\r\n");
+        self.inner(&inner, depth + 1)
+    }
+
+    /// The header of a message inside the message, and what it holds.
+    fn inner(&mut self, inner: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+        self.inner_header(inner);
+        self.line("MIME-Version", "1.0");
+        self.inside += 1;
+        let done = self.child(1, inner, depth);
+        self.inside -= 1;
+        done
+    }
+
+    fn inner_header(&mut self, inner: &Part<'_>) {
         if let Some(from) = inner.field("From").and_then(|from| contents::nested_from(&from.text(), self.order)) {
             self.line("From", &from);
         }
-        self.common_header(&inner);
-        self.line("MIME-Version", "1.0");
-        self.inside += 1;
-        let done = self.child(1, &inner, depth + 1);
-        self.inside -= 1;
-        done
+        self.common_header(inner);
+    }
+
+    /// The same in a part that says that it is a file of some other kind: it stays one.
+    fn message_file(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+        let raw = part.decoded();
+        let before = std::mem::take(&mut self.out);
+        let done = self.inner(&Part::read(&raw, false), depth + 1);
+        let inner = std::mem::replace(&mut self.out, before);
+        done?;
+        // As in every file. With the words that are given back in it, it is not looked at.
+        if !self.order.quotes.shows() && self.order.documents.is_some_and(|secrets| guard::check(&inner, secrets).is_err()) {
+            self.told.left.push(Left { kind: "message/rfc822", why: Cannot::Unsupported });
+            self.passed();
+        }
+        self.file_header(part);
+        encode_base64(&inner, &mut self.out);
+        Ok(())
+    }
+
+    /// The header of a message without it (RFC 6522): what of it a message inside would show.
+    fn headers(&mut self, part: &Part<'_>) {
+        let raw = part.decoded();
+        let before = std::mem::take(&mut self.out);
+        self.inner_header(&Part::read(&raw, false));
+        let inner = std::mem::replace(&mut self.out, before);
+        self.line("Content-Type", "text/rfc822-headers; charset=us-ascii");
+        self.disposition(part);
+        self.out.extend_from_slice(b"\r\n");
+        self.out.extend_from_slice(&inner);
     }
 
     fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
@@ -400,6 +483,13 @@ impl Writer<'_> {
             part.file_name().map(|name| contents::file_name(name, self.order));
             return;
         }
+        self.file_header(part);
+        let cleaned = contents::file(part.decoded(), self.order, &mut self.told);
+        self.passed();
+        encode_base64(&cleaned, &mut self.out);
+    }
+
+    fn file_header(&mut self, part: &Part<'_>) {
         let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
         if let Some(name) = part.file_name() {
             parameter(&mut kind, "name", &contents::file_name(name, self.order));
@@ -409,15 +499,13 @@ impl Writer<'_> {
         self.content_id_field(part);
         self.line("Content-Transfer-Encoding", "base64");
         self.out.extend_from_slice(b"\r\n");
-        let cleaned = contents::file(part.decoded(), self.order, &mut self.told);
-        self.passed();
-        encode_base64(&cleaned, &mut self.out);
     }
 
     /// Keeps in mind which files went as they were.
     fn passed(&mut self) {
         let path = || self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
         self.passed.extend(self.told.passed.drain(..).map(|(kind, why)| Passed { path: path(), kind, why }));
+        self.left.extend(self.told.left.drain(..).map(|left| (path(), left)));
     }
 
     /// A line in place of what cannot be cleaned.

@@ -110,6 +110,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) | Reason::TooCostly => ("over-size", "5.3.4"),
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
+        Reason::AddressInFile { .. } => ("address-in-file", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
         Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
@@ -122,8 +123,8 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 7] =
-    ["over-size", "forbidden", "encrypted", "over-quota", "opted-out", "unauthenticated", "not-allowed"];
+pub const DECISION_KEYS: [&str; 8] =
+    ["address-in-file", "over-size", "forbidden", "encrypted", "over-quota", "opted-out", "unauthenticated", "not-allowed"];
 
 #[cfg(test)]
 mod tests {

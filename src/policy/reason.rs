@@ -113,6 +113,11 @@ pub enum Reason {
         /// Which part, `2.1`.
         part: String,
     },
+    /// A file shows the author's own address, and it cannot be replaced there.
+    AddressInFile {
+        /// Which part, `2.1`.
+        part: String,
+    },
     /// It could not be made anonymous.
     Unclean,
     /// Looking through it takes more work than one message may cost.
@@ -159,6 +164,7 @@ impl Reason {
             Self::TooManyAttachments(_) => "too-many-attachments",
             Self::Forbidden { .. } => "forbidden",
             Self::Encrypted { .. } => "encrypted",
+            Self::AddressInFile { .. } => "address-in-file",
             Self::Unclean => "unclean",
             Self::TooCostly => "too-costly",
             Self::OverQuota { .. } => "over-quota",
@@ -217,6 +223,12 @@ impl Reason {
                 6,
                 1,
                 format!("Part {part} is encrypted, and encrypted mail is not accepted: send it as plain mail"),
+            ),
+            (Self::AddressInFile { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} shows your own mail address and cannot be changed: take the address out of the file"),
             ),
             (Self::Unclean, _) => tell(
                 554,

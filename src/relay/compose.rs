@@ -3,6 +3,8 @@
 
 use super::judged::Letter;
 use super::{Arrived, Relay};
+use crate::config::AddressesInFiles;
+use crate::message::files::{Cannot, Left};
 use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;
 use crate::message::quoted::{Original, Question, Quoting};
@@ -29,8 +31,9 @@ impl Relay {
         shared: &mut Shared,
     ) -> Result<()> {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
-            Ok((bytes, passed)) => {
+            Ok((bytes, passed, left)) => {
                 letter.outgoing = Some(bytes);
+                self.addresses_left(letter, &left);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
                 let passed: Vec<String> = passed.iter().take(20).map(told).collect();
                 if !passed.is_empty() {
@@ -49,6 +52,33 @@ impl Relay {
             Err(Stop::Trouble(error)) => return Err(error),
         }
         Ok(())
+    }
+
+    /// What is done about files in which the author's own address is left: the one place that
+    /// decides of it, whatever the file is packed in.
+    ///
+    /// Whom it hits: an author whose document shows his address and cannot be rewritten. It goes
+    /// and he is told what helps, or, where the operator wants that, it is refused with the part
+    /// named. What it tells a liar: nothing, as only his own addresses are looked for.
+    fn addresses_left(&self, letter: &mut Letter, left: &[(String, Left)]) {
+        let word = |(path, file): &(String, Left)| format!("{path}:{}:{}", file.kind, file.why.as_str());
+        for (name, unread) in [("addresses", false), ("unread", true)] {
+            let files = left.iter().filter(|(_, file)| (file.why == Cannot::Unread) == unread);
+            let files: Vec<String> = files.take(20).map(word).collect();
+            if !files.is_empty() {
+                letter.facts.push_str(&format!(" {name}={}", files.join(",")));
+            }
+        }
+        // What was not read may hold anything: nobody is refused, nor told, for that.
+        let Some((part, _)) = left.iter().find(|(_, file)| file.why != Cannot::Unread) else { return };
+        match self.config.policy.attachments.addresses_in_files {
+            AddressesInFiles::Allow => {}
+            AddressesInFiles::Notice => letter.shows_address = true,
+            AddressesInFiles::Refuse => {
+                letter.decision = Decision::reject(Reason::AddressInFile { part: part.clone() });
+                letter.outgoing = None;
+            }
+        }
     }
 
     /// What a letter answers, by ids that its receiver knows.
@@ -76,7 +106,7 @@ impl Relay {
         letter: &Letter,
         received: Time,
         shared: &mut Shared,
-    ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
+    ) -> std::result::Result<Written, Stop> {
         let pair = &letter.pair;
         let (from, to) = (letter.author, letter.author.other());
         let has_written = || self.store.glance(|view| view.last_relayed(pair.id, to, letter.id, 1));
@@ -84,6 +114,8 @@ impl Relay {
         let question = || has_written().map_or(true, |found| !found.is_empty());
         let question = Question::new(&question);
         let replacements = replacements(pair, from);
+        let secrets = Secrets::of_author(&pair.party(from).known);
+        let looks = self.config.policy.attachments.addresses_in_files != AddressesInFiles::Allow;
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -97,6 +129,7 @@ impl Relay {
             replacements: &replacements,
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
+            documents: looks.then_some(secrets),
             footer: self.footer(letter),
             quotes: Quoting::Asked(&question),
             limits: &self.config.limits,
@@ -110,20 +143,21 @@ impl Relay {
                 |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
             shared.keep();
             // The guard sees all of it but the words that are given back to whoever wrote them.
-            let looked_at = rewrite_copy(raw, &restored(false), shared)?.bytes;
+            let looked_at = rewrite_copy(raw, &restored(false), shared)?;
             // How long those words are must not decide whether the message costs too much.
             let shown = || rewrite_copy(raw, &restored(true), shared);
             rewritten = work::aside(self.allowance(Arc::default()).packing, shown).0?;
             Some(looked_at)
         };
-        let secrets = Secrets::of_author(&pair.party(from).known);
-        let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
+        let looked_at = looked_at.as_ref().unwrap_or(&rewritten);
+        let found = guard::check(&looked_at.bytes, secrets);
         // What was looked at in part tells nothing.
         if work::is_over() {
             return Err(Stop::Costly);
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
-        Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
+        let left = looked_at.left.clone();
+        Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed, left))
     }
 
     /// The reader's own messages that a letter may quote, with the copies that were made of them.
@@ -259,7 +293,7 @@ impl Relay {
         letter.thread = entry.thread;
         letter.ids = self.ids(view, &letter, &inspection)?;
         Ok(match self.written(&raw, &inspection, &letter, entry.received, &mut Shared::default()) {
-            Ok((bytes, _)) => Loaded::Bytes(bytes),
+            Ok((bytes, ..)) => Loaded::Bytes(bytes),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
                 Loaded::Unclean(place)
@@ -272,6 +306,9 @@ impl Relay {
         })
     }
 }
+
+/// What goes out, with the files that may tell of their maker, and those that show an address.
+type Written = (Bytes, Vec<Passed>, Vec<(String, Left)>);
 
 /// What a message answers, without angle brackets.
 #[derive(Clone, Debug, Default)]

@@ -121,6 +121,8 @@ pub(super) struct Letter {
     pub(super) automatic: bool,
     /// Where the guard found an address.
     pub(super) place: Option<&'static str>,
+    /// A file of it shows the author's own address: see `addresses_in_files`.
+    pub(super) shows_address: bool,
     /// What it was judged by, in words for the history: see [`Facts::words`].
     pub(super) facts: String,
     /// The rule that decided; none where the message could not be read so far.
@@ -156,6 +158,7 @@ impl Letter {
             subject: String::new(),
             automatic: false,
             place: None,
+            shows_address: false,
             facts: String::new(),
             rule: None,
             ids: Ids::default(),

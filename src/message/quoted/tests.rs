@@ -68,6 +68,7 @@ impl Way {
             limits,
             calendar_key: [7; 32],
             metadata,
+            documents: None,
         }
     }
 }
