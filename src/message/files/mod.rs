@@ -128,7 +128,7 @@ fn inside(bytes: &[u8], order: &Order<'_>, secrets: Secrets<'_>, told: &mut Told
     work::pack(FILE + bytes.len() / 16);
     let mut look = match bytes {
         [b'P', b'K', 3, 4, ..] => office::look(bytes, order, secrets, told),
-        [b'%', b'P', b'D', b'F', b'-', ..] => pdf::look(bytes, order, secrets, told),
+        [b'%', b'P', b'D', b'F', b'-', ..] => pdf::look(bytes, order, told),
         [b'{', b'\\', b'r', b't', b'f', ..] => Look::changed(rtf::clean(bytes, order.replacements.of_author())),
         [0x1f, 0x8b, 8, ..] => gzip(bytes, order, told),
         _ if charset::is_text(bytes) => Look::changed(text(bytes, order)),
