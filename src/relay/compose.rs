@@ -33,7 +33,8 @@ impl Relay {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
             Ok((bytes, passed, left)) => {
                 letter.outgoing = Some(bytes);
-                self.addresses_left(letter, &left);
+                tell_left(letter, &left);
+                letter.shows_address = left.iter().any(|(_, file)| file.why != Cannot::Unread);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
                 let passed: Vec<String> = passed.iter().take(20).map(told).collect();
                 if !passed.is_empty() {
@@ -49,36 +50,13 @@ impl Relay {
                 letter.decision = Decision::reject(Reason::Unclean);
                 letter.place = Some(place);
             }
+            Err(Stop::File(part, left)) => {
+                tell_left(letter, &left);
+                letter.decision = Decision::reject(Reason::AddressInFile { part });
+            }
             Err(Stop::Trouble(error)) => return Err(error),
         }
         Ok(())
-    }
-
-    /// What is done about files in which the author's own address is left: the one place that
-    /// decides of it, whatever the file is packed in.
-    ///
-    /// Whom it hits: an author whose document shows his address and cannot be rewritten. It goes
-    /// and he is told what helps, or, where the operator wants that, it is refused with the part
-    /// named. What it tells a liar: nothing, as only his own addresses are looked for.
-    fn addresses_left(&self, letter: &mut Letter, left: &[(String, Left)]) {
-        let word = |(path, file): &(String, Left)| format!("{path}:{}:{}", file.kind, file.why.as_str());
-        for (name, unread) in [("addresses", false), ("unread", true)] {
-            let files = left.iter().filter(|(_, file)| (file.why == Cannot::Unread) == unread);
-            let files: Vec<String> = files.take(20).map(word).collect();
-            if !files.is_empty() {
-                letter.facts.push_str(&format!(" {name}={}", files.join(",")));
-            }
-        }
-        // What was not read may hold anything: nobody is refused, nor told, for that.
-        let Some((part, _)) = left.iter().find(|(_, file)| file.why != Cannot::Unread) else { return };
-        match self.config.policy.attachments.addresses_in_files {
-            AddressesInFiles::Allow => {}
-            AddressesInFiles::Notice => letter.shows_address = true,
-            AddressesInFiles::Refuse => {
-                letter.decision = Decision::reject(Reason::AddressInFile { part: part.clone() });
-                letter.outgoing = None;
-            }
-        }
     }
 
     /// What a letter answers, by ids that its receiver knows.
@@ -115,7 +93,7 @@ impl Relay {
         let question = Question::new(&question);
         let replacements = replacements(pair, from);
         let secrets = Secrets::of_author(&pair.party(from).known);
-        let looks = self.config.policy.attachments.addresses_in_files != AddressesInFiles::Allow;
+        let in_files = self.config.policy.attachments.addresses_in_files;
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -129,7 +107,7 @@ impl Relay {
             replacements: &replacements,
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
-            documents: looks.then_some(secrets),
+            documents: (in_files != AddressesInFiles::Allow).then_some(secrets),
             footer: self.footer(letter),
             quotes: Quoting::Asked(&question),
             limits: &self.config.limits,
@@ -157,6 +135,14 @@ impl Relay {
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
         let left = looked_at.left.clone();
+        // The one place that decides of files in which the author's own address is left, whatever
+        // they are packed in. The honest: it goes and he is told what helps, or, where the operator
+        // wants that, it is refused and the part is named. What was not read may hold anything:
+        // nobody is refused for that. The liar: nothing, as only his own addresses are looked for.
+        let shows = left.iter().find(|(_, file)| file.why != Cannot::Unread).map(|(part, _)| part.clone());
+        if let Some(part) = shows.filter(|_| in_files == AddressesInFiles::Refuse) {
+            return Err(Stop::File(part, left));
+        }
         Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed, left))
     }
 
@@ -298,12 +284,25 @@ impl Relay {
                 self.metrics.guard_stops.inc();
                 Loaded::Unclean(place)
             }
+            Err(Stop::File(..)) => Loaded::Unclean("file"),
             Err(Stop::Trouble(error)) => return Err(error),
             Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
             // Not here: what was accepted comes out the same again, whatever it costs.
             Err(Stop::Costly) => Loaded::Unclean("costly"),
         })
+    }
+}
+
+/// Which files show the author's own address, and which were not read, for the history.
+fn tell_left(letter: &mut Letter, left: &[(String, Left)]) {
+    for (name, unread) in [("addresses", false), ("unread", true)] {
+        let files = left.iter().filter(|(_, file)| (file.why == Cannot::Unread) == unread);
+        let word = |(path, file): &(String, Left)| format!("{path}:{}:{}", file.kind, file.why.as_str());
+        let files: Vec<String> = files.take(20).map(word).collect();
+        if !files.is_empty() {
+            letter.facts.push_str(&format!(" {name}={}", files.join(",")));
+        }
     }
 }
 
@@ -323,6 +322,8 @@ enum Stop {
     Malformed,
     Costly,
     Leak(&'static str),
+    /// A file shows the author's address, and the operator wants none: the part, and all of them.
+    File(String, Vec<(String, Left)>),
     /// The store's.
     Trouble(StoreError),
 }
