@@ -3,9 +3,11 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
+mod enclosed;
+
 use super::body;
 use super::contents::Told;
-use super::files::{Cannot, Left};
+use super::files::Left;
 use super::footer::Footer;
 use super::guard::Secrets;
 use super::kinds::{is_message, is_signature, safe_kind};
@@ -15,11 +17,12 @@ use super::quoted::Quoting;
 use super::replacements::Replacements;
 use super::text::{decode_words, encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
-use super::{Shared, charset, content_id, contents, guard, work, yenc};
+use super::{Shared, charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
 use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
+pub(super) use enclosed::message_in_file;
 
 /// What the outgoing message is to be. Ids are without brackets.
 #[derive(Clone, Debug)]
@@ -130,33 +133,6 @@ pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Resul
         return Err(Unclean::Costly);
     }
     Ok(Rewritten { bytes: writer.out, passed: writer.passed, left: writer.left })
-}
-
-/// A message that is a file in an archive, cleaned like a message in the message. `None`: it cannot
-/// be.
-pub(super) fn message_in_file(raw: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Option<Vec<u8>> {
-    let order = Order { quotes: Quoting::Ignored, footer: None, ..order.clone() };
-    let mut writer = Writer {
-        order: &order,
-        out: Vec::with_capacity(raw.len()),
-        parts: 0,
-        footed: [true; 2],
-        inside: 1,
-        path: vec![1],
-        told: told.of_file(),
-        passed: Vec::new(),
-        left: Vec::new(),
-    };
-    let written = writer.inner(&Part::read(raw, false), 1);
-    let Writer { out, left, told: inner, .. } = writer;
-    let (opened, unpacked) = (inner.opened, inner.unpacked);
-    (told.opened, told.unpacked) = (opened, unpacked);
-    written.ok()?;
-    told.left.extend(left.into_iter().map(|(_, left)| left));
-    if order.documents.is_some_and(|secrets| guard::check(&out, secrets).is_err()) {
-        told.left.push(Left { kind: "message/rfc822", why: Cannot::Unsupported });
-    }
-    Some(out)
 }
 
 struct Writer<'a> {
@@ -330,62 +306,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A message inside the message: cleaned by the same rules.
-    fn message(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        let raw = part.decoded();
-        let inner = Part::read(&raw, false);
-        self.line("Content-Type", "message/rfc822");
-        self.disposition(part);
-        self.out.extend_from_slice(b"\r\n");
-        self.inner(&inner, depth + 1)
-    }
-
-    /// The header of a message inside the message, and what it holds.
-    fn inner(&mut self, inner: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        self.inner_header(inner);
-        self.line("MIME-Version", "1.0");
-        self.inside += 1;
-        let done = self.child(1, inner, depth);
-        self.inside -= 1;
-        done
-    }
-
-    fn inner_header(&mut self, inner: &Part<'_>) {
-        if let Some(from) = inner.field("From").and_then(|from| contents::nested_from(&from.text(), self.order)) {
-            self.line("From", &from);
-        }
-        self.common_header(inner);
-    }
-
-    /// The same in a part that says that it is a file of some other kind: it stays one.
-    fn message_file(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        let raw = part.decoded();
-        let before = std::mem::take(&mut self.out);
-        let done = self.inner(&Part::read(&raw, false), depth + 1);
-        let inner = std::mem::replace(&mut self.out, before);
-        done?;
-        // As in every file. With the words that are given back in it, it is not looked at.
-        if !self.order.quotes.shows() && self.order.documents.is_some_and(|secrets| guard::check(&inner, secrets).is_err()) {
-            self.told.left.push(Left { kind: "message/rfc822", why: Cannot::Unsupported });
-            self.passed();
-        }
-        self.file_header(part);
-        encode_base64(&inner, &mut self.out);
-        Ok(())
-    }
-
-    /// The header of a message without it (RFC 6522): what of it a message inside would show.
-    fn headers(&mut self, part: &Part<'_>) {
-        let raw = part.decoded();
-        let before = std::mem::take(&mut self.out);
-        self.inner_header(&Part::read(&raw, false));
-        let inner = std::mem::replace(&mut self.out, before);
-        self.line("Content-Type", "text/rfc822-headers; charset=us-ascii");
-        self.disposition(part);
-        self.out.extend_from_slice(b"\r\n");
-        self.out.extend_from_slice(&inner);
-    }
-
     fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
         let html = part.kind.value == "text/html";
         let mut bytes = part.decoded();
@@ -487,18 +407,6 @@ impl Writer<'_> {
         let cleaned = contents::file(part.decoded(), self.order, &mut self.told);
         self.passed();
         encode_base64(&cleaned, &mut self.out);
-    }
-
-    fn file_header(&mut self, part: &Part<'_>) {
-        let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
-        if let Some(name) = part.file_name() {
-            parameter(&mut kind, "name", &contents::file_name(name, self.order));
-        }
-        self.line("Content-Type", &kind);
-        self.disposition(part);
-        self.content_id_field(part);
-        self.line("Content-Transfer-Encoding", "base64");
-        self.out.extend_from_slice(b"\r\n");
     }
 
     /// Keeps in mind which files went as they were.

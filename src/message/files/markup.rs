@@ -6,9 +6,12 @@ use crate::message::scrub::{Replacement, find};
 use crate::message::work;
 use std::ops::Range;
 
+/// Steps that a tag costs besides its octets.
+const TAG: usize = 20;
+
 /// Replaces the addresses in `xml`. `None`: there was none.
 pub(super) fn clean(xml: &str, replacements: &[Replacement]) -> Option<String> {
-    work::pack(xml.len() / 8);
+    work::pack(xml.len() / 2);
     if !may_hold_one(xml) {
         return None;
     }
@@ -51,7 +54,7 @@ fn may_hold_one(xml: &str) -> bool {
 /// Addresses in attributes: each value is a text of its own.
 fn in_tag(xml: &str, tag: Range<usize>, replacements: &[Replacement], edits: &mut Vec<Edit>) {
     let text = xml.get(tag.clone()).unwrap_or("");
-    work::pack(text.len() / 8);
+    work::pack(TAG + text.len() / 2);
     if !may_hold_one(text) {
         return;
     }

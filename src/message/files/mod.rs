@@ -23,13 +23,14 @@ mod pdf;
 mod rtf;
 mod shown;
 
+use super::archive::UNPACKING;
 use super::contents::Told;
 use super::guard::Secrets;
 use super::metadata::Why;
 use super::rewrite::Order;
 use super::{charset, guard, html, work};
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use std::borrow::Cow;
 use std::io::{Read as _, Write as _};
@@ -163,11 +164,11 @@ fn gzip(bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Look {
     }
     let mut unpacked = Vec::new();
     let most = told.opened as u64;
-    let mut inside = GzDecoder::new(super::archive::Counted(bytes));
+    let mut inside = GzDecoder::new(bytes);
     let read = inside.by_ref().take(most + 1).read_to_end(&mut unpacked);
-    work::pack(unpacked.len() * super::archive::UNPACKING.1);
+    work::pack(bytes.len() * UNPACKING.0 + unpacked.len() * UNPACKING.1);
     // Several members, or what stands behind them, is left alone.
-    let whole = inside.into_inner().0.is_empty();
+    let whole = inside.into_inner().is_empty();
     told.opened = told.opened.saturating_sub(unpacked.len());
     if read.is_err() || unpacked.len() as u64 > most {
         return Look { changed: None, left: Some(Cannot::Unread) };

@@ -160,7 +160,7 @@ impl<'a> Package<'a> {
             return Err(Why::Unsupported);
         }
         let mut out = ZipWriter::new(Cursor::new(Vec::with_capacity(self.bytes.len())));
-        let mut write = || -> ZipResult<()> {
+        let write = || -> ZipResult<()> {
             for (n, (entry, edit)) in self.entries.iter().zip(edits).enumerate() {
                 work::pack(ENTRY);
                 let file = source.by_index_raw(n)?;

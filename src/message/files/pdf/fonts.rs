@@ -2,7 +2,7 @@
 
 use super::objects::{Kind, entry, hex, reference, token};
 use crate::message::work;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Fonts of one name that are tried: pages may use one name for several.
 pub(super) const ROUNDS: usize = 3;
@@ -108,7 +108,7 @@ impl Fonts {
     }
 
     /// Objects that tell what codes mean.
-    pub(super) fn told(&self) -> Vec<u32> {
+    pub(super) fn told(&self) -> HashSet<u32> {
         self.fonts.values().filter_map(|font| font.told).collect()
     }
 

@@ -24,7 +24,7 @@ use flate2::write::ZlibEncoder;
 use fonts::Fonts;
 use memchr::memmem;
 use objects::{Object, decoded, entry, integer, place, skip_space, token};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::ops::Range;
 use update::New;
@@ -71,6 +71,8 @@ struct File<'a> {
     /// Objects that stand in others (7.5.7): number, which one, and where in it.
     packed: Vec<(u32, usize, Range<usize>)>,
     fonts: Fonts,
+    /// Objects that tell what the codes of fonts mean.
+    maps: HashSet<u32>,
     is_signed: bool,
     /// A stream is encoded in a way that is not read.
     unread: bool,
@@ -93,6 +95,7 @@ impl<'a> File<'a> {
             streams: HashMap::new(),
             packed: Vec::new(),
             fonts: Fonts::default(),
+            maps: HashSet::new(),
             is_signed: memmem::find(bytes, b"/ByteRange").is_some(),
             unread: false,
         };
@@ -136,8 +139,8 @@ impl<'a> File<'a> {
         let mut fonts = Fonts::default();
         self.values().for_each(|(number, value)| fonts.add(number, value));
         self.values().for_each(|(_, value)| fonts.add_names(value));
-        let told = fonts.told();
-        for (n, object) in self.objects.iter().enumerate().filter(|(_, object)| told.contains(&object.number)) {
+        let maps = fonts.told();
+        for (n, object) in self.objects.iter().enumerate().filter(|(_, object)| maps.contains(&object.number)) {
             if let Some(text) = self.streams.get(&n) {
                 fonts.explain(object.number, text);
             }
@@ -146,7 +149,7 @@ impl<'a> File<'a> {
             let value = self.streams.get(n).and_then(|data| data.get(place.clone())).unwrap_or(&[]);
             memmem::find(value, b"/ByteRange").is_some()
         });
-        self.fonts = fonts;
+        (self.fonts, self.maps) = (fonts, maps);
     }
 
     /// What has to change so that the file shows no address.
@@ -244,7 +247,7 @@ impl<'a> File<'a> {
             found.left = told.left.split_off(before).first().map(|left| left.why).or(found.left);
             return changed;
         }
-        if entry(value, b"/Type") == Some(b"/XRef") || self.fonts.told().contains(&object.number) {
+        if entry(value, b"/Type") == Some(b"/XRef") || self.maps.contains(&object.number) {
             return None;
         }
         if data.trim_ascii_start().starts_with(b"<") && !data.trim_ascii_start().starts_with(b"<<") {

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Objects of one file that are looked at.
 const MOST: usize = 200_000;
+/// Filters of one stream: programs write one or two.
+const MOST_FILTERS: usize = 4;
 /// Steps that an object costs besides its octets.
 const OBJECT: usize = 50;
 
@@ -241,8 +243,12 @@ pub(super) fn decoded(data: &[u8], dictionary: &[u8], left: &mut usize) -> Optio
     if parameters.is_some_and(|value| memmem::find(value, b"/Predictor").is_some()) {
         return None;
     }
+    let filters = names(dictionary, b"/Filter");
+    if filters.len() > MOST_FILTERS {
+        return None;
+    }
     let mut data = data.to_vec();
-    for filter in names(dictionary, b"/Filter") {
+    for filter in filters {
         data = match filter {
             b"/FlateDecode" | b"/Fl" => {
                 let mut out = Vec::new();
@@ -259,8 +265,8 @@ pub(super) fn decoded(data: &[u8], dictionary: &[u8], left: &mut usize) -> Optio
             b"/ASCIIHexDecode" | b"/AHx" => hex(&data),
             _ => return None,
         };
+        *left = left.checked_sub(data.len())?;
     }
-    *left = left.checked_sub(data.len())?;
     Some(data)
 }
 
