@@ -15,7 +15,7 @@ use marketrelay::message::calendar::{self, CalendarOrder};
 use marketrelay::message::footer::{self, Action, Footer};
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, files, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -331,6 +331,17 @@ fn scanners() -> Vec<Scanner> {
                 drop(metadata::clean(input, &Metadata::default(), &mut metadata::MOST_UNPACKED.clone()));
             }),
         );
+    }
+    let xml = [bytes_of(TAGS), bytes_of(ADDRESSES), bytes_of(&["<w:t>", "</w:t>", "<![CDATA[", "]]>", "<!--"])].concat();
+    for (name, before, pieces) in [
+        ("addresses in XML", &b"<?xml version=\"1.0\"?>@"[..], xml.as_slice()),
+        ("addresses in RTF", b"{\\rtf1 ", RTFS),
+        ("addresses in PDF", b"%PDF-1.4\n1 0 obj<</Length 99>>stream\n", DRAWN),
+        ("addresses in ZIP", b"PK\x03\x04\x14\0\0\0\0\0", ZIPS),
+        ("addresses in octets", b"\0", OCTETS),
+    ] {
+        let house = House::buyer_writes();
+        add(name, before, pieces, Box::new(move |input| drop(files::looked(input, &house.order()))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
     out

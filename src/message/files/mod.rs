@@ -28,7 +28,7 @@ use super::contents::Told;
 use super::guard::Secrets;
 use super::metadata::Why;
 use super::rewrite::Order;
-use super::{charset, guard, html, work};
+use super::{Shared, charset, guard, html, work};
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
@@ -112,6 +112,18 @@ pub(super) fn look<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
     let (stands, spent) = work::aside(order.limits.steps() / 4, || guard::in_file(&bytes, secrets));
     let left = if stands && spent.end.is_none() { Cannot::Unsupported } else { Cannot::Unread };
     settle(bytes, Look { changed: None, left: Some(left) }, told)
+}
+
+/// One file by itself, and where an address is left in it; as costly as the thread's allowance lets
+/// it be.
+#[must_use]
+pub fn looked(file: &[u8], order: &Order<'_>) -> (Vec<u8>, Vec<Left>) {
+    let mut shared = Shared::default();
+    let mut told = Told::new(&mut shared, u64::MAX);
+    let Some(secrets) = order.documents else { return (file.to_vec(), Vec::new()) };
+    let look = inside(file, order, secrets, &mut told);
+    let out = settle(Cow::Borrowed(file), look, &mut told).into_owned();
+    (out, told.left)
 }
 
 fn settle<'a>(bytes: Cow<'a, [u8]>, look: Look, told: &mut Told<'_>) -> Cow<'a, [u8]> {

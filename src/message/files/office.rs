@@ -3,6 +3,7 @@
 
 use super::package::{Edit, Kind, Package};
 use super::{Cannot, DEPTH, Look, markup, member};
+use crate::message::charset::change_untold;
 use crate::message::contents::{Told, file_name};
 use crate::message::guard::{Secrets, in_file};
 use crate::message::quoted::Quoting;
@@ -103,20 +104,19 @@ fn is_off(xml: &str, mark: &str) -> bool {
 fn rename(package: &Package<'_>, order: &Order<'_>, edits: &mut [Edit]) {
     let strict = order.replacements.strict();
     let order = Order { replacements: &strict, quotes: Quoting::Ignored, ..order.clone() };
-    let mut taken: HashSet<String> =
-        package.entries.iter().map(|entry| String::from_utf8_lossy(entry.name).into_owned()).collect();
+    let mut taken: HashSet<Vec<u8>> = package.entries.iter().map(|entry| entry.name.to_vec()).collect();
+    let steps = |name: &str| {
+        let scrubbed = name.split('/').map(|step| file_name(step, &order)).collect::<Vec<_>>().join("/");
+        (scrubbed != name).then_some(scrubbed)
+    };
     for (n, (entry, edit)) in package.entries.iter().zip(edits).enumerate() {
-        let Ok(name) = std::str::from_utf8(entry.name) else { continue };
-        work::pack(name.len());
-        let mut scrubbed = name.split('/').map(|step| file_name(step, &order)).collect::<Vec<_>>().join("/");
-        if scrubbed == name {
-            continue;
+        work::pack(entry.name.len());
+        let Some(mut name) = change_untold(entry.name, steps) else { continue };
+        if taken.contains(&name) {
+            let dot = name.iter().rposition(|byte| *byte == b'.').unwrap_or(name.len());
+            name.splice(dot..dot, format!(" ({n})").into_bytes());
         }
-        if taken.contains(&scrubbed) {
-            let (stem, ending) = scrubbed.rsplit_once('.').unwrap_or((&scrubbed, ""));
-            scrubbed = format!("{stem} ({n}).{ending}");
-        }
-        taken.insert(scrubbed.clone());
-        edit.name = Some(scrubbed);
+        taken.insert(name.clone());
+        edit.name = Some(name);
     }
 }

@@ -37,12 +37,14 @@ pub(in crate::message) struct Entry<'a> {
     /// Packed.
     data: &'a [u8],
     locked: bool,
+    /// Where its headers stand, of which each has its name: in the directory, and before its data.
+    headers: [usize; 2],
 }
 
 /// What becomes of an entry.
 #[derive(Clone, Debug, Default)]
 pub(in crate::message) struct Edit {
-    pub(in crate::message) name: Option<String>,
+    pub(in crate::message) name: Option<Vec<u8>>,
     pub(in crate::message) content: Option<Vec<u8>>,
 }
 
@@ -79,7 +81,7 @@ impl<'a> Package<'a> {
             together = together.saturating_add(packed);
             let (flags, method) = (read(at + 8, 2)?, read(at + 10, 2)?);
             let name = central.get(46..46 + name).ok_or(Why::Damaged)?;
-            entries.push(Entry { name, method, data, locked: flags & 1 != 0 });
+            entries.push(Entry { name, method, data, locked: flags & 1 != 0, headers: [at, local] });
             at += length;
         }
         // Entries that overlap would make much of little.
@@ -144,11 +146,23 @@ impl<'a> Package<'a> {
     /// owners and times of the author's system stand there. `comment`: that of the archive.
     ///
     /// # Errors
-    /// It cannot be written as it was: two entries of one name, names that are in no known charset.
-    pub(in crate::message) fn rewritten(&self, edits: Vec<Edit>, comment: Option<&str>) -> Result<Vec<u8>, Why> {
-        // The crate keeps a name of an unknown charset as something else.
-        if self.entries.iter().any(|entry| std::str::from_utf8(entry.name).is_err()) {
-            return Err(Why::Unsupported);
+    /// It cannot be written as it was, as with two entries of one name.
+    pub(in crate::message) fn rewritten(&self, mut edits: Vec<Edit>, comment: Option<&str>) -> Result<Vec<u8>, Why> {
+        // The crate writes names in UTF-8. What is not, as names by Windows in Japan, gets another
+        // of its length, and is put in its place afterwards.
+        let mut raw = Vec::new();
+        for (n, (entry, edit)) in self.entries.iter().zip(&mut edits).enumerate() {
+            let name = edit.name.as_deref().unwrap_or(entry.name);
+            if std::str::from_utf8(name).is_err() {
+                let folder = usize::from(name.ends_with(b"/"));
+                let slash = if folder == 1 { "/" } else { "" };
+                let stand_in = format!("{n:~>width$}{slash}", width = name.len() - folder);
+                if stand_in.len() != name.len() {
+                    return Err(Why::Unsupported);
+                }
+                raw.push((n, name.to_vec()));
+                edit.name = Some(stand_in.into_bytes());
+            }
         }
         // It reads the directory for itself, wherever it finds one.
         if memchr::memmem::find_iter(self.bytes, b"PK\x01\x02").count() > 2 * MOST_ENTRIES {
@@ -164,7 +178,8 @@ impl<'a> Package<'a> {
             for (n, (entry, edit)) in self.entries.iter().zip(edits).enumerate() {
                 work::pack(ENTRY);
                 let file = source.by_index_raw(n)?;
-                let name = edit.name.unwrap_or_else(|| String::from_utf8_lossy(entry.name).into_owned());
+                let name = edit.name.as_deref().unwrap_or(entry.name);
+                let name = String::from_utf8_lossy(name).into_owned();
                 let time = file.last_modified().unwrap_or_default();
                 let options = SimpleFileOptions::default().last_modified_time(time);
                 match edit.content {
@@ -191,7 +206,20 @@ impl<'a> Package<'a> {
             out.set_comment(comment);
         }
         let finished = out.finish();
-        written.and(finished).map(Cursor::into_inner).map_err(|_| Why::Unsupported)
+        let mut out = written.and(finished).map(Cursor::into_inner).map_err(|_| Why::Unsupported)?;
+        if raw.is_empty() {
+            return Ok(out);
+        }
+        let headers: Vec<[usize; 2]> = Package::read(&out)?.entries.iter().map(|entry| entry.headers).collect();
+        for (n, name) in raw {
+            let [central, local] = headers.get(n).ok_or(Why::Damaged)?;
+            for (at, flags) in [(central + 46, central + 8), (local + 30, local + 6)] {
+                out.get_mut(at..at + name.len()).ok_or(Why::Damaged)?.copy_from_slice(&name);
+                // Bit 11: the name is UTF-8.
+                *out.get_mut(flags + 1).ok_or(Why::Damaged)? &= !8;
+            }
+        }
+        Ok(out)
     }
 
     /// The archive's comment.

@@ -5,7 +5,7 @@ use crate::config::{Limits, Metadata};
 use crate::message::quoted::Quoting;
 use crate::message::rewrite::{Rewritten, rewrite};
 use crate::message::scrub::Replacement;
-use crate::message::{Replacements, Shared};
+use crate::message::Replacements;
 use crate::types::{Address, AddressKey, Alias, Time};
 use std::io::Cursor;
 use zip::write::SimpleFileOptions;
@@ -45,14 +45,8 @@ fn ordered<T>(limits: &Limits, run: impl FnOnce(&Order<'_>) -> T) -> T {
     })
 }
 
-/// A file after it was looked through, and where an address is left.
 fn looked(file: &[u8]) -> (Vec<u8>, Vec<Left>) {
-    ordered(&Limits::default(), |order| {
-        let mut shared = Shared::default();
-        let mut told = Told::new(&mut shared, order.limits.steps());
-        let out = look(Cow::Borrowed(file), order, &mut told).into_owned();
-        (out, told.left)
-    })
+    ordered(&Limits::default(), |order| super::looked(file, order))
 }
 
 fn zipped(comment: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -163,6 +157,20 @@ fn what_cannot_be_replaced_stays_and_is_told() {
     // A lock that is not in force is none.
     let open = ("word/settings.xml", &b"<w:documentProtection w:enforcement=\"0\"/>"[..]);
     assert!(looked(&zipped("", &[TYPES, document, open])).1.is_empty());
+}
+
+#[test]
+fn names_that_are_no_utf8_stay() {
+    let mut file = zipped("", &[("aaaa.txt", b"a.real@home.example"), ("bbbb.txt", b"x")]);
+    // Signs in Shift_JIS, whose second octet is a backslash.
+    for (from, to) in [(b"aaaa", b"\x95\\aa"), (b"bbbb", b"\x95\\bb")] {
+        let places: Vec<usize> = memchr::memmem::find_iter(&file, from).collect();
+        places.iter().for_each(|at| file[*at..at + 4].copy_from_slice(to));
+    }
+    let (out, left) = looked(&file);
+    let names: Vec<_> = package::Package::read(&out).unwrap().entries.iter().map(|entry| entry.name.to_vec()).collect();
+    assert_eq!(names, [&b"\x95\\aa.txt"[..], b"\x95\\bb.txt"]);
+    assert!(left.is_empty() && out.len() < file.len() && out.ends_with(&[0, 0]));
 }
 
 #[test]
