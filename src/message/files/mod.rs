@@ -22,6 +22,7 @@ pub(in crate::message) mod package;
 mod pdf;
 mod rtf;
 mod shown;
+mod tar;
 
 use super::archive::UNPACKING;
 use super::contents::Told;
@@ -144,6 +145,7 @@ fn inside(bytes: &[u8], order: &Order<'_>, secrets: Secrets<'_>, told: &mut Told
         [b'%', b'P', b'D', b'F', b'-', ..] => pdf::look(bytes, order, told),
         [b'{', b'\\', b'r', b't', b'f', ..] => Look::changed(rtf::clean(bytes, order.replacements.of_author())),
         [0x1f, 0x8b, 8, ..] => gzip(bytes, order, told),
+        _ if super::archive::is_tar(bytes) => tar::look(bytes, order, told),
         _ if charset::is_text(bytes) => Look::changed(text(bytes, order)),
         _ => Look::default(),
     };

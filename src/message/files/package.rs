@@ -152,15 +152,15 @@ impl<'a> Package<'a> {
         // of its length, and is put in its place afterwards.
         let mut raw = Vec::new();
         for (n, (entry, edit)) in self.entries.iter().zip(&mut edits).enumerate() {
-            let name = edit.name.as_deref().unwrap_or(entry.name);
-            if std::str::from_utf8(name).is_err() {
+            let name = edit.name.clone().unwrap_or_else(|| entry.name.to_vec());
+            if std::str::from_utf8(&name).is_err() {
                 let folder = usize::from(name.ends_with(b"/"));
                 let slash = if folder == 1 { "/" } else { "" };
                 let stand_in = format!("{n:~>width$}{slash}", width = name.len() - folder);
                 if stand_in.len() != name.len() {
                     return Err(Why::Unsupported);
                 }
-                raw.push((n, name.to_vec()));
+                raw.push((n, name));
                 edit.name = Some(stand_in.into_bytes());
             }
         }

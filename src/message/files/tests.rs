@@ -45,7 +45,7 @@ fn ordered<T>(limits: &Limits, run: impl FnOnce(&Order<'_>) -> T) -> T {
     })
 }
 
-fn looked(file: &[u8]) -> (Vec<u8>, Vec<Left>) {
+pub(super) fn looked(file: &[u8]) -> (Vec<u8>, Vec<Left>) {
     ordered(&Limits::default(), |order| super::looked(file, order))
 }
 
