@@ -1,21 +1,21 @@
 //! Which cleaner a part's content gets: by what it says it is, and by how it begins. The cleaners are files of their own.
 
 use super::content_lines::{fold, unfold};
+use super::files::{self, Left};
 use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
 use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
 use super::text::encode_name;
-use super::files::{self, Left};
-use super::{Shared, archive, author, calendar, charset, footer, html, pgp, uuencode, vcard, work};
+use super::{Shared, archive, author, calendar, footer, html, pgp, uuencode, vcard, work};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
 pub(super) struct Told<'a> {
     /// Files of one part that went as they were: what they are by their first octets, and why.
     pub(super) passed: Vec<(&'static str, Why)>,
-    unpacked: usize,
+    pub(super) unpacked: usize,
     /// Octets that may still be compared with what is quoted.
     compared: usize,
     /// The text that is cleaned stands in a message inside the message.

@@ -30,8 +30,21 @@ fn is_message_name(name: &str) -> bool {
 /// Whether a file of this name is a message by what it begins with: a field of mail.
 pub(super) fn is_message_file(name: &str, bytes: &[u8]) -> bool {
     const FIELDS: &[&str] = &[
-        "received", "return-path", "delivered-to", "from", "to", "subject", "date", "message-id", "mime-version",
-        "content-type", "content-transfer-encoding", "x-mozilla-status", "dkim-signature", "reply-to", "sender",
+        "received",
+        "return-path",
+        "delivered-to",
+        "from",
+        "to",
+        "subject",
+        "date",
+        "message-id",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "x-mozilla-status",
+        "dkim-signature",
+        "reply-to",
+        "sender",
     ];
     if !is_message_name(name) {
         return false;

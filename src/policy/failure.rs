@@ -123,8 +123,16 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 8] =
-    ["address-in-file", "over-size", "forbidden", "encrypted", "over-quota", "opted-out", "unauthenticated", "not-allowed"];
+pub const DECISION_KEYS: [&str; 8] = [
+    "address-in-file",
+    "over-size",
+    "forbidden",
+    "encrypted",
+    "over-quota",
+    "opted-out",
+    "unauthenticated",
+    "not-allowed",
+];
 
 #[cfg(test)]
 mod tests {

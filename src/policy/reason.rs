@@ -228,7 +228,9 @@ impl Reason {
                 554,
                 6,
                 1,
-                format!("Part {part} shows your own mail address and cannot be changed: take the address out of the file"),
+                format!(
+                    "Part {part} shows your own mail address and cannot be changed: take the address out of the file"
+                ),
             ),
             (Self::Unclean, _) => tell(
                 554,

@@ -332,7 +332,8 @@ fn scanners() -> Vec<Scanner> {
             }),
         );
     }
-    let xml = [bytes_of(TAGS), bytes_of(ADDRESSES), bytes_of(&["<w:t>", "</w:t>", "<![CDATA[", "]]>", "<!--"])].concat();
+    let xml =
+        [bytes_of(TAGS), bytes_of(ADDRESSES), bytes_of(&["<w:t>", "</w:t>", "<![CDATA[", "]]>", "<!--"])].concat();
     for (name, before, pieces) in [
         ("addresses in XML", &b"<?xml version=\"1.0\"?>@"[..], xml.as_slice()),
         ("addresses in RTF", b"{\\rtf1 ", RTFS),

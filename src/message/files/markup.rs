@@ -67,7 +67,9 @@ fn in_tag(xml: &str, tag: Range<usize>, replacements: &[Replacement], edits: &mu
 /// The words of a CDATA section.
 fn character_data(xml: &str, tag: &Range<usize>) -> Option<Range<usize>> {
     const OPEN: &str = "<![CDATA[";
-    xml.get(tag.clone())?.starts_with(OPEN).then(|| tag.start + OPEN.len()..tag.end.saturating_sub(3).max(tag.start + OPEN.len()))
+    xml.get(tag.clone())?
+        .starts_with(OPEN)
+        .then(|| tag.start + OPEN.len()..tag.end.saturating_sub(3).max(tag.start + OPEN.len()))
 }
 
 /// Behind the `>` that ends a tag, which begins behind its `<`; one in quotes does not, and a
@@ -113,11 +115,23 @@ mod tests {
                     "<w:r><w:t>alias@m.test</w:t></w:r><w:proofErr w:type=\"x\"/><w:r><w:rPr><w:b/></w:rPr><w:t></w:t></w:r><w:r><w:t>!</w:t></w:r>",
                 ),
             ),
-            ("<si><t>Hana</t></si><si><t>a.real@home.example</t></si>", Some("<si><t>Hana</t></si><si><t>alias@m.test</t></si>")),
-            ("<text:span>a.real</text:span>&#64;<text:span>home.example</text:span>", Some("<text:span>alias@m.test</text:span><text:span></text:span>")),
-            ("<Relationship Target=\"mailto:A.Real@home.example?subject=x\"/>", Some("<Relationship Target=\"mailto:alias@m.test?subject=x\"/>")),
+            (
+                "<si><t>Hana</t></si><si><t>a.real@home.example</t></si>",
+                Some("<si><t>Hana</t></si><si><t>alias@m.test</t></si>"),
+            ),
+            (
+                "<text:span>a.real</text:span>&#64;<text:span>home.example</text:span>",
+                Some("<text:span>alias@m.test</text:span><text:span></text:span>"),
+            ),
+            (
+                "<Relationship Target=\"mailto:A.Real@home.example?subject=x\"/>",
+                Some("<Relationship Target=\"mailto:alias@m.test?subject=x\"/>"),
+            ),
             ("<a href='mailto:a.real%40home.example'>write</a>", Some("<a href='mailto:alias@m.test'>write</a>")),
-            ("<w:instrText> HYPERLINK \"mailto:a.real@home.example\" </w:instrText>", Some("<w:instrText> HYPERLINK \"mailto:alias@m.test\" </w:instrText>")),
+            (
+                "<w:instrText> HYPERLINK \"mailto:a.real@home.example\" </w:instrText>",
+                Some("<w:instrText> HYPERLINK \"mailto:alias@m.test\" </w:instrText>"),
+            ),
             ("<t><![CDATA[a.real@home.example]]></t>", Some("<t><![CDATA[alias@m.test]]></t>")),
             ("<!-- a.real@home.example --><t/>", Some("<!-- alias@m.test --><t/>")),
             ("<t a=\"x>a.real@home.example\">", Some("<t a=\"x>alias@m.test\">")),

@@ -162,7 +162,9 @@ fn text(bytes: &[u8], order: &Order<'_>) -> Option<Vec<u8>> {
     let start = start.trim_start_matches(['\u{feff}', '\u{fffd}', ' ', '\r', '\n', '\t']);
     work::pack(bytes.len() / 4);
     let replacements = order.replacements;
-    if start.starts_with('<') && (start.contains("<html") || start.contains("<!doctype html") || start.contains("<body")) {
+    if start.starts_with('<')
+        && (start.contains("<html") || start.contains("<!doctype html") || start.contains("<body"))
+    {
         return charset::change_untold(bytes, |text| html::addresses(text, &replacements.strict()));
     }
     if start.starts_with("<?xml") || start.starts_with("<svg") {

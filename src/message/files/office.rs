@@ -94,7 +94,9 @@ fn is_markup(name: &[u8]) -> bool {
 fn is_off(xml: &str, mark: &str) -> bool {
     let tag = xml.split(mark).nth(1).and_then(|rest| rest.split('>').next()).unwrap_or("");
     match mark {
-        "<w:documentProtection " => !["\"1\"", "\"true\"", "\"on\""].iter().any(|on| tag.contains(&format!("enforcement={on}"))),
+        "<w:documentProtection " => {
+            !["\"1\"", "\"true\"", "\"on\""].iter().any(|on| tag.contains(&format!("enforcement={on}")))
+        }
         "<fileSharing " => !tag.contains("reservationPassword") && !tag.contains("hashValue"),
         _ => false,
     }

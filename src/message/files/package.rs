@@ -190,9 +190,9 @@ impl<'a> Package<'a> {
                         let stored = entry.method == 0;
                         let options = match stored {
                             true => options.compression_method(CompressionMethod::Stored),
-                            false => options
-                                .compression_method(CompressionMethod::Deflated)
-                                .compression_level(Some(LEVEL)),
+                            false => {
+                                options.compression_method(CompressionMethod::Deflated).compression_level(Some(LEVEL))
+                            }
                         };
                         out.start_file(name, options)?;
                         out.write_all(&content)?;
@@ -202,9 +202,7 @@ impl<'a> Package<'a> {
             Ok(())
         };
         let written = write();
-        if let Some(comment) = comment {
-            out.set_comment(comment);
-        }
+        let written = written.and_then(|()| comment.map_or(Ok(()), |comment| out.set_comment(comment)));
         let finished = out.finish();
         let mut out = written.and(finished).map(Cursor::into_inner).map_err(|_| Why::Unsupported)?;
         if raw.is_empty() {

@@ -71,11 +71,6 @@ impl Shown {
         }
     }
 
-    /// The words.
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
     /// What has to be written so that no address is shown; `entities`: those of HTML are read.
     pub(super) fn edits(&self, entities: bool, replacements: &[Replacement]) -> Vec<Edit> {
         let mut edits = Vec::new();
@@ -91,7 +86,9 @@ impl Shown {
                 let (from, to) = (range.start.max(stretch.begins), range.end.min(ends));
                 let source = match stretch.whole {
                     true => stretch.source.clone(),
-                    false => stretch.source.start + (from - stretch.begins)..stretch.source.start + (to - stretch.begins),
+                    false => {
+                        stretch.source.start + (from - stretch.begins)..stretch.source.start + (to - stretch.begins)
+                    }
                 };
                 if !source.is_empty() {
                     edits.push(Edit { source, instead: std::mem::take(&mut instead).to_owned() });

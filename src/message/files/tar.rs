@@ -2,7 +2,7 @@
 //!
 //! Names in pax headers stay: each of their lines tells its own length.
 
-use super::{DEPTH, Look, Cannot, member};
+use super::{Cannot, DEPTH, Look, member};
 use crate::message::contents::{Told, file_name};
 use crate::message::quoted::Quoting;
 use crate::message::rewrite::Order;
@@ -106,10 +106,22 @@ mod tests {
     fn files_and_names() {
         let long = format!("{}/a.real@home.example.txt\0", "x".repeat(120));
         let end = vec![0; 2 * BLOCK];
-        let file = [entry(b'0', "a.txt", b"mail a.real@home.example"), entry(b'L', "././@LongLink", long.as_bytes()), entry(b'0', "a.real@home.example.txt", b"x"), end.clone()].concat();
+        let file = [
+            entry(b'0', "a.txt", b"mail a.real@home.example"),
+            entry(b'L', "././@LongLink", long.as_bytes()),
+            entry(b'0', "a.real@home.example.txt", b"x"),
+            end.clone(),
+        ]
+        .concat();
         let (out, left) = looked(&file);
         let long = format!("{}/alias@m.test.txt\0", "x".repeat(120));
-        let want = [entry(b'0', "a.txt", b"mail alias@m.test"), entry(b'L', "././@LongLink", long.as_bytes()), entry(b'0', "alias@m.test.txt", b"x"), end].concat();
+        let want = [
+            entry(b'0', "a.txt", b"mail alias@m.test"),
+            entry(b'L', "././@LongLink", long.as_bytes()),
+            entry(b'0', "alias@m.test.txt", b"x"),
+            end,
+        ]
+        .concat();
         assert!(out == want && left.is_empty(), "{left:?}");
     }
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::config::{Limits, Metadata};
+use crate::message::Replacements;
 use crate::message::quoted::Quoting;
 use crate::message::rewrite::{Rewritten, rewrite};
 use crate::message::scrub::Replacement;
-use crate::message::Replacements;
 use crate::types::{Address, AddressKey, Alias, Time};
 use std::io::Cursor;
 use zip::write::SimpleFileOptions;
@@ -56,7 +56,7 @@ fn zipped(comment: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
         zip.start_file(*name, SimpleFileOptions::default().compression_method(way)).unwrap();
         zip.write_all(content).unwrap();
     }
-    zip.set_comment(comment);
+    zip.set_comment(comment).unwrap();
     zip.finish().unwrap().into_inner()
 }
 
@@ -68,8 +68,12 @@ fn unzipped(file: &[u8]) -> String {
         let mut file = zip.by_index(n).unwrap();
         let mut content = Vec::new();
         file.read_to_end(&mut content).unwrap();
-        out.push_str(&format!("\n{}: ", file.name()));
-        out.push_str(&if content.starts_with(b"PK") { unzipped(&content) } else { String::from_utf8_lossy(&content).into_owned() });
+        out.push_str(&format!("\n{}: ", file.name().unwrap()));
+        out.push_str(&if content.starts_with(b"PK") {
+            unzipped(&content)
+        } else {
+            String::from_utf8_lossy(&content).into_owned()
+        });
     }
     out
 }
@@ -127,20 +131,40 @@ fn archives_and_documents() {
         assert!(left.is_empty() && out.len() == file.len() - if file == utf16 { 14 } else { 7 });
     }
     let (out, _) = looked(&zipped("", &[("u.txt", &utf16)]));
-    assert!(unzipped(&out).contains(&String::from_utf8_lossy(&"alias@m.test".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).into_owned()));
+    assert!(
+        unzipped(&out).contains(
+            &String::from_utf8_lossy(&"alias@m.test".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())
+                .into_owned()
+        )
+    );
 }
 
 #[test]
 fn what_cannot_be_replaced_stays_and_is_told() {
     let document = ("word/document.xml", &b"<w:t>a.real@home.example</w:t>"[..]);
     let lock = ("word/settings.xml", &b"<w:documentProtection w:edit=\"readOnly\" w:enforcement=\"1\"/>"[..]);
-    let compound = [&[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1][..], &"a.real@home.example".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
+    let compound = [
+        &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1][..],
+        &"a.real@home.example".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(),
+    ]
+    .concat();
     let inner = zipped("", &[TYPES, document, lock]);
     // what it is, file, why
     let cases = [
         ("signed", zipped("", &[TYPES, document, ("_xmlsignatures/origin.sigs", b"")]), Some(Cannot::Signed)),
         ("signed, and nothing in it", zipped("", &[TYPES, ("_xmlsignatures/origin.sigs", b"")]), None),
-        ("signed open document", zipped("", &[("mimetype", b"application/vnd.oasis.opendocument.text"), ("content.xml", document.1), ("META-INF/documentsignatures.xml", b"")]), Some(Cannot::Signed)),
+        (
+            "signed open document",
+            zipped(
+                "",
+                &[
+                    ("mimetype", b"application/vnd.oasis.opendocument.text"),
+                    ("content.xml", document.1),
+                    ("META-INF/documentsignatures.xml", b""),
+                ],
+            ),
+            Some(Cannot::Signed),
+        ),
         ("locked", inner.clone(), Some(Cannot::Locked)),
         ("locked in an archive", zipped("", &[("a.docx", &inner)]), Some(Cannot::Locked)),
         ("compound file", compound, Some(Cannot::Unsupported)),
@@ -206,7 +230,10 @@ fn pdf(objects: &[String]) -> Vec<u8> {
         out.extend(b"\nendobj\n");
     }
     let at = out.len();
-    out.extend(format!("xref\n0 {0}\n{table}trailer\n<</Size {0}/Root 1 0 R>>\nstartxref\n{at}\n%%EOF\n", objects.len() + 1).bytes());
+    out.extend(
+        format!("xref\n0 {0}\n{table}trailer\n<</Size {0}/Root 1 0 R>>\nstartxref\n{at}\n%%EOF\n", objects.len() + 1)
+            .bytes(),
+    );
     out
 }
 
@@ -239,7 +266,9 @@ fn pdf_links_and_text() {
         vec![
             "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
             "<</Type/Pages/Kids[3 0 R]/Count 1>>".to_owned(),
-            format!("<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>{more}>>"),
+            format!(
+                "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>{more}>>"
+            ),
             content,
             font.to_owned(),
         ]
@@ -272,7 +301,11 @@ fn pdf_links_and_text() {
     let signed = |file: Vec<u8>| [file, b"9 0 obj<</ByteRange[0 1 2 3]>>endobj".to_vec()].concat();
     for (what, file, why) in [
         ("a font's own codes", with_map(stream("", glyphs.as_bytes())), Cannot::Unsupported),
-        ("the same, packed", with_map(stream("/Filter/FlateDecode", &deflated(glyphs.as_bytes()))), Cannot::Unsupported),
+        (
+            "the same, packed",
+            with_map(stream("/Filter/FlateDecode", &deflated(glyphs.as_bytes()))),
+            Cannot::Unsupported,
+        ),
         ("signed", signed(plain.clone()), Cannot::Signed),
         ("signed, packed", signed(packed.clone()), Cannot::Signed),
         ("with a password", [packed.clone(), b"<</Encrypt 9 0 R>>".to_vec()].concat(), Cannot::Unread),
@@ -288,11 +321,11 @@ fn pdf_objects_in_objects() {
     let link = "<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI(mailto:a.real@home.example)>>>>";
     let table = format!("4 0 5 {} ", link.len() + 1);
     let content = format!("{table}{link} <</Kept(other@home.example)>>");
-    let mut objects = vec![
-        "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
-        "<</Type/Pages/Kids[]/Count 0>>".to_owned(),
-    ];
-    objects.push(stream(&format!("/Type/ObjStm/N 2/First {}/Filter/FlateDecode", table.len()), &deflated(content.as_bytes())));
+    let mut objects = vec!["<</Type/Catalog/Pages 2 0 R>>".to_owned(), "<</Type/Pages/Kids[]/Count 0>>".to_owned()];
+    objects.push(stream(
+        &format!("/Type/ObjStm/N 2/First {}/Filter/FlateDecode", table.len()),
+        &deflated(content.as_bytes()),
+    ));
     let (out, left) = looked(&pdf(&objects));
     let told = read_pdf(&out);
     assert_eq!(left, [], "{told}");
@@ -308,7 +341,7 @@ proptest::proptest! {
         let file = pdf(&["<</Type/Catalog/Pages 2 0 R/A(a.real@home.example)>>".to_owned(), drawn]);
         let rtf = b"{\\rtf1 a.real\\'40home.example}".to_vec();
         let inner = zipped("", &[("a.docx", &document), ("b.pdf", &file), ("c.rtf", &rtf)]);
-        let mut file = [document, file, rtf, inner].swap_remove(which);
+        let mut file = vec![document, file, rtf, inner].swap_remove(which);
         for (at, byte) in edits {
             let at = at % file.len();
             file[at] = byte;

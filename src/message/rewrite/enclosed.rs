@@ -3,9 +3,9 @@
 use super::super::contents::{self, Told};
 use super::super::files::{Cannot, Left};
 use super::super::guard;
+use super::super::kinds::safe_kind;
 use super::super::mime::Part;
 use super::super::quoted::Quoting;
-use super::super::kinds::safe_kind;
 use super::super::text::parameter;
 use super::super::transfer::encode_base64;
 use super::{Order, Unclean, Writer};
@@ -75,7 +75,9 @@ impl Writer<'_> {
         let inner = std::mem::replace(&mut self.out, before);
         done?;
         // As in every file. With the words that are given back in it, it is not looked at.
-        if !self.order.quotes.shows() && self.order.documents.is_some_and(|secrets| guard::check(&inner, secrets).is_err()) {
+        if !self.order.quotes.shows()
+            && self.order.documents.is_some_and(|secrets| guard::check(&inner, secrets).is_err())
+        {
             self.told.left.push(Left { kind: "message/rfc822", why: Cannot::Unsupported });
             self.passed();
         }

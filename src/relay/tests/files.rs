@@ -26,11 +26,16 @@ fn invoices(address: &str) -> Vec<(&'static str, String)> {
     gzip.write_all(&invoice).unwrap();
     let archive = zipped(&[("a/invoice.docx", &invoice)]);
     let part = |kind: &str, name: &str, file: &[u8]| {
-        format!("Content-Type: {kind}\nContent-Disposition: attachment; filename={name}\nContent-Transfer-Encoding: base64\n\n{}\n", BASE64.encode(file))
+        format!(
+            "Content-Type: {kind}\nContent-Disposition: attachment; filename={name}\nContent-Transfer-Encoding: base64\n\n{}\n",
+            BASE64.encode(file)
+        )
     };
     let word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
     let alone = part(word, "invoice.docx", &invoice);
-    let mixed = format!("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nhello\n--b\n{alone}--b--\n");
+    let mixed = format!(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nhello\n--b\n{alone}--b--\n"
+    );
     vec![
         ("alone", alone.clone()),
         ("beside a text", mixed),
@@ -39,8 +44,18 @@ fn invoices(address: &str) -> Vec<(&'static str, String)> {
         ("in two archives", part("application/zip", "x.zip", &zipped(&[("y.zip", &archive)]))),
         ("in gzip", part("application/gzip", "invoice.docx.gz", &gzip.finish().unwrap())),
         ("in a message", format!("Content-Type: message/rfc822\n\nSubject: y\n{alone}")),
-        ("in a message that is a file", part("application/octet-stream", "m.eml", format!("Subject: y\n{alone}").replace('\n', "\r\n").as_bytes())),
-        ("in a message in an archive", part("application/zip", "m.zip", &zipped(&[("m.eml", format!("Subject: y\n{alone}").replace('\n', "\r\n").as_bytes())]))),
+        (
+            "in a message that is a file",
+            part("application/octet-stream", "m.eml", format!("Subject: y\n{alone}").replace('\n', "\r\n").as_bytes()),
+        ),
+        (
+            "in a message in an archive",
+            part(
+                "application/zip",
+                "m.zip",
+                &zipped(&[("m.eml", format!("Subject: y\n{alone}").replace('\n', "\r\n").as_bytes())]),
+            ),
+        ),
     ]
 }
 
@@ -60,7 +75,12 @@ async fn one_rule_whatever_it_is_packed_in() {
             let mail = format!("From: {SELLER}\nSubject: {n}\n{part}");
             let reply = world.send(SELLER, &[world.aliases().0], &mail).await;
             let newest = world.newest();
-            assert_eq!((reply.code(), newest.reason.as_str()), (code, reason), "{setting:?} {packing}: {}", newest.facts);
+            assert_eq!(
+                (reply.code(), newest.reason.as_str()),
+                (code, reason),
+                "{setting:?} {packing}: {}",
+                newest.facts
+            );
             let addresses = newest.facts.split(' ').find(|fact| fact.starts_with("addresses="));
             assert_eq!(addresses.is_some(), told, "{setting:?} {packing}: {}", newest.facts);
             assert!(addresses.is_none_or(|fact| fact.ends_with(":signed")), "{packing}: {addresses:?}");

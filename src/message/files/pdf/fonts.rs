@@ -139,7 +139,8 @@ fn meanings(text: &[u8]) -> HashMap<u32, char> {
     let (mut at, mut array, mut ranges) = (0, false, false);
     let code = |octets: &[u8]| octets.iter().take(4).fold(0_u32, |code, octet| code << 8 | u32::from(*octet));
     let character = |octets: &[u8]| {
-        let units = octets.chunks_exact(2).map(|unit| unit.iter().fold(0_u16, |unit, octet| unit << 8 | u16::from(*octet)));
+        let units =
+            octets.chunks_exact(2).map(|unit| unit.iter().fold(0_u16, |unit, octet| unit << 8 | u16::from(*octet)));
         char::decode_utf16(units).next().and_then(Result::ok)
     };
     while let Some((kind, range)) = token(text, at).filter(|_| !work::is_over()) {

@@ -129,9 +129,10 @@ impl<'a> File<'a> {
 
     /// Every object's number and value, also of those in others.
     fn values(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        let packed = self.packed.iter().filter_map(|(number, n, place)| {
-            Some((*number, self.streams.get(n)?.get(place.clone())?))
-        });
+        let packed = self
+            .packed
+            .iter()
+            .filter_map(|(number, n, place)| Some((*number, self.streams.get(n)?.get(place.clone())?)));
         self.objects.iter().map(|object| (object.number, self.value(object))).chain(packed)
     }
 
@@ -273,18 +274,23 @@ impl<'a> File<'a> {
 fn is_binary(dictionary: &[u8]) -> bool {
     const KINDS: &[&[u8]] = &[b"/Image", b"/Type1C", b"/CIDFontType0C", b"/OpenType"];
     entry(dictionary, b"/Subtype").is_some_and(|kind| KINDS.contains(&kind))
-        || [&b"/Length1"[..], b"/Alternate", b"/FunctionType", b"/ShadingType"].iter().any(|name| entry(dictionary, name).is_some())
+        || [&b"/Length1"[..], b"/Alternate", b"/FunctionType", b"/ShadingType"]
+            .iter()
+            .any(|name| entry(dictionary, name).is_some())
         || entry(dictionary, b"/Type") == Some(b"/XRef")
 }
 
 /// Numbers and places of the objects in another.
 fn table(data: &[u8], dictionary: &[u8]) -> Vec<(u32, Range<usize>)> {
-    let (Some(count), Some(first)) = (integer(dictionary, b"/N"), integer(dictionary, b"/First")) else { return Vec::new() };
+    let (Some(count), Some(first)) = (integer(dictionary, b"/N"), integer(dictionary, b"/First")) else {
+        return Vec::new();
+    };
     let mut numbers = Vec::new();
     let mut at = 0;
     while numbers.len() < count.saturating_mul(2)
         && let Some((_, range)) = token(data, at).filter(|(_, range)| range.end <= first)
-        && let Some(number) = data.get(range.clone()).and_then(|word| std::str::from_utf8(word).ok()?.parse::<u32>().ok())
+        && let Some(number) =
+            data.get(range.clone()).and_then(|word| std::str::from_utf8(word).ok()?.parse::<u32>().ok())
     {
         numbers.push(number);
         at = range.end;
@@ -292,7 +298,9 @@ fn table(data: &[u8], dictionary: &[u8]) -> Vec<(u32, Range<usize>)> {
     work::pack(data.len());
     let places: Vec<(u32, usize)> = numbers
         .chunks_exact(2)
-        .filter_map(|pair| if let [number, at] = pair { Some((*number, first.checked_add(*at as usize)?)) } else { None })
+        .filter_map(
+            |pair| if let [number, at] = pair { Some((*number, first.checked_add(*at as usize)?)) } else { None },
+        )
         .collect();
     let (mut found, mut done) = (Vec::with_capacity(places.len()), 0);
     for (n, (number, start)) in places.iter().enumerate() {

@@ -45,7 +45,8 @@ pub(super) fn all(bytes: &[u8]) -> Option<Vec<Object>> {
         let value = start..value_end(bytes, start).unwrap_or(start);
         work::pack(value.len());
         let next = skip_space(bytes, value.end);
-        let stream = bytes.get(next..).is_some_and(|rest| rest.starts_with(b"stream")).then(|| data(bytes, &value, next + 6));
+        let stream =
+            bytes.get(next..).is_some_and(|rest| rest.starts_with(b"stream")).then(|| data(bytes, &value, next + 6));
         let behind = stream.as_ref().map_or(value.end, |stream| stream.end);
         let rest = bytes.get(behind..).unwrap_or(&[]);
         let end = memmem::find(rest, b"endobj").map_or(bytes.len(), |n| behind + n);
@@ -125,7 +126,10 @@ pub(super) enum Kind {
 pub(super) fn token(bytes: &[u8], at: usize) -> Option<(Kind, Range<usize>)> {
     let start = skip_space(bytes, at);
     let rest = bytes.get(start..)?;
-    let delimiter = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'\0' | b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%');
+    let delimiter = |b: &u8| {
+        b.is_ascii_whitespace()
+            || matches!(b, b'\0' | b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%')
+    };
     let run = |rest: &[u8]| rest.iter().position(delimiter).unwrap_or(rest.len());
     let (kind, length) = match rest {
         [] => return None,

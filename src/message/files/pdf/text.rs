@@ -73,7 +73,8 @@ fn characters(text: &[u8], kind: Kind, range: &Range<usize>) -> Vec<(u8, Range<u
         let digits: Vec<usize> =
             written.iter().enumerate().filter(|(_, b)| b.is_ascii_hexdigit()).map(|(n, _)| inside.start + n).collect();
         let octets = hex(written);
-        let place = |pair: &[usize]| pair.first().map_or(0..0, |first| *first..pair.last().map_or(*first, |last| last + 1));
+        let place =
+            |pair: &[usize]| pair.first().map_or(0..0, |first| *first..pair.last().map_or(*first, |last| last + 1));
         return octets.into_iter().zip(digits.chunks(2).map(place)).collect();
     }
     let mut out = Vec::with_capacity(written.len());

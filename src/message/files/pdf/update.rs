@@ -23,7 +23,11 @@ pub(super) fn appended(mut file: Vec<u8>, mut new: Vec<New>) -> Option<Vec<u8>> 
     let previous: usize = std::str::from_utf8(file.get(at..at + digits)?).ok()?.parse().ok()?;
     let table = file.get(previous..)?;
     let is_stream = !table.starts_with(b"xref");
-    let trailer = if is_stream { memmem::find(table.get(..64.min(table.len()))?, b"obj")? + 3 } else { memmem::find(table, b"trailer")? + 7 };
+    let trailer = if is_stream {
+        memmem::find(table.get(..64.min(table.len()))?, b"obj")? + 3
+    } else {
+        memmem::find(table, b"trailer")? + 7
+    };
     let start = skip_space(table, trailer);
     let trailer = table.get(start..value_end(table, start)?)?;
     let size = integer(trailer, b"/Size")?;
@@ -66,7 +70,13 @@ pub(super) fn appended(mut file: Vec<u8>, mut new: Vec<New>) -> Option<Vec<u8>> 
 }
 
 /// The table as a stream (7.5.8), which is an object of its own.
-fn table_stream(file: &mut Vec<u8>, places: &[(u32, u32, usize)], size: usize, kept: &[u8], previous: usize) -> Option<()> {
+fn table_stream(
+    file: &mut Vec<u8>,
+    places: &[(u32, u32, usize)],
+    size: usize,
+    kept: &[u8],
+    previous: usize,
+) -> Option<()> {
     let highest = places.iter().map(|(number, ..)| *number as usize + 1).max().unwrap_or(0);
     let own = size.max(highest);
     let own_place = (u32::try_from(own).ok()?, 0, file.len());
