@@ -197,8 +197,7 @@ fn gzip(bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Look {
         // Writing to a Vec does not fail.
         encoder.write_all(&cleaned).and_then(|()| encoder.finish()).ok()
     });
-    let left = (told.left.len() > before).then_some(Cannot::Unsupported);
-    told.left.truncate(before);
+    let left = told.left.split_off(before).first().map(|left| left.why);
     match packed {
         Some(Some(packed)) if whole => Look { changed: Some(packed), left },
         Some(_) => Look { changed: None, left: Some(Cannot::Unsupported) },
