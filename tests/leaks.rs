@@ -24,6 +24,8 @@ mod cost;
 mod house;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/signed.rs"]
+mod signed;
 #[path = "leaks/steps.rs"]
 mod steps;
 #[path = "leaks/traces.rs"]

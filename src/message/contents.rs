@@ -8,7 +8,7 @@ use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
 use super::text::encode_name;
-use super::{Shared, archive, author, calendar, footer, html, pgp, uuencode, vcard, work};
+use super::{Shared, archive, author, calendar, footer, html, pgp, sealed, uuencode, vcard, work};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
@@ -65,7 +65,7 @@ impl<'a> Told<'a> {
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
 ///
 /// # Errors
-/// [`Unclean::Encrypted`]: there is an encrypted message in it.
+/// [`Unclean::Closed`]: there is a message in it that nobody here can read.
 pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
     if kind.starts_with("message/") {
         return Ok(Some(report(text)));
@@ -153,14 +153,17 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
     if kind == "text/html" {
+        if let Some(closed) = sealed::text(text, true) {
+            return Err(Unclean::Closed(closed));
+        }
         return Ok(html::clean_copy(text, order.replacements, told.shared));
     }
     if let Some(cleaned) = card_or_calendar(text, kind, order) {
         return Ok(Some(cleaned));
     }
     let stripped = pgp::strip(text);
-    if stripped.encrypted {
-        return Err(Unclean::Encrypted);
+    if let Some(closed) = stripped.closed {
+        return Err(Unclean::Closed(closed));
     }
     // Files in files end soon: each is a quarter smaller than what is around it.
     let files = uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| {
@@ -268,6 +271,7 @@ mod tests {
     use crate::message::guard::Secrets;
     use crate::message::replacements::Replacements;
     use crate::message::rewrite::{Passed, rewrite};
+    use crate::policy::content::Closed;
     use crate::types::{Address, Alias, Time};
 
     fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {
@@ -390,6 +394,6 @@ mod tests {
         assert_eq!(passed, [Passed { path: "1".to_owned(), kind: "application/rtf", why: Why::Unsupported }]);
         let armour =
             "Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ\r\n-----END PGP MESSAGE-----\r\n";
-        assert_eq!(run(armour).unwrap_err(), Unclean::Encrypted);
+        assert_eq!(run(armour).unwrap_err(), Unclean::Closed(Closed::Encrypted));
     }
 }

@@ -2,15 +2,27 @@
 
 use super::mime::Part;
 
-/// Whether a part signs others, or tells by which key: it names its owner.
-pub(super) fn is_signature(part: &Part<'_>) -> bool {
-    matches!(
-        part.kind.value.as_str(),
-        "application/pgp-signature"
-            | "application/pgp-keys"
-            | "application/pkcs7-signature"
-            | "application/x-pkcs7-signature"
-    )
+/// Whether the part of this number signs the message, or tells by which key: it names its owner.
+/// What signs a file that is attached beside it is a file. `signed`: the parts are a
+/// `multipart/signed`, of which all but the signature stays.
+pub(super) fn is_signature(parts: &[(usize, Part<'_>)], at: usize, signed: bool) -> bool {
+    let Some((_, part)) = parts.get(at) else { return false };
+    let name = part.file_name().unwrap_or("").to_ascii_lowercase();
+    match part.kind.value.as_str() {
+        "application/pgp-keys" => true,
+        "application/pkcs7-signature" | "application/x-pkcs7-signature" => {
+            signed || name.is_empty() || name == "smime.p7s"
+        }
+        "application/pgp-signature" => {
+            let of_file = |file: &str| name.starts_with(&file.to_ascii_lowercase()) && name.len() > file.len();
+            signed || !parts.iter().any(|(_, other)| other.file_name().is_some_and(of_file))
+        }
+        // As gateways write it that know no signatures.
+        "application/octet-stream" => {
+            signed && at > 0 && (name == "smime.p7s" || name == "signature.asc" || at + 1 == parts.len())
+        }
+        _ => false,
+    }
 }
 
 /// Whether a part is a message that says it is a file of some other kind: mail programs attach what

@@ -6,6 +6,7 @@
 use super::headers::Field;
 use super::html;
 use super::mime::{Encoding, Part};
+use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, decode_words};
 use crate::policy::opt_out::is_invisible;
 use std::fmt::Write as _;
@@ -75,6 +76,10 @@ impl Found {
         if let Some(children) = part.children() {
             let digest = part.kind.value == "multipart/digest";
             children.into_iter().for_each(|child| self.part(&Part::read(child, digest), depth + 1));
+            return;
+        }
+        if let Wrapping::Opened(inner) = sealed::look(part) {
+            self.part(&Part::read(&inner, false), depth + 1);
             return;
         }
         if part.kind.value == "message/rfc822" && part.encoding == Encoding::Identity {

@@ -10,6 +10,50 @@ pub const UNLISTED: &str = "application/x-unlisted-archive";
 /// The content type that stands for a file, or one in it, that opens only with a password. Ours.
 pub const ENCRYPTED: &str = "application/x-encrypted";
 
+/// Why nobody here can read a part, and judge a claim about it.
+///
+/// Whom each hits, and what it tells a liar: the author of such mail, behind the proof of who he
+/// is, and of his own message alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Nobody but the receiver can. People with a key of the other side: few, and they hear that
+    /// plain mail helps.
+    Encrypted,
+    /// Signed, words and signature in one, in a form that does not open: broken on the way, or by
+    /// a program that nobody here knows. They hear that it goes without the signature.
+    Signed,
+    /// A piece of a message that was cut up (RFC 2046 5.2.2): the others come apart, and no piece
+    /// can be cleaned alone. Programs that cut up large mail do so without asking.
+    Partial,
+    /// What it says lies elsewhere (RFC 2046 5.2.3): whoever fetched it would be seen there.
+    Elsewhere,
+}
+
+impl Closed {
+    /// The word among the facts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted-part",
+            Self::Signed => "signed-part",
+            Self::Partial => "partial-part",
+            Self::Elsewhere => "external-part",
+        }
+    }
+
+    /// The reason to refuse a message with such a part.
+    #[must_use]
+    pub fn reason(self, part: &str) -> Reason {
+        let part = part.to_owned();
+        match self {
+            Self::Encrypted => Reason::Encrypted { part },
+            Self::Signed => Reason::UnreadableSignature { part },
+            Self::Partial => Reason::Partial { part },
+            Self::Elsewhere => Reason::Elsewhere { part },
+        }
+    }
+}
+
 /// What the message holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Content<'a> {
@@ -17,8 +61,8 @@ pub struct Content<'a> {
     pub size: u64,
     /// Leaf parts in order, those inside attached messages too.
     pub parts: &'a [Part<'a>],
-    /// The path of the first encrypted part, `2.1`.
-    pub encrypted: Option<&'a str>,
+    /// The first part that nobody here can read, and its path, `2.1`.
+    pub closed: Option<(Closed, &'a str)>,
 }
 
 /// One leaf part.
@@ -91,8 +135,8 @@ fn fault(content: &Content<'_>, rules: &Attachments) -> Option<Reason> {
     if content.size > rules.max_message_size.0 {
         return Some(Reason::TooLarge(mib(rules.max_message_size)));
     }
-    if let Some(part) = content.encrypted {
-        return Some(Reason::Encrypted { part: part.to_owned() });
+    if let Some((why, part)) = content.closed {
+        return Some(why.reason(part));
     }
     for part in content.parts {
         if let Some(rule) = part.forbidden_by(rules) {

@@ -74,8 +74,8 @@ impl Facts<'_> {
         if let Some(why) = self.signature {
             say("signature", why);
         }
-        if let Some(part) = self.content.encrypted {
-            say("encrypted-part", part);
+        if let Some((why, part)) = self.content.closed {
+            say(why.as_str(), part);
         }
         // Archives that were not seen whole: who looks for what was in them looks here.
         let unlisted = self.content.parts.iter().filter(|part| part.sniffed.contains(&UNLISTED));

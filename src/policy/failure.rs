@@ -112,6 +112,9 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
         Reason::AddressInFile { .. } => ("address-in-file", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
+        Reason::UnreadableSignature { .. } => ("unreadable-signature", "5.6.1"),
+        Reason::Partial { .. } => ("partial", "5.6.1"),
+        Reason::Elsewhere { .. } => ("elsewhere", "5.6.1"),
         Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
         Reason::OptedOut | Reason::OverCritical { .. } => ("opted-out", "5.7.1"),
@@ -123,11 +126,14 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 8] = [
+pub const DECISION_KEYS: [&str; 11] = [
     "address-in-file",
     "over-size",
     "forbidden",
     "encrypted",
+    "unreadable-signature",
+    "partial",
+    "elsewhere",
     "over-quota",
     "opted-out",
     "unauthenticated",

@@ -118,6 +118,21 @@ pub enum Reason {
         /// Which part, `2.1`.
         part: String,
     },
+    /// A part that is signed, words and signature in one, and does not open.
+    UnreadableSignature {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A piece of a message that was cut up.
+    Partial {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A part that says where its content is.
+    Elsewhere {
+        /// Which part, `2.1`.
+        part: String,
+    },
     /// It could not be made anonymous.
     Unclean,
     /// Looking through it takes more work than one message may cost.
@@ -165,6 +180,9 @@ impl Reason {
             Self::Forbidden { .. } => "forbidden",
             Self::Encrypted { .. } => "encrypted",
             Self::AddressInFile { .. } => "address-in-file",
+            Self::UnreadableSignature { .. } => "unreadable-signature",
+            Self::Partial { .. } => "partial",
+            Self::Elsewhere { .. } => "elsewhere",
             Self::Unclean => "unclean",
             Self::TooCostly => "too-costly",
             Self::OverQuota { .. } => "over-quota",
@@ -231,6 +249,26 @@ impl Reason {
                 format!(
                     "Part {part} shows your own mail address and cannot be changed: take the address out of the file"
                 ),
+            ),
+            (Self::UnreadableSignature { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} is signed, and the signature cannot be opened: send the message without it"),
+            ),
+            (Self::Partial { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!(
+                    "Part {part} is a piece of a message that was cut up: send it whole, with smaller attachments, and set the mail program not to split large messages"
+                ),
+            ),
+            (Self::Elsewhere { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} only says where its content is: attach the file itself, or write the link"),
             ),
             (Self::Unclean, _) => tell(
                 554,

@@ -2,7 +2,7 @@
 
 use super::author::{Author, Proof};
 use super::automatic::Automatic;
-use super::content::{Content, Part};
+use super::content::{Closed, Content, Part};
 use super::opt_out::{KnownBy, MayAnswer, Thread};
 use super::quota::Use;
 use super::reason::Method;
@@ -26,7 +26,7 @@ fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Fac
         unauthenticated_allowed: false,
         author_suspended: false,
         gone: false,
-        content: Content { size: 4096, parts, encrypted: None },
+        content: Content { size: 4096, parts, closed: None },
         automatic: None,
         automatic_today: false,
         quota: (author_role == Role::Seller).then(|| used(0)),
@@ -92,7 +92,10 @@ fn apply(facts: &mut Facts<'_>, word: &str) {
         ("suspended", _) => facts.author_suspended = true,
         ("gone", _) => facts.gone = true,
         ("size", n) => facts.content.size = n.parse().unwrap(),
-        ("encrypted", _) => facts.content.encrypted = Some("2"),
+        ("encrypted", _) => facts.content.closed = Some((Closed::Encrypted, "2")),
+        ("signed", _) => facts.content.closed = Some((Closed::Signed, "2")),
+        ("partial", _) => facts.content.closed = Some((Closed::Partial, "2")),
+        ("elsewhere", _) => facts.content.closed = Some((Closed::Elsewhere, "2")),
         ("automatic", _) => facts.automatic = Some(Automatic::Header),
         ("again", _) => facts.automatic_today = true,
         ("over-quota", _) => facts.quota = Some(used(600)),

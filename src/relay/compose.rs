@@ -12,6 +12,7 @@ use crate::message::{
     Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, work,
 };
 use crate::outbound::Loaded;
+use crate::policy::content::Closed;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
 use crate::store::{Pair, Result, StoreError, View};
@@ -31,7 +32,7 @@ impl Relay {
         shared: &mut Shared,
     ) -> Result<()> {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
-            Ok((bytes, passed, left)) => {
+            Ok((bytes, passed, unsigned, left)) => {
                 letter.outgoing = Some(bytes);
                 tell_left(letter, &left);
                 letter.shows_address = left.iter().any(|(_, file)| file.why != Cannot::Unread);
@@ -41,8 +42,11 @@ impl Relay {
                     // What a file still tells of its author: whoever asks later finds it in the history.
                     letter.facts.push_str(&format!(" uncleaned={}", passed.join(",")));
                 }
+                if !unsigned.is_empty() {
+                    letter.facts.push_str(&format!(" signature-removed={}", unsigned.join(",")));
+                }
             }
-            Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
+            Err(Stop::Closed(why)) => letter.decision = Decision::reject(why.reason("1")),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
             Err(Stop::Costly) => letter.decision = Decision::reject(Reason::TooCostly),
             Err(Stop::Leak(place)) => {
@@ -143,7 +147,8 @@ impl Relay {
         if let Some(part) = shows.filter(|_| in_files == AddressesInFiles::Refuse) {
             return Err(Stop::File(part, left));
         }
-        Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed, left))
+        let bytes = self.signed(&letter.shop.domain, rewritten.bytes, received);
+        Ok((bytes, rewritten.passed, rewritten.unsigned, left))
     }
 
     /// The reader's own messages that a letter may quote, with the copies that were made of them.
@@ -286,7 +291,7 @@ impl Relay {
             }
             Err(Stop::File(..)) => Loaded::Unclean("file"),
             Err(Stop::Trouble(error)) => return Err(error),
-            Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
+            Err(Stop::Closed(why)) => Loaded::Unclean(why.as_str()),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
             // Not here: what was accepted comes out the same again, whatever it costs.
             Err(Stop::Costly) => Loaded::Unclean("costly"),
@@ -306,8 +311,9 @@ fn tell_left(letter: &mut Letter, left: &[(String, Left)]) {
     }
 }
 
-/// What goes out, with the files that may tell of their maker, and those that show an address.
-type Written = (Bytes, Vec<Passed>, Vec<(String, Left)>);
+/// What goes out, with the files that may tell of their maker, the parts that lost a signature, and
+/// the files that show an address.
+type Written = (Bytes, Vec<Passed>, Vec<String>, Vec<(String, Left)>);
 
 /// What a message answers, without angle brackets.
 #[derive(Clone, Debug, Default)]
@@ -318,7 +324,7 @@ pub(super) struct Ids {
 
 /// Why a message cannot go out.
 enum Stop {
-    Encrypted,
+    Closed(Closed),
     Malformed,
     Costly,
     Leak(&'static str),
@@ -337,9 +343,9 @@ impl From<StoreError> for Stop {
 impl From<Unclean> for Stop {
     fn from(why: Unclean) -> Self {
         match why {
-            Unclean::Encrypted => Self::Encrypted,
+            Unclean::Closed(why) => Self::Closed(why),
             Unclean::Costly => Self::Costly,
-            Unclean::Limits | Unclean::Incomplete => Self::Malformed,
+            Unclean::Limits => Self::Malformed,
         }
     }
 }

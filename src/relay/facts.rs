@@ -64,7 +64,11 @@ impl Relay {
             unauthenticated_allowed: author.unauthenticated,
             author_suspended: author.suspended,
             gone: author.removed || receiver.removed,
-            content: Content { size: arrived.raw.len() as u64, parts, encrypted: inspection.encrypted.as_deref() },
+            content: Content {
+                size: arrived.raw.len() as u64,
+                parts,
+                closed: inspection.closed.as_ref().map(|(why, part)| (*why, part.as_str())),
+            },
             automatic: inspection.automatic,
             automatic_today,
             quota,

@@ -204,9 +204,6 @@ impl Relay {
         let writer = inspection.author.as_ref().ok().map(|found| found.address.clone());
         letter.writer = writer.filter(|writer| self.writes_as(letter.pair.party(letter.author), writer));
         letter.automatic = inspection.automatic.is_some();
-        if inspection.incomplete {
-            return Ok(());
-        }
         let parts: Vec<Part<'_>> = inspection
             .leaves
             .iter()

@@ -29,7 +29,8 @@ pub const LINES: &[&str] = &[
 ];
 pub const ARMOUR: &[&str] = &[
     "-----BEGIN PGP SIGNATURE-----\r\n", "-----BEGIN PGP SIGNED MESSAGE-----\r\n", "-----BEGIN PGP ", "-----END PGP ", "-----\r\n", "- -",
-    "Hash: x\r\n", "iQEz\r\n", "\r\n", ">", " ", "|", "x", "begin ", "begin 644 x\r\n", "begin 644 ", "#0V%T\r\n", "`\r\n", "end\r\n", "=ybegin ",
+"-----BEGIN PGP MESSAGE-----\r\n",
+    "-----END PGP MESSAGE-----\r\n", "Hash: x\r\n", "iQEz\r\n", "\r\n", ">", " ", "|", "x", "begin ", "begin 644 x\r\n", "begin 644 ", "#0V%T\r\n", "`\r\n", "end\r\n", "=ybegin ",
     "=ybegin line=1 size=1 name=a\r\n", " name=", "=ypart ", "=yend ", "=", "M", "BEGIN:VCALENDAR\r\n",
 ];
 pub const FIELDS: &[&str] = &[
@@ -85,4 +86,15 @@ pub const TNEFS: &[&[u8]] = &[
     b"\x01\x0c\x80\x02\0\x05\0\0\0Hello\0\0", b"\x02\x02\x90\x06\0\0\0\0\0\0\0", b"\x02\x0f\x80\x06\0\x01\0\0\0a\0\0",
     b"\x02\x05\x90\x06\0\x10\0\0\0\x01\0\0\0\x1e\0\x07\x37\x01\0\0\0\x01\0\0\0\0\0",
     b"\x01\x03\x90\x06\0\x0c\0\0\0\xff\xff\0\0\x1e\x10\x07\x37\xff\xff\0\0\0\0", b"\0", b"\xff", b"a",
+];
+/// Heads of elements, with lengths and without, ends, and kinds of messages.
+pub const ELEMENTS: &[&[u8]] = &[
+    b"\x30\x80", b"\x30\x82\xff\xff", b"\x30\x02", b"\x31\x80", b"\xa0\x80", b"\xa0\x03", b"\x24\x80", b"\x24\x84\0\x10\0\0", b"\x24\x04\x04\x02",
+    b"\x04\x01a", b"\x04\0", b"\x04\x05Hello", b"\0\0", b"\x02\x01\x01", b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02",
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01", b"\x1f\xff", b"\x80", b"\xff", b"a", b"MIAG", b"\r\n",
+];
+/// What shows parts by their places, and what almost does.
+pub const PLACES: &[&str] = &[
+    "<img src=\"p.png\">", "<img src=p.png>", "<img src='", "<td background=", "url(", "url('p.png')", "url(&quot;p.png&quot;)", "URL( ", "(", ")", "\"",
+    "'", "&quot;", "&amp;", "../", "/", "a/../p.png", "http://h.test/", "%2e", "\\", "#", "?", "p.png", " ", "\r\n", "<style>", "</style>", "x",
 ];

@@ -15,7 +15,7 @@ use marketrelay::message::calendar::{self, CalendarOrder};
 use marketrelay::message::footer::{self, Action, Footer};
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, files, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -277,6 +277,9 @@ fn scanners() -> Vec<Scanner> {
         &bytes_of(PARTS),
         Box::new(move |input| whole_way(&house, "Content-Type: multipart/mixed; boundary=b", input)),
     );
+    let (house, related) = (House::buyer_writes(), "Content-Type: multipart/related; boundary=b");
+    let page = b"--b\r\nContent-Type: image/png\r\nContent-Location: http://h.test/p.png\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\n\r\n";
+    add("links to places", page, &bytes_of(PLACES), Box::new(move |input| whole_way(&house, related, input)));
     // What the guard finds in fields, texts and files: not rewritten before.
     for fields in [
         "Content-Type: text/plain; charset=utf-8",
@@ -343,6 +346,9 @@ fn scanners() -> Vec<Scanner> {
     ] {
         let house = House::buyer_writes();
         add(name, before, pieces, Box::new(move |input| drop(files::looked(input, &house.order()))));
+    }
+    for before in [&b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01\x31\0\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80"[..], b""] {
+        add("cryptographic messages", before, ELEMENTS, Box::new(|input| drop(cms::read(input))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
     out

@@ -28,6 +28,7 @@ pub use names::Person;
 
 use super::mime::Part;
 use super::scrub::{self, Replacement};
+use super::sealed::{self, Wrapping};
 use super::text::decode_charset;
 use super::{charset, html};
 use names::cut;
@@ -133,6 +134,9 @@ impl<'a> Conversation<'a> {
         if let Some(children) = part.children() {
             children.into_iter().for_each(|child| self.collect(&Part::read(child, false), depth + 1, parts, lines));
             return;
+        }
+        if let Wrapping::Opened(inner) = sealed::look(part) {
+            return self.collect(&Part::read(&inner, false), depth + 1, parts, lines);
         }
         if part.kind.value == "message/rfc822" {
             return self.collect(&Part::read(&part.decoded(), false), depth + 1, parts, lines);

@@ -13,7 +13,7 @@ pub(super) mod tokens;
 mod walk;
 
 pub(super) use link::decode;
-pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, walk};
+pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
 use super::replacements::Replacements;
 use super::scrub::find;

@@ -20,12 +20,13 @@ pub(in crate::message) fn message_in_file(raw: &[u8], order: &Order<'_>, told: &
         order: &order,
         out: Vec::with_capacity(raw.len()),
         parts: 0,
-        footed: [true; 2],
+        places: None,
         inside: 1,
         path: vec![1],
         told: told.of_file(),
         passed: Vec::new(),
         left: Vec::new(),
+        unsigned: Vec::new(),
     };
     let written = writer.inner(&Part::read(raw, false), 1);
     let Writer { out, left, told: inner, .. } = writer;
@@ -55,7 +56,7 @@ impl Writer<'_> {
         self.inner_header(inner);
         self.line("MIME-Version", "1.0");
         self.inside += 1;
-        let done = self.child(1, inner, depth);
+        let done = self.child(1, inner, depth, false);
         self.inside -= 1;
         done
     }
