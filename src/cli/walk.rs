@@ -84,6 +84,14 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
         "dns-trouble" => Some(
             "DNS did not answer for the author's domain, or your name servers do not; the sender's server tries again. Whoever writes is deferred alike",
         ),
+        "automatic-repeated" => Some(
+            "answers of machines from one side of a pair go to the other three times an hour and ten times a day (the fact answers: in the hour, in the day). A program of the \
+             author's answers each message; he is told of it once a day. What else a program writes or marks is not counted",
+        ),
+        "same-words" => Some(
+            "both sides have sent the same words, each its own, for the third time within an hour: two programs that answer each other. The author is told of it once a day; \
+             any other words of his go through",
+        ),
         "suspended" => Some("the party is suspended: `seller resume ID` ends that"),
         _ => None,
     }

@@ -16,7 +16,9 @@ mod warn;
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};
 pub use load::{load, parse};
-pub use policy::{AddressesInFiles, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response};
+pub use policy::{
+    AddressesInFiles, AnsweredBy, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response,
+};
 pub use quantity::{Size, Span};
 
 use serde::{Deserialize, Serialize};

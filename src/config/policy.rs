@@ -113,12 +113,25 @@ pub enum OptOutAnswer {
 pub struct Response {
     /// Hours within which a seller has to answer a buyer's message, weekends and holidays included.
     pub deadline_hours: u32,
+    /// Which of the seller's messages answer it.
+    pub answered_by: AnsweredBy,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { deadline_hours: 24 }
+        Self { deadline_hours: 24, answered_by: AnsweredBy::Thread }
     }
+}
+
+/// Which of the seller's messages to a buyer answer a question of his. Answers of machines do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnsweredBy {
+    /// Those in the question's thread.
+    #[default]
+    Thread,
+    /// All of them.
+    Pair,
 }
 
 /// `[policy.attachments]`

@@ -273,7 +273,7 @@ mod tests {
             (found.message_id.as_deref(), found.in_reply_to.len(), found.references.len()),
             (Some("1@b.test"), 1, 2)
         );
-        assert_eq!(found.automatic, Some(Automatic::Header));
+        assert_eq!(found.automatic, Some(Automatic::Replied));
         let [text, pdf] = found.leaves.as_slice() else { panic!() };
         assert_eq!((text.kind.as_str(), text.path.as_str(), text.name.as_deref()), ("text/plain", "1.1", None));
         let pdf = (pdf.path.as_str(), pdf.name.as_deref(), pdf.size, pdf.sniffed.as_slice());

@@ -36,6 +36,7 @@ pub mod pgp;
 pub mod quoted;
 pub mod replacements;
 pub mod rewrite;
+pub mod said;
 pub mod same;
 pub mod scrub;
 pub mod sealed;

@@ -65,8 +65,10 @@ pub enum Reason {
         /// When the next day begins, RFC 3339 in the marketplace's zone.
         opens: String,
     },
-    /// A second automatic message of this side of the pair on one day.
+    /// More answers of machines from this side of the pair than go to the other.
     AutomaticRepeated,
+    /// Both sides have sent their own same words for the third time in turn.
+    SameWords,
     /// The very message was relayed before.
     Repeated,
     /// It has been here before.
@@ -158,6 +160,7 @@ impl Reason {
             Self::OptedOut => "opted-out",
             Self::OverCritical { .. } => "over-critical",
             Self::AutomaticRepeated => "automatic-repeated",
+            Self::SameWords => "same-words",
             Self::Repeated => "repeated",
             Self::Loop => "loop",
             Self::Malformed => "malformed",
@@ -315,6 +318,7 @@ impl Reason {
                 | Self::RelayedMark
                 | Self::RelayedCritical
                 | Self::AutomaticRepeated
+                | Self::SameWords
                 | Self::Repeated,
                 _,
             ) => reply(451, 3, 0, "Try again later"),

@@ -28,6 +28,7 @@ mod search;
 mod seen;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turns;
 mod verify;
 mod writer;
 

@@ -13,6 +13,7 @@ use marketrelay::config::{Limits, Metadata};
 use marketrelay::message::archive::Search;
 use marketrelay::message::calendar::{self, CalendarOrder};
 use marketrelay::message::footer::{self, Action, Footer};
+use marketrelay::message::said::Said;
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
     Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
@@ -163,6 +164,14 @@ fn scanners() -> Vec<Scanner> {
     }
     add("marks", b"", &footers, Box::new(|input| footer::marks(&text_of(input), false, &mut Vec::new())));
     let tags = bytes_of(TAGS);
+    for kind in ["plain", "html"] {
+        let read = move |input: &[u8]| {
+            let mut raw = format!("Content-Type: text/{kind}; charset=utf-8\r\n\r\n").into_bytes();
+            raw.extend_from_slice(input);
+            drop(Said::read(&raw, "seller@m.test", &Limits::default()));
+        };
+        add("own words", b"", &[footers.as_slice(), &tags, &bytes_of(LINES)].concat(), Box::new(read));
+    }
     let replacements = both();
     add("HTML", b"", &tags, Box::new(move |input| drop(html::clean(&text_of(input), &replacements))));
     let foot = Footer {
