@@ -9,6 +9,7 @@ pub mod alias;
 pub mod counts;
 pub mod credential;
 pub mod envelope;
+mod houses;
 pub mod ids;
 pub mod lines;
 pub mod lock;
@@ -18,6 +19,7 @@ pub mod quiet;
 pub mod random;
 pub mod reply;
 pub mod shares;
+pub mod spelling;
 pub mod time;
 pub mod token;
 
