@@ -18,17 +18,25 @@ use std::time::Duration;
 pub const WITHIN: Duration = Duration::from_secs(3600);
 /// So many of a pair at most, the newest ones.
 pub const MOST: usize = 32;
-/// Which messages of a pair are taken together with one, so many times each side's words, and
-/// whether they may be the same words on both sides.
-const TALKS: [(fn(&Turn, &Turn) -> bool, usize, bool); 4] = [
-    // In one thread.
-    (|own, turn| own.thread == turn.thread, 3, true),
+/// Messages of a pair that are taken together.
+struct Talk {
+    /// Whether the second belongs to the first one's.
+    holds: fn(&Turn, &Turn) -> bool,
+    /// Each side's words for so many times are one too many.
+    times: usize,
+    /// Also where both sides say the same.
+    alike: bool,
+}
+
+const TALKS: [Talk; 4] = [
+    // A thread.
+    Talk { holds: |own, turn| own.thread == turn.thread, times: 3, alike: true },
     // A program that does not name what it answers begins a thread each time.
-    (|own, turn| own.begins() && turn.begins(), 3, false),
+    Talk { holds: |own, turn| own.begins() && turn.begins(), times: 3, alike: false },
     // One does, the other does not: people who answer several questions alike look the same.
-    (|_, _| true, 5, false),
+    Talk { holds: |_, _| true, times: 5, alike: false },
     // Whoever tries something out sends the same both ways.
-    (|_, _| true, 12, true),
+    Talk { holds: |_, _| true, times: 12, alike: true },
 ];
 /// A side's newest messages of which one has to say the same: helpers that send two for one.
 const NEWEST: usize = 2;
@@ -56,41 +64,38 @@ impl Turn {
 /// first.
 #[must_use]
 pub fn may_go_round(own: &Turn, before: &[Turn]) -> bool {
-    TALKS.iter().any(|(belongs, times, _)| {
-        take_turns(own.author, *times, before.iter().filter(|turn| belongs(own, turn)), |_| true)
-    })
+    TALKS
+        .iter()
+        .any(|talk| take_turns(own.author, talk.times, before.iter().filter(|turn| (talk.holds)(own, turn)), |_| true))
 }
 
 /// Whether a message is one too many: with it both sides have sent their own same words for the
 /// third time in turn. `before`: what went to the other side before it within the hour, the newest
 /// first. `same(a, b)`: whether two say the same; asked seldom, as it reads them.
 pub fn goes_round(own: &Turn, before: &[Turn], mut same: impl FnMut(&Turn, &Turn) -> bool) -> bool {
-    TALKS.iter().any(|(belongs, times, alike)| {
-        let talk: Vec<&Turn> = before.iter().filter(|turn| belongs(own, turn)).collect();
-        repeats(own, (*times, *alike), &talk, &mut same)
+    TALKS.iter().any(|talk| {
+        let held: Vec<&Turn> = before.iter().filter(|turn| (talk.holds)(own, turn)).collect();
+        talk.repeats(own, &held, &mut same)
     })
 }
 
-fn repeats(
-    own: &Turn,
-    (times, alike): (usize, bool),
-    before: &[&Turn],
-    same: &mut impl FnMut(&Turn, &Turn) -> bool,
-) -> bool {
-    if !take_turns(own.author, times, before.iter().copied(), |_| true) {
-        return false;
+impl Talk {
+    fn repeats(&self, own: &Turn, before: &[&Turn], same: &mut impl FnMut(&Turn, &Turn) -> bool) -> bool {
+        if !take_turns(own.author, self.times, before.iter().copied(), |_| true) {
+            return false;
+        }
+        // Almost all talk ends here: people do not repeat themselves.
+        let mut newest = before.iter().filter(|turn| turn.author == own.author).take(NEWEST);
+        let Some(last) = newest.find(|turn| same(own, turn)) else { return false };
+        let heard = before.iter().take_while(|turn| turn.id != last.id).filter(|turn| turn.author != own.author);
+        heard.take(NEWEST).any(|heard| {
+            let counts = |turn: &Turn| {
+                let said = if turn.author == own.author { own } else { heard };
+                turn.id == heard.id || turn.id == last.id || same(said, turn)
+            };
+            take_turns(own.author, self.times, before.iter().copied(), counts) && (self.alike || !same(own, heard))
+        })
     }
-    // Almost all talk ends here: people do not repeat themselves.
-    let mut newest = before.iter().filter(|turn| turn.author == own.author).take(NEWEST);
-    let Some(last) = newest.find(|turn| same(own, turn)) else { return false };
-    let heard = before.iter().take_while(|turn| turn.id != last.id).filter(|turn| turn.author != own.author);
-    heard.take(NEWEST).any(|heard| {
-        let counts = |turn: &Turn| {
-            let said = if turn.author == own.author { own } else { heard };
-            turn.id == heard.id || turn.id == last.id || same(said, turn)
-        };
-        take_turns(own.author, times, before.iter().copied(), counts) && (alike || !same(own, heard))
-    })
 }
 
 /// Whether the sides took turns so many times, `last` being the one whose message is asked about.
