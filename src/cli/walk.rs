@@ -61,8 +61,8 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
         ),
         "other-mailbox" => Some(
             "the envelope sender, `Sender` or the `i=` of a signature (the fact sent-by-another says which) is another mailbox of the author's domain, as \
-             bounces@… of a mailing service is; SPF proves a domain, not a person. Register it with `seller set ID --sender` or `buyer set ID --address`, \
-             or have the service bounce to a domain of its own",
+             bounces@… of a mailing service is; SPF proves a domain, not a person. Register it with `seller set ID --sender` or `buyer set ID --address`, all of a \
+             domain that is a seller's alone with `--sender @DOMAIN`, or have the service bounce to a domain of its own",
         ),
         "unauthenticated" => Some(
             "nothing proves the author: his domain has neither SPF that fits nor DKIM, or the mail came past the front. If it was his own: an SPF record that names his \

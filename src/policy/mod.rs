@@ -18,6 +18,7 @@ pub mod retry;
 #[cfg(test)]
 mod tests;
 pub mod turns;
+mod wrapping;
 
 pub use failure::FailureClass;
 pub use reason::{Reason, Verdict};

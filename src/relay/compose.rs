@@ -7,16 +7,18 @@ use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;
 use crate::message::quoted::{Original, Question, Quoting};
 use crate::message::{
-    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, work,
+    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, search,
+    work,
 };
 use crate::outbound::Loaded;
 use crate::policy::content::Closed;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
-use crate::store::{Pair, Result, StoreError, View};
+use crate::store::{Pair, Party, Result, StoreError, View};
 use crate::types::token::Purpose;
-use crate::types::{MessageId, Role, Time};
+use crate::types::{Address, AddressKey, MessageId, Role, Time};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -87,7 +89,9 @@ impl Relay {
         // What cannot be asked now is asked again, and then it is told.
         let question = || has_written().map_or(true, |found| !found.is_empty());
         let question = Question::new(&question);
-        let replacements = replacements(pair, from);
+        let known = self.hidden(pair.party(from), raw, inspection);
+        let side = (&*known, pair.alias(from));
+        let replacements = Replacements::new(side, (&pair.party(to).known, pair.alias(to)));
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -120,7 +124,7 @@ impl Relay {
             rewritten = work::aside(self.allowance(Arc::default()).packing, shown).0?;
             Some(looked_at)
         };
-        let secrets = Secrets::of_author(&pair.party(from).known);
+        let secrets = Secrets::of_author(&known);
         let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
         // What was looked at in part tells nothing.
         if work::is_over() {
@@ -129,6 +133,23 @@ impl Relay {
         found.map_err(|place| Stop::Leak(place.as_str()))?;
         let bytes = self.signed(&letter.shop.domain, rewritten.bytes, received);
         Ok((bytes, rewritten.passed, rewritten.unsigned))
+    }
+
+    /// The author's addresses that his message must not show: each that he has or had, what he writes
+    /// this one as, where nobody registered that very spelling, and those of his own domain. It was
+    /// his when the message was taken, whatever is registered now.
+    fn hidden<'p>(&self, author: &'p Party, raw: &[u8], inspection: &Inspection) -> Cow<'p, [AddressKey]> {
+        let written = inspection.author.as_ref().ok().map(|found| found.address.clone());
+        let sent = inspection.sender.iter().flatten().filter(|sender| self.writes_as(author, sender));
+        let mut own: Vec<Address> = written.into_iter().chain(sent.cloned()).collect();
+        if !author.domains.is_empty() {
+            own.extend(search::addresses_in(raw, &author.domains, COLLEAGUES));
+        }
+        let known = |one: &Address| {
+            author.addresses.contains(one) || author.known.iter().any(|key| key.is_spelled(one.local(), one.domain()))
+        };
+        let fresh: Vec<AddressKey> = own.iter().filter(|one| !known(one)).map(Address::key).collect();
+        if fresh.is_empty() { Cow::Borrowed(&author.known) } else { Cow::Owned([&*author.known, &*fresh].concat()) }
     }
 
     /// The reader's own messages that a letter may quote, with the copies that were made of them.
@@ -313,6 +334,8 @@ impl From<Unclean> for Stop {
 
 /// Ids in an answer that may name what it quotes.
 const NAMED: usize = 4;
+/// Addresses of a seller's own domain in one message that are hidden.
+const COLLEAGUES: usize = 32;
 /// The reader's last messages that an answer may quote without naming them.
 const LAST: usize = 3;
 /// Octets of the messages that an answer may quote, together: the first ones that have room are

@@ -101,6 +101,7 @@ impl Relay {
         let senders = Senders {
             author,
             registered: &party.addresses,
+            domains: &party.domains,
             by: found.by(recipient),
             envelope: found.mail_from.as_ref().or(arrived.envelope.sender.as_ref()),
             recipient,

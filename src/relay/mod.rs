@@ -146,11 +146,7 @@ impl Relay {
         let fronts = trusted.filter_map(|text| text.parse().ok()).collect();
         let forwards = Mutex::new(Shares::new(operator::bounds(&config.limits), HOUR));
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
-        let domains = |list: &[String]| {
-            list.iter().filter_map(|name| crate::types::address::ascii_domain(name).ok()).collect::<Vec<_>>()
-        };
-        let (added, tags) = (domains(&config.authentication.providers), domains(&config.authentication.tags));
-        let providers = Providers::new(added, tags);
+        let providers = config.authentication.table();
         Ok(Arc::new(Self {
             config,
             store,

@@ -6,6 +6,7 @@ mod guesses;
 mod later;
 mod logins;
 mod machines;
+mod mailboxes;
 mod marks;
 mod operators;
 mod owners;

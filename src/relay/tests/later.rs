@@ -24,10 +24,12 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     let stops = || world.relay.metrics.guard_stops.get();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
     // While it waits, the address becomes one of the buyer's, which tells the seller nothing; then
-    // one of the seller's own.
+    // one of the seller's own: the two of a pair never have it together.
     let moved = party(Role::Buyer, "b1", "Bea", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
+    let back = party(Role::Buyer, "b1", "Bea", BUYER);
+    world.store.write(move |c| c.set_party(&back, &[], Time::now())).await.unwrap();
     let moved = party(Role::Seller, "s1", "Sato Shop", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
     assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
