@@ -2,7 +2,7 @@
 
 use super::output::{table, yes};
 use super::{Context, Failure, Outcome};
-use crate::store::{NewParty, Open, Party, Switch};
+use crate::store::{NewParty, Open, OwnDomain, Party, Switch};
 use crate::types::{Address, ExternalId, Role, Time};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -60,9 +60,11 @@ pub(super) enum Seller {
         /// Customer-service address: buyers' mail goes there, and the seller may write from it
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
-        /// Another address the seller may write from, in From or in the envelope (a mailing service's bounces@ in the same domain); may stand several
-        /// times, and replaces those before; '' for none
-        #[arg(long = "sender", value_name = "ADDR")]
+        /// Another address the seller may write from, in From or in the envelope (a mailing service's
+        /// bounces@ in the same domain), or @DOMAIN for each address of a domain that is the
+        /// seller's alone (not those below it); may stand several times, and replaces those before;
+        /// '' for none
+        #[arg(long = "sender", value_name = "ADDR|@DOMAIN")]
         senders: Vec<String>,
         /// Whether the seller gets automatic replies about blocked messages
         #[arg(long, value_name = "on|off")]
@@ -172,22 +174,37 @@ fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
     if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
 }
 
+/// The same with domains among them, that are a seller's alone.
+fn senders(context: &Context<'_>, texts: &[String]) -> Result<(Option<Vec<Address>>, Option<Vec<OwnDomain>>), Failure> {
+    let (domains, single): (Vec<String>, Vec<String>) = texts.iter().cloned().partition(|text| text.starts_with('@'));
+    if domains.is_empty() {
+        let found = addresses(texts)?;
+        let none = found.is_some().then(Vec::new);
+        return Ok((found, none));
+    }
+    let (own, table) = (context.own_domains(), context.config.authentication.table());
+    let read = |text: &String| OwnDomain::read(text, &own, &table);
+    let domains = domains.iter().map(read).collect::<Result<_, _>>()?;
+    Ok((Some(addresses(&single)?.unwrap_or_default()), Some(domains)))
+}
+
 impl Seller {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         match self {
-            Self::Set { id, name, email, senders, auto_replies, unauthenticated, language, refusals } => {
+            Self::Set { id, name, email, senders: texts, auto_replies, unauthenticated, language, refusals } => {
+                let (further, domains) = senders(&context, &texts)?;
                 let new = NewParty {
                     marketplace: context.marketplace()?.id.clone(),
                     role: Role::Seller,
                     external: id.id,
                     name,
                     main: email.as_deref().map(address).transpose()?,
-                    further: addresses(&senders)?,
+                    further,
                     language,
                     auto_replies: auto_replies.map(|value| matches!(value, OnOff::On)),
                     unauthenticated: unauthenticated.map(|value| matches!(value, AllowRefuse::Allow)),
                 };
-                set(context, new, &refusals)
+                set(context, new, domains, &refusals)
             }
             Self::Show(id) => show(context, Role::Seller, &id.id),
             Self::List(limit) => list(context, Role::Seller, limit.limit),
@@ -217,7 +234,7 @@ impl Buyer {
                     auto_replies: None,
                     unauthenticated: None,
                 };
-                set(context, new, &refusals)
+                set(context, new, None, &refusals)
             }
             Self::Show(id) => show(context, Role::Buyer, &id.id),
             Self::List(limit) => list(context, Role::Buyer, limit.limit),
@@ -230,12 +247,15 @@ impl Buyer {
     }
 }
 
-fn set(context: Context<'_>, new: NewParty, refusals: &RefusalNotices) -> Outcome {
+fn set(context: Context<'_>, new: NewParty, whole: Option<Vec<OwnDomain>>, refusals: &RefusalNotices) -> Outcome {
     let domains = context.own_domains();
     let store = context.store(Open::Create)?;
     let quiet = refusals.refusal_notices.map(|notices| matches!(notices, OnOff::Off));
     let (party, made) = store.write_blocking(move |change| {
         let (id, made) = change.set_party(&new, &domains, Time::now())?;
+        if let Some(whole) = &whole {
+            change.set_domains(id, whole)?;
+        }
         if let Some(quiet) = quiet {
             change.set_quiet(id, quiet)?;
         }
@@ -346,7 +366,7 @@ pub(super) fn document(party: &Party) -> Value {
     let own = match party.role {
         Role::Buyer => json!({ "opted_out": party.opted_out }),
         Role::Seller => json!({
-            "suspended": party.suspended, "auto_replies": party.auto_replies,
+            "domains": party.domains, "suspended": party.suspended, "auto_replies": party.auto_replies,
             "unauthenticated": if party.unauthenticated { "allow" } else { "refuse" },
         }),
     };

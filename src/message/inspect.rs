@@ -4,6 +4,7 @@ use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
 use super::footer;
 use super::headers::{Field, message_ids};
+use super::kinds::is_message;
 use super::mime::{Encoding, Part};
 use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, decode_words, harmless};
@@ -178,6 +179,7 @@ impl Walk<'_> {
         let inner = match (kind, wrapping) {
             (_, Wrapping::Opened(inner)) => Some(Cow::Owned(inner)),
             ("message/rfc822" | "message/global", _) => Some(part.decoded()),
+            _ if is_message(part) => Some(part.decoded()),
             // What it cannot be opened as is taken out of the message.
             ("application/ms-tnef" | "application/vnd.ms-tnef", _) => tnef::open(&part.decoded()).map(Cow::Owned),
             _ => None,
@@ -271,7 +273,7 @@ mod tests {
             (found.message_id.as_deref(), found.in_reply_to.len(), found.references.len()),
             (Some("1@b.test"), 1, 2)
         );
-        assert_eq!(found.automatic, Some(Automatic::Header));
+        assert_eq!(found.automatic, Some(Automatic::Replied));
         let [text, pdf] = found.leaves.as_slice() else { panic!() };
         assert_eq!((text.kind.as_str(), text.path.as_str(), text.name.as_deref()), ("text/plain", "1.1", None));
         let pdf = (pdf.path.as_str(), pdf.name.as_deref(), pdf.size, pdf.sniffed.as_slice());

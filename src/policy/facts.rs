@@ -63,7 +63,6 @@ impl Facts<'_> {
             ("unauthenticated-allowed", self.unauthenticated_allowed),
             ("suspended", self.author_suspended),
             ("gone", self.gone),
-            ("automatic-today", self.automatic_today),
             ("opted-out", self.opted_out),
             ("critical-tag", self.critical),
         ];
@@ -85,6 +84,9 @@ impl Facts<'_> {
         }
         if let Some(automatic) = self.automatic {
             say("automatic", automatic.as_str());
+            if automatic.is_answer() {
+                say("answers", &format!("{}/{}", self.answers.hour, self.answers.day));
+            }
         }
         if let Some(quota) = &self.quota {
             say("quota", &format!("{}/{}", quota.used, quota.limit));

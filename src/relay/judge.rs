@@ -6,6 +6,7 @@ use super::{Arrived, Relay, Shop};
 use crate::message::work::{self, Allowance};
 use crate::message::{Inspection, Malformed, Shared, inspect};
 use crate::policy::author::is_known;
+use crate::policy::automatic::Automatic;
 use crate::policy::content::Part;
 use crate::policy::opt_out::without_critical;
 use crate::policy::{Decision, REPEATED, Reason, Verdict, decide_by, every_answer, may_act};
@@ -28,6 +29,7 @@ impl Relay {
     /// Whether this is one of the addresses under which a party may write.
     pub(super) fn writes_as(&self, party: &Party, address: &Address) -> bool {
         party.addresses.iter().any(|known| self.providers.same_author(known, address))
+            || party.domains.iter().any(|domain| domain == address.domain())
     }
 
     /// What one message may cost at most, for all of its recipients. `stop` ends it before.
@@ -159,7 +161,13 @@ impl Relay {
     ) -> Result<Letter, StoreError> {
         let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return Ok(letter) };
         let earlier = self.recognized(arrived, &mut letter)?;
-        if letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed()) {
+        let goes_out = |letter: &Letter| {
+            letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed())
+        };
+        if goes_out(&letter) && self.goes_round(arrived, &letter)? {
+            rule = letter.stop_going_round();
+        }
+        if goes_out(&letter) {
             self.compose(arrived, inspection, &mut letter, shared)?;
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
@@ -203,7 +211,7 @@ impl Relay {
         letter.original.clone_from(&inspection.message_id);
         let writer = inspection.author.as_ref().ok().map(|found| found.address.clone());
         letter.writer = writer.filter(|writer| self.writes_as(letter.pair.party(letter.author), writer));
-        letter.automatic = inspection.automatic.is_some();
+        letter.automatic = inspection.automatic.is_some_and(Automatic::is_answer);
         let parts: Vec<Part<'_>> = inspection
             .leaves
             .iter()
@@ -236,6 +244,7 @@ impl Relay {
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;
+            letter.turns = view.turns(letter.pair.id, letter.author, arrived.at)?;
         }
         Ok(())
     }

@@ -340,9 +340,9 @@ ALTER TABLE chain ADD COLUMN salts BLOB;
 ALTER TABLE chain ADD COLUMN head BLOB;
 ";
 
-/// Answers of machines, and words that both sides send in turn.
+/// Answers of machines are counted: only they are in the index.
 const MACHINES: &str = "
--- nothing yet
+CREATE INDEX message_answers ON message (pair, author, received) WHERE automatic = 1 AND verdict = 'relay';
 ";
 
 /// What an author was told of mail that did not go, and when.
