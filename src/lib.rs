@@ -23,17 +23,18 @@
 //!                        passwords and how often they are guessed)
 //!             dns.rs     a trait; hickory; zones for tests
 //! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author,
-//!                        once, inspect, same, said, words, scrub, replacements, quoted/, rewrite,
+//!                        once, inspect, same, said, words, written, endings, scrub, encoded,
+//!                        replacements, quoted/, rewrite,
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
-//!                        shared; archive; contents and its cleaners: html, calendar, vcard, pgp,
-//!                        tnef, uuencode, yenc, metadata; content_id, kinds
+//!                        shared; archive; contents and its cleaners: html, data_uri, calendar, vcard,
+//!                        pgp, tnef, uuencode, yenc, metadata; content_id, kinds
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, turns, quota, opt_out;
 //!                        response (what answers a question), reminder, retry and failure classes
 //! 1 settings  config/    structs with defaults, load, check (every problem with its remedy), warn
 //!                        (what opens a door).   metrics.rs
 //! 0 words     types/     address, provider (houses), spelling, alias, ids, token, reply, time,
-//!                        envelope, network, counts, shares, quiet, random, credential
+//!                        envelope, network, counts, shares, quiet, random, credential, invisible
 //! ```
 //!
 //! Neighbours on one floor that know each other: the relay hands items to `outbound` and is its [`outbound::House`]; `smtp` uses `tls`; `cli` starts

@@ -22,6 +22,8 @@ mod corpus;
 mod cost;
 #[path = "leaks/house.rs"]
 mod house;
+#[path = "leaks/neighbours.rs"]
+mod neighbours;
 #[path = "leaks/plant.rs"]
 mod plant;
 #[path = "leaks/signed.rs"]

@@ -7,7 +7,9 @@ use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
 use super::text::encode_name;
-use super::{Shared, archive, author, calendar, charset, footer, html, pgp, sealed, uuencode, vcard, work};
+use super::{
+    Shared, archive, author, calendar, charset, data_uri, encoded, footer, html, pgp, sealed, uuencode, vcard, work,
+};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
@@ -119,11 +121,16 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 }
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
+    let embedded = data_uri::clean(text, |bytes| {
+        let cleaned = file(Cow::Borrowed(bytes), order, told);
+        (cleaned != bytes).then(|| cleaned.into_owned())
+    });
+    let text = embedded.as_deref().unwrap_or(text);
     if kind == "text/html" {
         if let Some(closed) = sealed::text(text, true) {
             return Err(Unclean::Closed(closed));
         }
-        return Ok(html::clean_copy(text, order.replacements, told.shared));
+        return Ok(html::clean_copy(text, order.replacements, told.shared).or(embedded));
     }
     if let Some(cleaned) = card_or_calendar(text, kind, order) {
         return Ok(Some(cleaned));
@@ -137,8 +144,9 @@ fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> 
         let cleaned = file(Cow::Borrowed(bytes), order, told);
         (cleaned != bytes).then(|| cleaned.into_owned())
     });
-    let cleaned = files.or(stripped.text);
-    Ok(order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned))
+    let cleaned = files.or(stripped.text).or_else(|| embedded.clone());
+    let cleaned = order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned);
+    Ok(encoded::scrub(cleaned.as_deref().unwrap_or(text), order.replacements.of_author()).or(cleaned))
 }
 
 fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String> {

@@ -20,6 +20,7 @@ use super::transfer::encode_base64;
 use super::{Shared, charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
+use crate::policy::automatic::{self, Automatic};
 use crate::policy::content::Closed;
 use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
@@ -172,13 +173,8 @@ impl Writer<'_> {
                 self.line(field, &ids.join("\r\n "));
             }
         }
-        if let Some(kind) = top.field("Auto-Submitted").map(super::headers::Field::text)
-            && !kind.to_ascii_lowercase().starts_with("no")
-        {
-            self.line(
-                "Auto-Submitted",
-                if kind.starts_with("auto-replied") { "auto-replied" } else { "auto-generated" },
-            );
+        if let Some(submitted) = submitted(top) {
+            self.line("Auto-Submitted", submitted);
         }
         if let Some(importance) = top.field("Importance").map(|f| f.text().to_ascii_lowercase())
             && IMPORTANCE.contains(&importance.as_str())
@@ -427,6 +423,20 @@ impl Writer<'_> {
     fn content_id(&self, id: &str) -> String {
         let id = id.trim().trim_start_matches('<').trim_end_matches('>');
         format!("{}@{}", content_id::digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
+    }
+}
+
+/// What an answer of a machine says of itself, by whatever mark it was known: in the one way that
+/// all programs read, so that the receiver's does not answer it (RFC 3834 5).
+fn submitted(top: &Part<'_>) -> Option<&'static str> {
+    let headers = top.fields.iter().map(|field| (field.name.as_bytes(), field.value));
+    match automatic::classify(headers, "", false) {
+        Some(Automatic::Replied | Automatic::Report) => Some("auto-replied"),
+        None => None,
+        Some(_) => {
+            let kind = top.field("Auto-Submitted")?.text();
+            (!kind.to_ascii_lowercase().starts_with("no")).then_some("auto-generated")
+        }
     }
 }
 

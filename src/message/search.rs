@@ -9,8 +9,7 @@ use super::mime::{Encoding, Part};
 use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, decode_words};
 use super::work;
-use crate::policy::opt_out::is_invisible;
-use crate::types::Address;
+use crate::types::{Address, is_invisible};
 use std::fmt::Write as _;
 
 /// Octets of words that one message may put into the index.

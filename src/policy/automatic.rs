@@ -12,6 +12,7 @@
 //! letter of his would; `turns` ends what goes round.
 
 use super::{Decision, Facts, Reason, Verdict};
+use crate::types::is_invisible;
 
 /// What the marks of a message say, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -323,7 +324,7 @@ fn is_away(subject: &str) -> bool {
             '：' => folded.push(':'),
             '’' => folded.push('\''),
             '\u{a0}' | '\u{202f}' | '\u{3000}' => folded.push(' '),
-            c if super::opt_out::is_invisible(c) => {}
+            c if is_invisible(c) => {}
             c => folded.extend(c.to_lowercase()),
         }
     }

@@ -4,6 +4,7 @@
 
 use super::{Decision, Facts, Reason};
 use crate::config::{Attachments, Size};
+use crate::types::is_invisible;
 
 /// The content type that stands for an archive of which not all could be listed. Ours.
 pub const UNLISTED: &str = "application/x-unlisted-archive";
@@ -114,7 +115,7 @@ fn has_extension(name: &str, extension: &str) -> bool {
     if extension.is_empty() {
         return false;
     }
-    let visible: String = name.chars().filter(|c| !c.is_control() && !super::opt_out::is_invisible(*c)).collect();
+    let visible: String = name.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
     let ends = |name: &str| {
         let name = name.trim_end_matches(['.', ' ', '\u{3000}', '"']);
         name.rsplit_once('.').is_some_and(|(_, end)| end.trim().eq_ignore_ascii_case(extension))

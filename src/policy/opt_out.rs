@@ -5,7 +5,7 @@
 use super::automatic::Automatic;
 use super::{Decision, Facts, Reason, Verdict};
 use crate::config::{OptOut, OptOutAnswer, Policy};
-use crate::types::Role;
+use crate::types::{Role, is_invisible};
 use std::time::Duration;
 
 /// How the thread that a message answers is known.
@@ -146,13 +146,6 @@ fn folded(text: &str) -> String {
     };
     let seen = text.chars().map(plain).filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c));
     seen.flat_map(char::to_lowercase).collect()
-}
-
-/// Characters without width: joiners, directions, soft hyphen, byte order mark, variation selectors.
-pub(crate) fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod walk;
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
+use super::encoded;
 use super::replacements::Replacements;
 use super::scrub::find;
 use super::{Shared, work};
@@ -40,7 +41,7 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    changed
+    encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
 }
 
 /// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags

@@ -5,6 +5,7 @@ use super::Kind;
 use crate::message::html::{self, Tag};
 use crate::message::replacements::{Marks, Piece, Place, SIGN};
 use crate::message::work;
+use crate::types::is_invisible;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -58,8 +59,7 @@ const MARKS: [char; 4] = ['>', '|', '\u{ff1e}', '\u{ff5c}'];
 
 /// Whether it is more than white space.
 pub(super) fn shows(c: char) -> bool {
-    let hidden = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-    !c.is_whitespace() && !hidden && !c.is_control()
+    !c.is_whitespace() && !is_invisible(c) && !c.is_control()
 }
 
 impl Stream {
