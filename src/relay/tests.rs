@@ -2,6 +2,7 @@
 
 mod acts;
 mod critical;
+mod files;
 mod guesses;
 mod later;
 mod logins;
