@@ -19,6 +19,7 @@ use super::endings::goes_on;
 use super::work;
 use super::written::{Reading, plain};
 pub(super) use super::written::{backward, forward, forward_over_gap};
+use crate::types::spelling::is_filler;
 use crate::types::{AddressKey, Alias, Providers};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,9 +27,9 @@ use std::ops::Range;
 /// An address that must not be seen, and what stands in its place.
 #[derive(Clone, Debug)]
 pub struct Replacement {
-    /// Without what parts its words, where it is looked for widely.
+    /// Without fillers, where it is looked for widely: see [`crate::types::spelling`].
     local: Vec<char>,
-    /// A-labels, and Unicode if that differs.
+    /// A-labels, and Unicode if that differs; twins, where it is looked for widely.
     domains: Vec<Domain>,
     alias: String,
     /// As it stands in the name of a return path: `alias=m.test`.
@@ -62,10 +63,13 @@ impl Replacement {
     fn of(secret: &AddressKey, alias: Option<&Alias>, wide: bool) -> Self {
         let (local, domain) = secret.expose().rsplit_once('@').unwrap_or((secret.expose(), ""));
         let chars = |domain: &str| domain.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
-        let mut domains = vec![domain.to_owned()];
+        let all = if wide { secret.domains() } else { vec![domain] };
+        let mut domains: Vec<String> = all.into_iter().map(str::to_owned).collect();
         domains.extend(secret.unicode_domain());
         let alias = alias.map_or_else(String::new, |alias| alias.as_str().to_owned());
-        let local: Vec<char> = if wide { bare(local) } else { local.chars().collect() };
+        // A name that has nothing but fillers has one spelling.
+        let letters = Some(secret.letters()).filter(|letters| wide && !letters.is_empty());
+        let local: Vec<char> = letters.as_deref().unwrap_or(local).chars().collect();
         let letters = local.iter().filter(|c| c.is_alphanumeric()).count();
         Self {
             short: letters < DISTINCT && Providers::default().gives_mailboxes(domain),
@@ -88,15 +92,6 @@ impl Replacement {
     }
 }
 
-/// A local part without its quotes, and without what parts its words: some servers pass over dots,
-/// and people remember one sign for another.
-fn bare(local: &str) -> Vec<char> {
-    let inner = local.strip_prefix('"').and_then(|local| local.strip_suffix('"'));
-    let without: Vec<char> = inner.unwrap_or(local).chars().filter(|c| !parts(*c) && *c != '\\').collect();
-    // Nothing but dots is a name, too.
-    if without.is_empty() { local.chars().collect() } else { without }
-}
-
 /// Steps of a place where an address might stand.
 const ANCHOR: usize = 5;
 /// Characters of a tag that are read at most.
@@ -104,7 +99,7 @@ const TAG: usize = 160;
 /// Letters of a local part that is hardly the end of another one.
 const DISTINCT: usize = 6;
 /// Signs in a local part that are passed over.
-const DOTS: usize = 64;
+const FILLERS: usize = 64;
 /// Octets of a link that Proofpoint wrote.
 const LINK: usize = 4096;
 
@@ -389,16 +384,17 @@ impl Before<'_, '_> {
 
     /// The start of the local part that ends at `at`, if nothing before makes it another one.
     fn local(&self, at: usize) -> Option<usize> {
-        let (mut position, mut dots) = (at, 0);
+        let (mut position, mut fillers) = (at, 0);
         for want in self.replacement.local.iter().rev() {
             work::count(1);
             position = loop {
                 if let Some(start) = self.reading.one_back_over_gap(self.text, position, self.floor, *want) {
                     break start;
                 }
-                let dot = self.back(self.reading.back_over_gap(self.text, position, self.floor));
-                let (_, start) = dot.filter(|(c, _)| self.replacement.wide && dots < DOTS && parts(*c))?;
-                dots += 1;
+                let filler = self.back(self.reading.back_over_gap(self.text, position, self.floor));
+                let (_, start) =
+                    filler.filter(|(c, _)| self.replacement.wide && fillers < FILLERS && is_passed_over(*c))?;
+                fillers += 1;
                 position = start;
             };
         }
@@ -426,9 +422,9 @@ impl Before<'_, '_> {
     }
 }
 
-/// Whether a character parts the words of a local part. An ideographic full stop parts sentences.
-fn parts(c: char) -> bool {
-    !matches!(c, '\u{3002}' | '\u{ff61}') && matches!(plain(c), '.' | '-' | '_')
+/// Whether a character of a local part does not count. An ideographic full stop parts sentences.
+fn is_passed_over(c: char) -> bool {
+    !matches!(c, '\u{3002}' | '\u{ff61}') && is_filler(plain(c))
 }
 
 fn is_local(c: char) -> bool {
@@ -559,6 +555,7 @@ mod tests {
             ("breal9c1@home.example", Some("alias@m.test")),
             ("b.r.e.a.l-9c1.@home.example", Some("alias@m.test")),
             ("b-real-9c1+a.b+c@home.example", Some("alias@m.test")),
+            ("a.nn+x@googlemail.com ann@GoogleMail.com", Some("alias@m.test alias@m.test")),
             ("b-real-9c1-shop@home.example", Some("alias@m.test")),
             ("b-real-9c1=shop@home.example", Some("alias@m.test")),
             ("\"b-real-9c1\"@home.example", Some("alias@m.test")),

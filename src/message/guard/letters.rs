@@ -33,15 +33,13 @@ const DISTINCT: usize = 6;
 
 impl Letters {
     pub(super) fn new(key: &AddressKey) -> Self {
-        let (local, domain) = key.expose().rsplit_once('@').unwrap_or((key.expose(), ""));
         let letters = |text: &str| text.chars().map(plain).filter(|c| c.is_alphanumeric()).collect::<Vec<_>>();
-        let domains = std::iter::once(domain.to_owned()).chain(key.unicode_domain());
-        let local = letters(local);
-        Self {
-            short: local.len() < DISTINCT && Providers::default().gives_mailboxes(domain),
-            local,
-            domains: domains.map(|domain| (domain.clone(), letters(&domain))).collect(),
-        }
+        let all = key.domains();
+        let local = letters(&key.letters());
+        let is_provider = |domain: &&str| Providers::default().gives_mailboxes(domain);
+        let short = local.len() < DISTINCT && all.first().is_some_and(is_provider);
+        let domains = all.into_iter().map(str::to_owned).chain(key.unicode_domain());
+        Self { short, local, domains: domains.map(|domain| (domain.clone(), letters(&domain))).collect() }
     }
 
     pub(super) fn domains(&self) -> impl Iterator<Item = &str> {
@@ -283,6 +281,7 @@ mod tests {
             ("s@bücher.example s@xn--bcher-kva.example", true),
             ("a..b.@docomo.ne.jp", true),
             ("ab@docomo.ne.jp", true),
+            ("a-n-n+x@googlemail.com", true),
             // other people, and other words
             ("jimann@gmail.com", false),
             ("ann@gmail.company", false),
