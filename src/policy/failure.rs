@@ -110,6 +110,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) | Reason::TooCostly => ("over-size", "5.3.4"),
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
+        Reason::AddressInFile { .. } => ("address-in-file", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
         Reason::UnreadableSignature { .. } => ("unreadable-signature", "5.6.1"),
         Reason::Partial { .. } => ("partial", "5.6.1"),
@@ -126,7 +127,8 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 11] = [
+pub const DECISION_KEYS: [&str; 12] = [
+    "address-in-file",
     "over-size",
     "forbidden",
     "encrypted",

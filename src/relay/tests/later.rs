@@ -4,7 +4,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_guard_stops_later_is_told_as_it_is() {
-    let world = world().await;
+    let refuse = crate::config::AddressesInFiles::Refuse;
+    let world = world_with(|config| config.policy.attachments.addresses_in_files = refuse).await;
     let new = "s-new-5d2@sellerco.example";
     let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
     let mail = format!(
@@ -32,7 +33,7 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     world.store.write(move |c| c.set_party(&back, &[], Time::now())).await.unwrap();
     let moved = party(Role::Seller, "s1", "Sato Shop", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
-    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
+    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 0));
     let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
     assert!(!raw.is_empty(), "it is kept");
 }
