@@ -18,7 +18,9 @@ pub use authentication::{Authentication, AuthenticationMode};
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};
 pub use load::{load, parse};
-pub use policy::{AnsweredBy, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response};
+pub use policy::{
+    AddressesInFiles, AnsweredBy, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response,
+};
 pub use quantity::{Size, Span};
 
 use serde::{Deserialize, Serialize};

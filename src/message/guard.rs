@@ -44,8 +44,6 @@ pub enum Place {
     Header,
     /// A text, decoded.
     Text,
-    /// A file.
-    File,
     /// mail-parser does not read what we wrote.
     Unreadable,
 }
@@ -58,7 +56,6 @@ impl Place {
             Self::Wire => "wire",
             Self::Header => "header",
             Self::Text => "text",
-            Self::File => "file",
             Self::Unreadable => "unreadable",
         }
     }
@@ -106,6 +103,13 @@ fn is_seen_on_the_wire(header: &Message<'_>) -> bool {
         && header.raw_message.is_ascii()
 }
 
+/// Whether an address stands in a file, as it is or in wide characters.
+#[must_use]
+pub(super) fn in_file(bytes: &[u8], secrets: Secrets<'_>) -> bool {
+    let secrets: Vec<Secret> = secrets.0.iter().map(Secret::new).collect();
+    found(bytes, &secrets) || found_wide(bytes, &secrets)
+}
+
 /// What is looked for.
 struct Looked {
     whole: Vec<Secret>,
@@ -142,11 +146,8 @@ fn walk(message: &Message<'_>, secrets: &Looked) -> Result<(), Place> {
                     return Err(Place::Text);
                 }
             }
-            PartType::Binary(bytes) | PartType::InlineBinary(bytes) => {
-                if found(bytes, &secrets.whole) || found_wide(bytes, &secrets.whole) {
-                    return Err(Place::File);
-                }
-            }
+            // Files are looked through where they are written, and their rule is another: `files`.
+            PartType::Binary(_) | PartType::InlineBinary(_) => {}
             PartType::Message(inner) => walk(inner, secrets)?,
             PartType::Multipart(_) => {}
         }
@@ -219,7 +220,8 @@ mod tests {
                     "Content-Type: application/x\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
                     BASE64.encode(&utf16)
                 ),
-                Err(Place::File),
+                // Not the guard's.
+                Ok(()),
             ),
             (
                 format!(

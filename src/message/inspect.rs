@@ -4,6 +4,7 @@ use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
 use super::footer;
 use super::headers::{Field, message_ids};
+use super::kinds::is_message;
 use super::mime::{Encoding, Part};
 use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, decode_words, harmless};
@@ -178,6 +179,7 @@ impl Walk<'_> {
         let inner = match (kind, wrapping) {
             (_, Wrapping::Opened(inner)) => Some(Cow::Owned(inner)),
             ("message/rfc822" | "message/global", _) => Some(part.decoded()),
+            _ if is_message(part) => Some(part.decoded()),
             // What it cannot be opened as is taken out of the message.
             ("application/ms-tnef" | "application/vnd.ms-tnef", _) => tnef::open(&part.decoded()).map(Cow::Owned),
             _ => None,

@@ -25,6 +25,7 @@ mod data_uri;
 mod encoded;
 mod endings;
 pub mod erased;
+pub mod files;
 pub mod footer;
 pub mod guard;
 pub mod headers;

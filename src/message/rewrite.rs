@@ -3,12 +3,15 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
+mod enclosed;
 mod multipart;
 
 use super::body;
 use super::contents::Told;
+use super::files::Left;
 use super::footer::Footer;
-use super::kinds::safe_kind;
+use super::guard::Secrets;
+use super::kinds::{is_message, safe_kind};
 use super::located::Places;
 use super::metadata::Why;
 use super::mime::Part;
@@ -20,9 +23,11 @@ use super::transfer::encode_base64;
 use super::{Shared, charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
+use crate::policy::automatic::{self, Automatic};
 use crate::policy::content::Closed;
 use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
+pub(super) use enclosed::message_in_file;
 
 /// What the outgoing message is to be. Ids are without brackets.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct Order<'a> {
     pub calendar_key: [u8; 32],
     /// Which traces are taken out of files.
     pub metadata: &'a Metadata,
+    /// Whose addresses are looked for in files; `None`: nobody's, files stay as they are.
+    pub documents: Option<Secrets<'a>>,
     /// Goes under the last words of the person, in each form in which they are there; a message without any goes without.
     pub footer: Option<Footer>,
     /// What is done about quotes.
@@ -66,6 +73,8 @@ pub struct Rewritten {
     pub bytes: Vec<u8>,
     /// Files that may tell something and could not be cleaned.
     pub passed: Vec<Passed>,
+    /// Files in which the author's address is left or may be, by the part in which they are.
+    pub left: Vec<(String, Left)>,
     /// Where a signature was that did not go out: paths in the message as received.
     pub unsigned: Vec<String>,
 }
@@ -118,8 +127,9 @@ pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Resul
         places: None,
         inside: 0,
         path: vec![1],
-        told: Told::new(shared),
+        told: Told::new(shared, order.limits.steps()),
         passed: Vec::new(),
+        left: Vec::new(),
         unsigned: Vec::new(),
     };
     writer.envelope_header(&top);
@@ -128,7 +138,7 @@ pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Resul
     if work::is_over() {
         return Err(Unclean::Costly);
     }
-    Ok(Rewritten { bytes: writer.out, passed: writer.passed, unsigned: writer.unsigned })
+    Ok(Rewritten { bytes: writer.out, passed: writer.passed, left: writer.left, unsigned: writer.unsigned })
 }
 
 struct Writer<'a> {
@@ -143,6 +153,7 @@ struct Writer<'a> {
     path: Vec<usize>,
     told: Told<'a>,
     passed: Vec<Passed>,
+    left: Vec<(String, Left)>,
     unsigned: Vec<String>,
 }
 
@@ -172,13 +183,8 @@ impl Writer<'_> {
                 self.line(field, &ids.join("\r\n "));
             }
         }
-        if let Some(kind) = top.field("Auto-Submitted").map(super::headers::Field::text)
-            && !kind.to_ascii_lowercase().starts_with("no")
-        {
-            self.line(
-                "Auto-Submitted",
-                if kind.starts_with("auto-replied") { "auto-replied" } else { "auto-generated" },
-            );
+        if let Some(submitted) = submitted(top) {
+            self.line("Auto-Submitted", submitted);
         }
         if let Some(importance) = top.field("Importance").map(|f| f.text().to_ascii_lowercase())
             && IMPORTANCE.contains(&importance.as_str())
@@ -244,31 +250,23 @@ impl Writer<'_> {
                 self.child(1, &Part::read(&opened, false), depth + 1, last)
             }
             "message/rfc822" | "message/global" => self.message(part, depth),
+            _ if is_message(part) => self.message_file(part, depth),
+            "text/rfc822-headers" | "message/global-headers" => {
+                self.headers(part);
+                Ok(())
+            }
             _ if part.is("multipart") => self.multipart(part, depth, last),
+            // Text by name only: its words are written otherwise.
+            "text/rtf" | "text/richtext" if part.decoded().starts_with(b"{\\rtf") => {
+                self.file(part);
+                Ok(())
+            }
             _ if part.is("text") || part.is("message") => self.text(part, last),
             _ => {
                 self.file(part);
                 Ok(())
             }
         }
-    }
-
-    /// A message inside the message: cleaned by the same rules.
-    fn message(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        let raw = part.decoded();
-        let inner = Part::read(&raw, false);
-        self.line("Content-Type", "message/rfc822");
-        self.disposition(part);
-        self.out.extend_from_slice(b"\r\n");
-        if let Some(from) = inner.field("From").and_then(|from| contents::nested_from(&from.text(), self.order)) {
-            self.line("From", &from);
-        }
-        self.common_header(&inner);
-        self.line("MIME-Version", "1.0");
-        self.inside += 1;
-        let done = self.child(1, &inner, depth + 1, false);
-        self.inside -= 1;
-        done
     }
 
     /// `last`: these are the last words of the person.
@@ -365,15 +363,7 @@ impl Writer<'_> {
             part.file_name().map(|name| contents::file_name(name, self.order));
             return;
         }
-        let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
-        if let Some(name) = part.file_name() {
-            parameter(&mut kind, "name", &contents::file_name(name, self.order));
-        }
-        self.line("Content-Type", &kind);
-        self.disposition(part);
-        self.content_id_field(part);
-        self.line("Content-Transfer-Encoding", "base64");
-        self.out.extend_from_slice(b"\r\n");
+        self.file_header(part);
         let cleaned = contents::file(part.decoded(), self.order, &mut self.told);
         self.passed();
         encode_base64(&cleaned, &mut self.out);
@@ -383,6 +373,7 @@ impl Writer<'_> {
     fn passed(&mut self) {
         let path = || written(&self.path);
         self.passed.extend(self.told.passed.drain(..).map(|(kind, why)| Passed { path: path(), kind, why }));
+        self.left.extend(self.told.left.drain(..).map(|left| (path(), left)));
     }
 
     /// Keeps in mind that this part lost its signature.
@@ -401,7 +392,8 @@ impl Writer<'_> {
 
     fn disposition(&mut self, part: &Part<'_>) {
         // What programs show where it stands says nothing, and goes on to say nothing.
-        let shown = || part.is("text") || part.is("image") || part.field("Content-ID").is_some();
+        let linked = || ["Content-ID", "Content-Location"].iter().any(|name| part.field(name).is_some());
+        let shown = || part.is("text") || part.is("image") || linked();
         let value = match part.disposition.value.as_str() {
             "inline" => "inline",
             "" if part.file_name().is_none() || shown() => return,
@@ -427,6 +419,20 @@ impl Writer<'_> {
     fn content_id(&self, id: &str) -> String {
         let id = id.trim().trim_start_matches('<').trim_end_matches('>');
         format!("{}@{}", content_id::digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
+    }
+}
+
+/// What an answer of a machine says of itself, by whatever mark it was known: in the one way that
+/// all programs read, so that the receiver's does not answer it (RFC 3834 5).
+fn submitted(top: &Part<'_>) -> Option<&'static str> {
+    let headers = top.fields.iter().map(|field| (field.name.as_bytes(), field.value));
+    match automatic::classify(headers, "", false) {
+        Some(Automatic::Replied | Automatic::Report) => Some("auto-replied"),
+        None => None,
+        Some(_) => {
+            let kind = top.field("Auto-Submitted")?.text();
+            (!kind.to_ascii_lowercase().starts_with("no")).then_some("auto-generated")
+        }
     }
 }
 

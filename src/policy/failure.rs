@@ -110,6 +110,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::TooLarge(_) | Reason::AttachmentsTooLarge(_) | Reason::TooCostly => ("over-size", "5.3.4"),
         Reason::TooManyAttachments(_) | Reason::Forbidden { .. } => ("forbidden", "5.6.1"),
+        Reason::AddressInFile { .. } => ("address-in-file", "5.6.1"),
         Reason::Encrypted { .. } => ("encrypted", "5.6.1"),
         Reason::UnreadableSignature { .. } => ("unreadable-signature", "5.6.1"),
         Reason::Partial { .. } => ("partial", "5.6.1"),
@@ -117,6 +118,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
         Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
         Reason::OptedOut | Reason::OverCritical { .. } => ("opted-out", "5.7.1"),
+        Reason::AutomaticRepeated | Reason::SameWords => ("automatic", "5.7.1"),
         Reason::Unauthenticated | Reason::AuthenticationFailed(_) | Reason::DnsTrouble => ("unauthenticated", "5.7.26"),
         Reason::Gone => ("gone", "5.1.1"),
         Reason::Loop => ("other", "5.4.6"),
@@ -125,7 +127,8 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 10] = [
+pub const DECISION_KEYS: [&str; 12] = [
+    "address-in-file",
     "over-size",
     "forbidden",
     "encrypted",
@@ -134,6 +137,7 @@ pub const DECISION_KEYS: [&str; 10] = [
     "elsewhere",
     "over-quota",
     "opted-out",
+    "automatic",
     "unauthenticated",
     "not-allowed",
 ];

@@ -115,6 +115,11 @@ pub enum Reason {
         /// Which part, `2.1`.
         part: String,
     },
+    /// A file shows the author's own address, and it cannot be replaced there.
+    AddressInFile {
+        /// Which part, `2.1`.
+        part: String,
+    },
     /// A part that is signed, words and signature in one, and does not open.
     UnreadableSignature {
         /// Which part, `2.1`.
@@ -177,6 +182,7 @@ impl Reason {
             Self::TooManyAttachments(_) => "too-many-attachments",
             Self::Forbidden { .. } => "forbidden",
             Self::Encrypted { .. } => "encrypted",
+            Self::AddressInFile { .. } => "address-in-file",
             Self::UnreadableSignature { .. } => "unreadable-signature",
             Self::Partial { .. } => "partial",
             Self::Elsewhere { .. } => "elsewhere",
@@ -238,6 +244,14 @@ impl Reason {
                 6,
                 1,
                 format!("Part {part} is encrypted, and encrypted mail is not accepted: send it as plain mail"),
+            ),
+            (Self::AddressInFile { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!(
+                    "Part {part} shows your own mail address and cannot be changed: take the address out of the file"
+                ),
             ),
             (Self::UnreadableSignature { part }, _) => tell(
                 554,

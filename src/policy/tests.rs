@@ -161,6 +161,7 @@ fn every_case_of_the_table() {
             ["outside", "same-words"] => turns::one_too_many(),
             ["outside", "malformed"] => Decision::reject(Reason::Malformed),
             ["outside", "repeated-field"] => Decision::reject(Reason::RepeatedField("Message-ID")),
+            ["outside", "address-in-file"] => Decision::reject(Reason::AddressInFile { part: "2".to_owned() }),
             ["outside", "unclean"] => Decision::reject(Reason::Unclean),
             ["outside", "costly"] => Decision::reject(Reason::TooCostly),
             _ => decided(&words),

@@ -150,8 +150,9 @@ impl Relay {
             let Verdicted { decision, overruled_by } = self.counted(change, letter, judged.at, &mut written)?;
             // A stranger's mail is not kept, and what is deferred for DNS trouble is a stranger's:
             // anybody could fill the disk with it. What a party wrote is.
-            let keep =
-                letter.known && (decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean));
+            let keep = letter.known
+                && (decision.verdict != Verdict::Reject
+                    || matches!(decision.reason, Reason::Unclean | Reason::AddressInFile { .. }));
             let kept = match (keep, body) {
                 (false, _) => None,
                 (true, Some(body)) => Some(body),
@@ -168,6 +169,9 @@ impl Relay {
             }
             if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
+            }
+            if matches!(decision.reason, Reason::AutomaticRepeated | Reason::SameWords) {
+                written.waits |= self.tell_of_stop(change, letter, &decision.reason, judged.at)?;
             }
             if decision.answer {
                 self.opt_out_reply(change, letter, &decision.reason, judged.at)?;

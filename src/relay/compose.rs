@@ -3,6 +3,8 @@
 
 use super::judged::Letter;
 use super::{Arrived, Relay};
+use crate::config::AddressesInFiles;
+use crate::message::files::{Cannot, Left};
 use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;
 use crate::message::quoted::{Original, Question, Quoting};
@@ -32,8 +34,10 @@ impl Relay {
         shared: &mut Shared,
     ) -> Result<()> {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
-            Ok((bytes, passed, unsigned)) => {
+            Ok((bytes, passed, unsigned, left)) => {
                 letter.outgoing = Some(bytes);
+                tell_left(letter, &left);
+                letter.shows_address = left.iter().any(|(_, file)| file.why != Cannot::Unread);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
                 let passed: Vec<String> = passed.iter().take(20).map(told).collect();
                 if !passed.is_empty() {
@@ -51,6 +55,10 @@ impl Relay {
                 self.metrics.guard_stops.inc();
                 letter.decision = Decision::reject(Reason::Unclean);
                 letter.place = Some(place);
+            }
+            Err(Stop::File(part, left)) => {
+                tell_left(letter, &left);
+                letter.decision = Decision::reject(Reason::AddressInFile { part });
             }
             Err(Stop::Trouble(error)) => return Err(error),
         }
@@ -82,7 +90,7 @@ impl Relay {
         letter: &Letter,
         received: Time,
         shared: &mut Shared,
-    ) -> std::result::Result<(Bytes, Vec<Passed>, Vec<String>), Stop> {
+    ) -> std::result::Result<Written, Stop> {
         let pair = &letter.pair;
         let (from, to) = (letter.author, letter.author.other());
         let has_written = || self.store.glance(|view| view.last_relayed(pair.id, to, letter.id, 1));
@@ -92,6 +100,8 @@ impl Relay {
         let known = self.hidden(pair.party(from), raw, inspection);
         let side = (&*known, pair.alias(from));
         let replacements = Replacements::new(side, (&pair.party(to).known, pair.alias(to)));
+        let secrets = Secrets::of_author(&known);
+        let in_files = self.config.policy.attachments.addresses_in_files;
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -105,6 +115,7 @@ impl Relay {
             replacements: &replacements,
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
+            documents: (in_files != AddressesInFiles::Allow).then_some(secrets),
             footer: self.footer(letter),
             quotes: Quoting::Asked(&question),
             limits: &self.config.limits,
@@ -118,21 +129,30 @@ impl Relay {
                 |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
             shared.keep();
             // The guard sees all of it but the words that are given back to whoever wrote them.
-            let looked_at = rewrite_copy(raw, &restored(false), shared)?.bytes;
+            let looked_at = rewrite_copy(raw, &restored(false), shared)?;
             // How long those words are must not decide whether the message costs too much.
             let shown = || rewrite_copy(raw, &restored(true), shared);
             rewritten = work::aside(self.allowance(Arc::default()).packing, shown).0?;
             Some(looked_at)
         };
-        let secrets = Secrets::of_author(&known);
-        let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
+        let looked_at = looked_at.as_ref().unwrap_or(&rewritten);
+        let found = guard::check(&looked_at.bytes, secrets);
         // What was looked at in part tells nothing.
         if work::is_over() {
             return Err(Stop::Costly);
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
+        let left = looked_at.left.clone();
+        // The one place that decides of files in which the author's own address is left, whatever
+        // they are packed in. The honest: it goes and he is told what helps, or, where the operator
+        // wants that, it is refused and the part is named. What was not read may hold anything:
+        // nobody is refused for that. The liar: nothing, as only his own addresses are looked for.
+        let shows = left.iter().find(|(_, file)| file.why != Cannot::Unread).map(|(part, _)| part.clone());
+        if let Some(part) = shows.filter(|_| in_files == AddressesInFiles::Refuse) {
+            return Err(Stop::File(part, left));
+        }
         let bytes = self.signed(&letter.shop.domain, rewritten.bytes, received);
-        Ok((bytes, rewritten.passed, rewritten.unsigned))
+        Ok((bytes, rewritten.passed, rewritten.unsigned, left))
     }
 
     /// The author's addresses that his message must not show: each that he has or had, what he writes
@@ -290,6 +310,7 @@ impl Relay {
                 self.metrics.guard_stops.inc();
                 Loaded::Unclean(place)
             }
+            Err(Stop::File(..)) => Loaded::Unclean("file"),
             Err(Stop::Trouble(error)) => return Err(error),
             Err(Stop::Closed(why)) => Loaded::Unclean(why.as_str()),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
@@ -298,6 +319,22 @@ impl Relay {
         })
     }
 }
+
+/// Which files show the author's own address, and which were not read, for the history.
+fn tell_left(letter: &mut Letter, left: &[(String, Left)]) {
+    for (name, unread) in [("addresses", false), ("unread", true)] {
+        let files = left.iter().filter(|(_, file)| (file.why == Cannot::Unread) == unread);
+        let word = |(path, file): &(String, Left)| format!("{path}:{}:{}", file.kind, file.why.as_str());
+        let files: Vec<String> = files.take(20).map(word).collect();
+        if !files.is_empty() {
+            letter.facts.push_str(&format!(" {name}={}", files.join(",")));
+        }
+    }
+}
+
+/// What goes out, with the files that may tell of their maker, the parts that lost a signature, and
+/// the files that show an address.
+type Written = (Bytes, Vec<Passed>, Vec<String>, Vec<(String, Left)>);
 
 /// What a message answers, without angle brackets.
 #[derive(Clone, Debug, Default)]
@@ -312,6 +349,8 @@ enum Stop {
     Malformed,
     Costly,
     Leak(&'static str),
+    /// A file shows the author's address, and the operator wants none: the part, and all of them.
+    File(String, Vec<(String, Left)>),
     /// The store's.
     Trouble(StoreError),
 }

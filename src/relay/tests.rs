@@ -2,6 +2,7 @@
 
 mod acts;
 mod critical;
+mod files;
 mod guesses;
 mod later;
 mod logins;
@@ -12,6 +13,7 @@ mod operators;
 mod owners;
 mod proof;
 mod repeats;
+mod sealed;
 
 use super::*;
 use crate::config::{AuthenticationMode, Config};

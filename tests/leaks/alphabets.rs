@@ -66,6 +66,15 @@ pub const PDFS: &[&[u8]] = &[
     b"\0\0\0\xff\xff", b"\x78\x9c\x03\0\0\0\0\x01", b"\xff\xd8\xff\xe1\0\x08Exif\0\0", b"\xff\xd8", b"\xff\xe1\0\x04ab", b"R", b" ", b"\n", b"1",
     b"@", b"x",
 ];
+/// What draws and tells words in PDF, and words in RTF.
+pub const DRAWN: &[&[u8]] = &[
+    b"1 0 obj\n", b"endobj\n", b"<<", b">>", b"[", b"]", b"(", b")", b"(b-real-9c1@home.example) Tj ", b"(b-real) Tj ", b"<4065> Tj ", b"/F1 1 Tf ",
+    b"BI ", b"ID ", b"EI ", b"/Font<</F1 1 0 R>>", b"<</Type/Font/Subtype/Type0/BaseFont/A/ToUnicode 1 0 R>>", b"beginbfrange <00> <FF> <41> ",
+    b"<</Length 9>>stream\n", b"endstream\n", b"%", b"\\", b"\\100", b"<</Type/ObjStm/N 9/First 9>>stream\n1 0 2 3 ", b" obj ", b"obj", b"@", b"x",
+];
+pub const RTFS: &[&[u8]] = &[
+    b"{", b"}", b"\\", b"\\u64?", b"\\'40", b"\\bin9 ", b"\\uc9 ", b"\\b ", b"b-real-9c1", b"@home.example", b"@", b"\r\n", b"\\-", b" ", b"x", b"\xe9",
+];
 pub const PICTURES: &[&[u8]] = &[
     b"\xff\xe1\0\x08Exif\0\0", b"\xff\xe1\0\x04ab", b"\xff", b"\xff\xda\0\x02", b"\xff\xd9", b"\xff\0", b"II*\0\x08\0\0\0",
     b"\xff\xff\x0e\x01\x02\0\x01\0\0\0\x08\0\0\0", b"\x69\x87\x04\0\x01\0\0\0\x08\0\0\0", b"\0\0\0\0tEXtabcd", b"\0\0\0\x08eXIfII*\0\x08\0\0\0abcd",

@@ -16,7 +16,8 @@ use marketrelay::message::footer::{self, Action, Footer};
 use marketrelay::message::said::Said;
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, cms, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, search, text, tnef, transfer,
+    uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -159,6 +160,13 @@ fn scanners() -> Vec<Scanner> {
         b"",
         &addresses,
         Box::new(move |input| drop(scrub::scrub_name(&text_of(input), &replacements))),
+    );
+    let domains = ["home.example".to_owned()];
+    add(
+        "addresses of a domain",
+        b"Subject: x\r\n\r\n",
+        &addresses,
+        Box::new(move |input| drop(search::addresses_in(input, &domains, 32))),
     );
     let footers = bytes_of(FOOTERS);
     for (name, is_html) in [("footers in text", false), ("footers in HTML", true)] {
@@ -345,6 +353,18 @@ fn scanners() -> Vec<Scanner> {
                 drop(metadata::clean(input, &Metadata::default(), &mut metadata::MOST_UNPACKED.clone()));
             }),
         );
+    }
+    let xml =
+        [bytes_of(TAGS), bytes_of(ADDRESSES), bytes_of(&["<w:t>", "</w:t>", "<![CDATA[", "]]>", "<!--"])].concat();
+    for (name, before, pieces) in [
+        ("addresses in XML", &b"<?xml version=\"1.0\"?>@"[..], xml.as_slice()),
+        ("addresses in RTF", b"{\\rtf1 ", RTFS),
+        ("addresses in PDF", b"%PDF-1.4\n1 0 obj<</Length 99>>stream\n", DRAWN),
+        ("addresses in ZIP", b"PK\x03\x04\x14\0\0\0\0\0", ZIPS),
+        ("addresses in octets", b"\0", OCTETS),
+    ] {
+        let house = House::buyer_writes();
+        add(name, before, pieces, Box::new(move |input| drop(files::looked(input, &house.order()))));
     }
     for before in [&b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01\x31\0\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80"[..], b""] {
         add("cryptographic messages", before, ELEMENTS, Box::new(|input| drop(cms::read(input))));

@@ -44,6 +44,13 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
     encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
 }
 
+/// Only replaces addresses: what acts in a page that somebody saved as a file is left to it.
+#[must_use]
+pub(super) fn addresses(html: &str, replacements: &Replacements) -> Option<String> {
+    let scrubbed = replacements.scrub(html, true);
+    scrub_across_tags(scrubbed.as_deref().unwrap_or(html), replacements).or(scrubbed)
+}
+
 /// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags
 /// stay, which would tell of the receiver's.
 fn scrub_across_tags(html: &str, replacements: &Replacements) -> Option<String> {

@@ -170,6 +170,7 @@ fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
         replacements: &replacements,
         calendar_key: [7; 32],
         metadata: &Metadata::default(),
+        documents: None,
         footer: with_footer.then_some(footer),
         quotes: Quoting::Ignored,
         limits: &Limits::default(),

@@ -4,7 +4,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_guard_stops_later_is_told_as_it_is() {
-    let world = world().await;
+    let refuse = crate::config::AddressesInFiles::Refuse;
+    let world = world_with(|config| config.policy.attachments.addresses_in_files = refuse).await;
     let new = "s-new-5d2@sellerco.example";
     let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
     let mail = format!(
@@ -32,7 +33,7 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     world.store.write(move |c| c.set_party(&back, &[], Time::now())).await.unwrap();
     let moved = party(Role::Seller, "s1", "Sato Shop", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
-    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
+    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 0));
     let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
     assert!(!raw.is_empty(), "it is kept");
 }
@@ -157,6 +158,7 @@ async fn a_bounce_is_told_anew() {
     let thread = row.thread.as_str();
     let (passed, stopped) = (("relayed", thread), ("automatic-repeated", thread));
     assert_eq!(seen, [stopped, stopped, passed, passed, passed]);
+    assert_eq!(world.arrived(BUYER).await.len(), 1, "whose program it is hears of it");
     // Somebody else's, or the author's own, is recorded and passed to nobody.
     for from in ["x@evil.example", SELLER] {
         let other = away.replace(BUYER, from);

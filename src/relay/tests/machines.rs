@@ -50,6 +50,7 @@ struct Responder {
     says: fn(&str, usize) -> String,
     /// It names what it answers.
     threads: bool,
+    html: bool,
 }
 
 const PLAIN: fn(&str, usize) -> String = |_, _| "Thank you for your message. We answer within a day.".to_owned();
@@ -62,8 +63,22 @@ const JAPANESE: fn(&str, usize) -> String =
     |_, n| format!("お問い合わせありがとうございます。受付番号{}にて承りました。担当者よりご連絡いたします。", 90 + n);
 
 const fn unmarked(says: fn(&str, usize) -> String, threads: bool) -> Responder {
-    Responder { fields: "", says, threads }
+    Responder { fields: "", says, threads, html: false }
 }
+
+/// As web mailers write and quote.
+const HTML: Responder = Responder {
+    fields: "",
+    says: |heard, n| {
+        format!(
+            "<div dir=\"ltr\"><p>Your request <b>#{n}</b> has reached us.<br>We will be in touch.</p></div><br><div class=\"gmail_quote\">\
+             <div>On Sat, 28 Nov 2026 at 10:{n:02}, you wrote:<br></div><blockquote>{}</blockquote></div>",
+            heard.replace('<', "&lt;")
+        )
+    },
+    threads: true,
+    html: true,
+};
 
 impl Responder {
     fn answer(&self, from: &str, heard: &str, n: usize) -> String {
@@ -71,7 +86,9 @@ impl Responder {
         let thread = if self.threads { format!("In-Reply-To: {id}\nReferences: {id}\n") } else { String::new() };
         let text = heard.split_once("\n\n").unwrap().1.trim_end();
         let own = format!("Message-ID: <{n}.{}@{}>\n", from.len(), from.rsplit_once('@').unwrap().1);
-        let kind = "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n";
+        let kind = if self.html { "html" } else { "plain" };
+        let kind =
+            format!("MIME-Version: 1.0\nContent-Type: text/{kind}; charset=utf-8\nContent-Transfer-Encoding: 8bit\n");
         let fields = self.fields;
         format!("From: {from}\nSubject: We got it\n{own}{thread}{fields}{kind}\n{}\n", (self.says)(text, n))
     }
@@ -81,7 +98,7 @@ impl Responder {
 /// however long they try.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_responders_stop_within_three_rounds() {
-    let marked = |fields, threads| Responder { fields, says: PLAIN, threads };
+    let marked = |fields, threads| Responder { fields, says: PLAIN, threads, html: false };
     let replied = marked("Auto-Submitted: auto-replied\n", true);
     let vendor = marked("X-Autoreply: yes\n", false);
     let suppress = marked("X-Auto-Response-Suppress: All\n", true);
@@ -99,6 +116,8 @@ async fn two_responders_stop_within_three_rounds() {
         (unmarked(QUOTES, true), unmarked(TICKET, true), 6),
         (unmarked(QUOTES, true), unmarked(QUOTES, true), 6),
         (unmarked(REPEATS, true), unmarked(REPEATS, true), 6),
+        (HTML, HTML, 6),
+        (HTML, unmarked(QUOTES, true), 6),
         (unmarked(REPEATS, true), unmarked(JAPANESE, true), 6),
         // One of them names what it answers: as people who answer several questions alike.
         (unmarked(PLAIN, true), unmarked(TICKET, false), 10),
@@ -202,6 +221,27 @@ async fn people_repeat_themselves() {
     }
 }
 
+/// Whatever mark it was known by, the copy of a machine's answer says so in the one way that all
+/// programs know: the receiver's does not answer it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_of_answers_are_marked() {
+    let table = [
+        ("Auto-Submitted: Auto-Replied (vacation)\n", Some("auto-replied")),
+        ("X-Apple-Action: VACATION\n", Some("auto-replied")),
+        ("Precedence: auto_reply\n", Some("auto-replied")),
+        ("Auto-Submitted: auto-generated\n", Some("auto-generated")),
+        ("Auto-Submitted: no\nPrecedence: bulk\n", None),
+        ("Precedence: bulk\n", None),
+        ("", None),
+    ];
+    for (fields, want) in table {
+        let world = world().await;
+        let message = format!("From: {SELLER}\nSubject: x\n{fields}\nWords\n");
+        assert_eq!(world.send(SELLER, &[world.aliases().0], &message).await.code(), 250);
+        assert_eq!(header(&world.arrived(BUYER).await[0], "Auto-Submitted"), want, "{fields}");
+    }
+}
+
 /// Three answers of machines an hour and ten a day go to the other side.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_machines_are_counted() {
@@ -230,6 +270,31 @@ async fn answers_of_machines_are_counted() {
     for n in 0..20 {
         let person = format!("From: {SELLER}\nSubject: x\n\nHello {n}\n");
         assert_eq!(world.outcome_at(start.plus(MINUTE * (26 * 60)), SELLER, &person).await.0, "relay");
+    }
+}
+
+/// Nothing ends in silence: the author hears once a day that his machine's messages stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authors_hear_of_it_once_a_day() {
+    use crate::policy::quota::Day;
+    let world = world().await;
+    let start = Day::at(Time::now(), &TimeZone::UTC).starts;
+    for day in 0..2_u64 {
+        for n in 0..6 {
+            let away = format!(
+                "From: {SELLER}\nAuto-Submitted: auto-replied\nSubject: away\nMessage-ID: <{day}.{n}@x>\n\nAway\n"
+            );
+            let at = start.plus(MINUTE * u32::try_from(day * 24 * 60 + n).unwrap());
+            let passes = n < 3;
+            assert_eq!(world.outcome_at(at, SELLER, &away).await.0 == "relay", passes, "{day} {n}");
+        }
+        assert_eq!(world.arrived(BUYER).await.len(), 3);
+        let told = world.arrived(SELLER).await;
+        let [notice] = told.as_slice() else { panic!("one notice, not {}", told.len()) };
+        let words = notice.replace("=\n", "");
+        assert!(words.contains("What you write yourself is passed on"), "{notice}");
+        assert!(!words.contains("b-real") && words.contains(world.aliases().0), "{notice}");
+        assert_eq!(header(notice, "Auto-Submitted"), Some("auto-replied"));
     }
 }
 
