@@ -179,8 +179,15 @@ fn what_cannot_be_replaced_stays_and_is_told() {
         assert!(out == file, "{what} is changed");
     }
     // A lock that is not in force is none.
-    let open = ("word/settings.xml", &b"<w:documentProtection w:enforcement=\"0\"/>"[..]);
-    assert!(looked(&zipped("", &[TYPES, document, open])).1.is_empty());
+    for (part, lock) in [
+        ("word/settings.xml", "<w:documentProtection w:enforcement=\"0\"/>"),
+        ("xl/workbook.xml", "<workbookPr/><workbookProtection/>"),
+        ("xl/workbook.xml", "<fileSharing readOnlyRecommended=\"1\"/>"),
+    ] {
+        assert!(looked(&zipped("", &[TYPES, document, (part, lock.as_bytes())])).1.is_empty(), "{lock}");
+    }
+    let closed = ("xl/workbook.xml", &b"<workbookProtection lockStructure=\"1\"/>"[..]);
+    assert_eq!(looked(&zipped("", &[TYPES, document, closed])).1.len(), 1);
 }
 
 #[test]
