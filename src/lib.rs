@@ -27,7 +27,8 @@
 //!                        replacements, quoted/, rewrite,
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
 //!                        shared; archive; contents and its cleaners: html, data_uri, calendar, vcard,
-//!                        pgp, tnef, uuencode, yenc, metadata; content_id, kinds
+//!                        pgp, tnef, uuencode, yenc, metadata; sealed (signed and encrypted parts)
+//!                        over cms; content_id, located, kinds
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, turns, quota, opt_out;
 //!                        response (what answers a question), reminder, retry and failure classes

@@ -18,7 +18,7 @@ const SHOWING: &[&str] = &["src", "background", "poster", "data"];
 /// Steps that a link costs.
 const LINK: usize = 50;
 
-/// Where the parts of a `multipart/related` are.
+/// Where the parts of a multipart are: of `multipart/related`, by the RFC.
 pub(super) struct Places {
     base: String,
     /// By place: the id, or what stands for it in one that has none.

@@ -392,7 +392,8 @@ impl Writer<'_> {
 
     fn disposition(&mut self, part: &Part<'_>) {
         // What programs show where it stands says nothing, and goes on to say nothing.
-        let shown = || part.is("text") || part.is("image") || part.field("Content-ID").is_some();
+        let linked = || ["Content-ID", "Content-Location"].iter().any(|name| part.field(name).is_some());
+        let shown = || part.is("text") || part.is("image") || linked();
         let value = match part.disposition.value.as_str() {
             "inline" => "inline",
             "" if part.file_name().is_none() || shown() => return,

@@ -26,7 +26,10 @@ pub enum Wrapping {
 pub fn look(part: &Part<'_>) -> Wrapping {
     let kind = part.kind.value.as_str();
     match kind {
-        "multipart/encrypted" | "application/pgp-encrypted" => Wrapping::Closed(Closed::Encrypted),
+        // The last is what Microsoft's rights management sends.
+        "multipart/encrypted" | "application/pgp-encrypted" | "application/x-microsoft-rpmsg-message" => {
+            Wrapping::Closed(Closed::Encrypted)
+        }
         "message/partial" => Wrapping::Closed(Closed::Partial),
         "message/external-body" => Wrapping::Closed(Closed::Elsewhere),
         _ if kind.starts_with("application/") => application(part),
@@ -124,4 +127,4 @@ pub fn is_encrypted_file(head: &[u8], name: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

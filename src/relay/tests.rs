@@ -13,6 +13,7 @@ mod operators;
 mod owners;
 mod proof;
 mod repeats;
+mod sealed;
 
 use super::*;
 use crate::config::{AuthenticationMode, Config};

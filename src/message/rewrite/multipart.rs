@@ -65,8 +65,7 @@ impl Writer<'_> {
         }
         parameter(&mut kind, "boundary", &boundary);
         self.line("Content-Type", &kind);
-        let places = if subtype == "related" { Places::of(part, &children) } else { None };
-        let around = places.map(|places| self.places.replace(places));
+        let around = Places::of(part, &children).map(|places| self.places.replace(places));
         for (at, (number, child)) in children.iter().enumerate() {
             self.out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
             self.child(*number, child, depth + 1, last.is(at))?;

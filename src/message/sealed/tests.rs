@@ -43,7 +43,7 @@ fn message(write: Write, kind_of_it: &[u8], kind_of_content: &[u8], string: &[u8
 }
 
 /// A signed message as programs write it: with its length before it, or while it is made.
-pub(in crate::message) fn signed(content: &[u8], streamed: bool) -> Vec<u8> {
+pub(crate) fn signed(content: &[u8], streamed: bool) -> Vec<u8> {
     let certificate = der(0xa0, &der(0x30, b"CN=Real Name, b-real-9c1@home.example"));
     let [signed, data] = [2, 1].map(|number| kind("pkcs7", number));
     if !streamed {
@@ -183,6 +183,7 @@ fn parts_and_their_wrappings() {
         ("application/pkcs7-mime", b"no".to_vec(), unreadable()),
         ("multipart/encrypted; boundary=b", Vec::new(), encrypted()),
         ("application/pgp-encrypted", b"Version: 1".to_vec(), encrypted()),
+        ("application/x-microsoft-rpmsg-message; name=message.rpmsg", b"\x76\xe8\x04\x60".to_vec(), encrypted()),
     ];
     for (kind, octets, want) in cases {
         let mut whole = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n").into_bytes();
