@@ -110,7 +110,7 @@ async fn told_once_a_day_and_never_to_a_machine() {
     assert_eq!(world.send(SELLER, &[world.aliases().0], &automatic).await.code(), 250);
     assert!(world.arrived(SELLER).await.is_empty());
     let (pair, day) = (world.pair.id, 86_400_000);
-    let tells = async |author, at: u64| {
+    let tells = async |author, at: i64| {
         let since = Time(at - at % day);
         world.store.write(move |change| change.tells(pair, author, "x", since, Time(at))).await.unwrap()
     };
