@@ -142,7 +142,9 @@ impl Relay {
             return Err(Stop::Costly);
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
-        let left = looked_at.left.clone();
+        // A pass for which no time was left tells of files that another one has read.
+        let mut left = looked_at.left.clone();
+        left.extend(rewritten.left.iter().filter(|file| !looked_at.left.contains(file)).cloned());
         // The one place that decides of files in which the author's own address is left, whatever
         // they are packed in. The honest: it goes and he is told what helps, or, where the operator
         // wants that, it is refused and the part is named. What was not read may hold anything:

@@ -214,6 +214,18 @@ fn gzip_is_opened() {
     assert_eq!((text.as_str(), left.as_slice()), ("mail alias@m.test", &[][..]));
 }
 
+/// A card of another charset is a text of it.
+#[test]
+fn cards_of_other_charsets() {
+    let card = b"BEGIN:VCARD\r\nVERSION:2.1\r\nFN:Ren\xe9\r\nEMAIL:a.real@home.example\r\nEND:VCARD\r\n";
+    let mut message = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n".to_vec();
+    crate::message::transfer::encode_base64(card, &mut message);
+    let out = ordered(&Limits::default(), |order| rewrite(&message, order)).unwrap();
+    let file = crate::message::mime::Part::read(&out.bytes, false).decoded().into_owned();
+    let file = String::from_utf8_lossy(&file);
+    assert!(file.contains("EMAIL:alias@m.test") && out.left.is_empty(), "{file}");
+}
+
 #[test]
 fn time_that_is_used_up_is_no_refusal() {
     let limits = Limits { message_work: 1, ..Limits::default() };
