@@ -5,7 +5,6 @@
 
 use super::headers::{message_ids, split};
 use super::mime::Part;
-use super::text::decode_words;
 
 /// What a report says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +133,7 @@ fn read_prose(top: &Part<'_>) -> Option<Said> {
         None => top.decoded(),
     };
     let text = String::from_utf8_lossy(body.get(..PROSE.min(body.len())).unwrap_or(&[])).into_owned();
-    let subject = top.field("Subject").map(|field| decode_words(&field.text()).to_lowercase()).unwrap_or_default();
+    let subject = top.subject().unwrap_or_default().to_lowercase();
     let by_subject =
         SUBJECTS.iter().find(|(start, _)| subject.trim_start().starts_with(start)).map(|(_, action)| *action);
     let qmail = text.trim_start().starts_with("Hi. This is the qmail-send program");

@@ -7,7 +7,7 @@ use super::headers::{Field, message_ids};
 use super::kinds::is_message;
 use super::mime::{Encoding, Part};
 use super::sealed::{self, Wrapping};
-use super::text::{decode_charset, decode_words, harmless};
+use super::text::{decode_charset, harmless};
 use super::{once, tnef, uuencode, work};
 use crate::config::Limits;
 use crate::policy::automatic::{self, Automatic};
@@ -110,7 +110,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
         return Err(Malformed::HeaderOctets);
     }
     let first = |name: &str| top.field(name).map(Field::text);
-    let subject = first("Subject").map(|text| decode_words(&text)).unwrap_or_default();
+    let subject = top.subject().unwrap_or_default();
     let subject: String = harmless(&subject).chars().take(500).collect();
     let headers = top.fields.iter().map(|field| (field.name.as_bytes(), field.value));
     let automatic = automatic::classify(headers, &subject, null_sender);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::message::sealed::tests::signed;
+use crate::message::text::decode_charset;
 use crate::types::{Address, AddressKey, Alias};
 use data_encoding::BASE64;
 
