@@ -115,7 +115,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The octets of a text that was made of this one, in its charset.
-    fn encoded(&self, text: &str) -> Option<Vec<u8>> {
+    pub(super) fn encoded(&self, text: &str) -> Option<Vec<u8>> {
         let octets = match self.charset {
             Charset::Ascii => text.is_ascii().then(|| text.as_bytes().to_vec()),
             Charset::Web(encoding) => octets::encode(text, encoding),
@@ -127,9 +127,11 @@ impl<'a> Reading<'a> {
     }
 
     /// `changed` in the charset of the text that it was made of, if the rest of it stays octet for
-    /// octet.
+    /// octet. It does not count for what the message may cost: it is asked only where an address is
+    /// the receiver's, and the author would learn that from a refusal.
     pub(super) fn back(&self, changed: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-        (self.encoded(&self.text)? == bytes).then(|| self.encoded(changed)).flatten()
+        let encoded = || (self.encoded(&self.text)? == bytes).then(|| self.encoded(changed)).flatten();
+        work::aside(u64::MAX, encoded).0
     }
 
     /// The text as it goes out: its charset (`None`: it does not say one) and its octets. `changed`:

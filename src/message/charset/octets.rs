@@ -101,7 +101,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn all_octets_come_back(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-            for encoding in [UTF_8, SHIFT_JIS, EUC_JP, EUC_KR, WINDOWS_1252] {
+            for encoding in [SHIFT_JIS, EUC_JP, EUC_KR, WINDOWS_1252] {
                 let (text, faults) = decode(&bytes, encoding);
                 // Characters that have two codes come back as the other one.
                 let (again, _) = decode(&encode(&text, encoding).unwrap_or_else(|| bytes.clone()), encoding);

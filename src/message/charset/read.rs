@@ -142,7 +142,8 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
         _ => {}
     }
     let (all, long, faults) = guess::in_utf8(bytes);
-    if faults <= long || faults * 4 <= all {
+    let said_utf8 = known == Some(Charset::Web(UTF_8));
+    if faults <= long || faults * 4 <= all || said_utf8 && faults <= all {
         return kept(bytes, Some("utf-8".to_owned()), UTF_8);
     }
     let guess = guess::guess(bytes);

@@ -101,7 +101,10 @@ impl Conversation<'_> {
         }
         let reading = charset::read(&decoded, part.kind.get("charset").unwrap_or(""), is_html);
         let new = self.text(&reading.text, is_html)?;
-        let form = charset::Form { file: part.disposition.value == "attachment", markup: is_html, author: &[] };
+        if let Some(octets) = reading.encoded(&new) {
+            return Some(Body { kind: None, octets: encoded(&octets, part.encoding) });
+        }
+        let form = charset::Form { file: false, markup: is_html, author: &[] };
         let (charset, written) = reading.written(&decoded, Some(new), String::new(), form);
         let mut octets = Vec::with_capacity(written.body.len() + 64);
         body::write(&mut octets, &written, charset.as_deref().unwrap_or(""));

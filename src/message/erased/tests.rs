@@ -143,7 +143,7 @@ fn parts_that_hold_nothing_keep_their_octets() {
         "\r\n\r\npre\r\n--a\r\n",
         "AAEC//8=",
         "--a--\r\npost",
-        "format=\"flowed\"",
+        "format=flowed",
         "name=\"[erased].bin\"",
     ] {
         assert!(out.contains(stays), "{stays} in {out}");
