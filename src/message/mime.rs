@@ -148,13 +148,7 @@ impl<'a> Part<'a> {
 
 /// Whether octets could be what somebody wrote; of what is no text that is not known.
 fn is_words(kind: &Parametrised, bytes: &[u8]) -> bool {
-    let said = kind.get("charset").unwrap_or("");
-    let is_control = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\n' | '\u{c}');
-    !kind.value.starts_with("text/")
-        || charset::is_wide(said)
-        || bytes.starts_with(&[0xff, 0xfe])
-        || bytes.starts_with(&[0xfe, 0xff])
-        || charset::could_be(bytes, said, |text| !text.contains(is_control))
+    !kind.value.starts_with("text/") || charset::could_be(bytes, kind.get("charset").unwrap_or(""))
 }
 
 /// Cuts a multipart's body at its delimiter lines. What stands before the first and after the last is nobody's.

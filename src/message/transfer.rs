@@ -51,7 +51,8 @@ pub fn is_base64(body: &[u8], is_text: impl Fn(&[u8]) -> bool) -> bool {
         uneven += usize::from(!line.len().is_multiple_of(4));
         good += line.len();
     }
-    if good < bad {
+    // No number of octets has one character left over.
+    if good < bad || lines == 1 && good % 4 == 1 {
         return false;
     }
     let short = good < LINE || uneven > 1;

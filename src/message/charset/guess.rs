@@ -13,6 +13,8 @@ use encoding_rs::{BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, WINDO
 
 /// Octets that are looked at, from the first that is not ASCII.
 const SAMPLE: usize = 16 << 10;
+/// Characters that say little to a detector.
+const FEW: usize = 12;
 /// Steps of an octet of it.
 const STEPS: usize = 60;
 
@@ -40,7 +42,7 @@ pub(super) fn guess(bytes: &[u8]) -> Guess {
     work::count(bytes.len() * STEPS);
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
-    let encoding = detector.guess(None, Utf8Detection::Deny);
+    let encoding = more_common(bytes, detector.guess(None, Utf8Detection::Deny));
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
     // One in which every octet is a character, where the guess is none.
     let Some(text) = text else { return Guess { encoding: WINDOWS_1252, sure: false } };
@@ -51,6 +53,28 @@ pub(super) fn guess(bytes: &[u8]) -> Guess {
         is_language(&text)
     };
     Guess { encoding, sure }
+}
+
+fn is_clean(bytes: &[u8], encoding: &'static Encoding) -> bool {
+    encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some()
+}
+
+/// The charset of pairs in which more of a few characters are common ones, as in the name of a file.
+fn more_common(bytes: &[u8], guess: &'static Encoding) -> &'static Encoding {
+    let (found, all) = common(bytes, guess);
+    // Of ideographs alone nobody tells. Chinese programs write them raw, Japanese ones do not.
+    let kana = || bytes.iter().any(|byte| matches!(byte, 0xa4 | 0xa5));
+    if guess == EUC_JP && all <= FEW && !kana() && is_clean(bytes, GBK) {
+        return GBK;
+    }
+    if !has_pairs(guess) || all > FEW || found == all {
+        return guess;
+    }
+    let is_better = |other: &&&'static Encoding| {
+        let (others, count) = common(bytes, other);
+        others * all > found * count && is_clean(bytes, other)
+    };
+    [GBK, BIG5, EUC_KR, EUC_JP, SHIFT_JIS].iter().find(is_better).map_or(guess, |other| *other)
 }
 
 /// Whether octets are common characters of pairs and almost nothing else.

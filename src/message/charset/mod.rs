@@ -71,10 +71,15 @@ pub(super) struct Form<'r> {
     pub(super) author: &'r [Replacement],
 }
 
-/// Whether octets can be a text in `said` that looks so.
-pub(super) fn could_be(bytes: &[u8], said: &str, looks: impl Fn(&str) -> bool) -> bool {
-    let reading = read(bytes, said, false);
-    reading.doubts(said) == 0 && looks(&reading.text)
+/// Whether octets look like something that somebody wrote, who said that it is in `said`: not like
+/// what words become that are decoded as base 64.
+pub(super) fn could_be(bytes: &[u8], said: &str) -> bool {
+    let is_control = |byte: &u8| matches!(byte, 0..=8 | 0x0b | 0x10..=0x1a | 0x1c..=0x1f | 0x7f);
+    let ascii = bytes.iter().filter(|byte| byte.is_ascii()).count();
+    let reads = || std::str::from_utf8(bytes).is_ok() || read(bytes, said, false).doubts(said) == 0;
+    is_wide(said)
+        || matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+        || !bytes.iter().any(is_control) && (ascii * 2 >= bytes.len() || reads() || guess::is_of_pairs(bytes))
 }
 
 /// [`read`] for a text that is to be searched. UTF-16 that lost its step on the way, as on lines
