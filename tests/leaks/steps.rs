@@ -262,9 +262,42 @@ fn scanners() -> Vec<Scanner> {
             let _ = transfer::decode_base64(input);
         }),
     );
-    for charset in
-        ["utf-8", "us-ascii", "x-unknown", "iso-2022-jp", "shift_jis", "gb18030", "utf-16le", "utf-7", "hz-gb-2312"]
-    {
+    add(
+        "octets of a field",
+        b"X: y\r\nSubject: ",
+        OCTETS,
+        Box::new(|input| {
+            let part = mime::Part::read(input, false);
+            drop((part.subject(), part.fields.iter().map(headers::Field::text).collect::<Vec<_>>()));
+        }),
+    );
+    for charset in [
+        "utf-8",
+        "us-ascii",
+        "x-unknown",
+        "iso-2022-jp",
+        "iso-2022-kr",
+        "iso-2022-cn",
+        "shift_jis",
+        "cp932",
+        "gb18030",
+        "big5",
+        "euc-tw",
+        "windows-1251",
+        "cp437",
+        "utf-16le",
+        "utf-16",
+        "utf-32",
+        "utf-7",
+        "hz-gb-2312",
+    ] {
+        let house = House::buyer_writes();
+        add(
+            "a page of some charset",
+            b"",
+            OCTETS,
+            Box::new(move |input| whole_way(&house, &format!("Content-Type: text/html; charset={charset}"), input)),
+        );
         let (house, fields) = (House::buyer_writes(), format!("Content-Type: text/plain; charset={charset}"));
         add("a text of some charset", b"", OCTETS, Box::new(move |input| whole_way(&house, &fields, input)));
     }

@@ -15,6 +15,9 @@ use encoding_rs::{BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, WINDO
 const SAMPLE: usize = 16 << 10;
 /// Characters that say little to a detector.
 const FEW: usize = 12;
+/// Characters beyond ASCII that make a guess sure: pairs and letters of Latin, and of other alphabets.
+const SURE_PAIRS: usize = 4;
+const SURE_LETTERS: usize = 20;
 /// Steps of an octet of it.
 const STEPS: usize = 60;
 
@@ -42,17 +45,34 @@ pub(super) fn guess(bytes: &[u8]) -> Guess {
     work::count(bytes.len() * STEPS);
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
-    let encoding = more_common(bytes, detector.guess(None, Utf8Detection::Deny));
+    let encoding = match detector.guess(None, Utf8Detection::Deny) {
+        _ if is_kana(bytes) => EUC_JP,
+        encoding => more_common(bytes, encoding),
+    };
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
     // One in which every octet is a character, where the guess is none.
     let Some(text) = text else { return Guess { encoding: WINDOWS_1252, sure: false } };
     let sure = if has_pairs(encoding) {
         let (common, all) = common(bytes, encoding);
-        all >= 2 && common * 2 >= all
+        all >= SURE_PAIRS && common * 4 >= all * 3
     } else {
-        is_language(&text)
+        let letters = text.chars().filter(|c| !c.is_ascii() && c.is_alphabetic()).count();
+        let enough = match encoding.name() {
+            "windows-1252" | "ISO-8859-15" => 1,
+            _ if is_latin(encoding) => SURE_PAIRS,
+            _ => SURE_LETTERS,
+        };
+        letters >= enough && is_language(&text) && (enough > 1 || is_western(&text))
     };
     Guess { encoding, sure }
+}
+
+/// Whether most pairs are kana of EUC-JP, which a detector takes for Thai where there are few.
+fn is_kana(bytes: &[u8]) -> bool {
+    let (_, all) = common(bytes, EUC_JP);
+    let high: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii()).collect();
+    let kana = high.chunks(2).filter(|pair| matches!(pair, [0xa4, 0xa1..=0xf3])).count();
+    kana >= 3 && kana * 2 >= all && is_clean(bytes, EUC_JP)
 }
 
 fn is_clean(bytes: &[u8], encoding: &'static Encoding) -> bool {
@@ -108,6 +128,19 @@ fn is_language(text: &str) -> bool {
         last = c;
     }
     beside > 0 && odd * 8 <= letters
+}
+
+/// Whether letters beyond ASCII stand one or two among others, as in the west of Europe.
+fn is_western(text: &str) -> bool {
+    let ascii = text.chars().filter(char::is_ascii_alphabetic).count();
+    let (mut all, mut run, mut longest) = (0, 0, 0);
+    for c in text.chars() {
+        let is_letter = !c.is_ascii() && c.is_alphabetic();
+        run = if is_letter { run + 1 } else { 0 };
+        all += usize::from(is_letter);
+        longest = longest.max(run);
+    }
+    all <= ascii && longest <= 2
 }
 
 /// Vowels and tones of Thai and Hebrew stand on letters.
@@ -175,8 +208,8 @@ pub(super) fn in_utf8(bytes: &[u8]) -> (usize, usize, usize) {
 /// Whether octets that are valid UTF-8 are it, though they are said to be something else in which
 /// they are valid as well.
 ///
-/// In charsets of single octets no letters of a language follow each other so. Those of pairs are
-/// in doubt where all characters of UTF-8 would have two octets: it needs one alphabet then, and
+/// In charsets of single octets no letters of a language follow each other so, or by chance two or
+/// three that are one character of UTF-8. Those of pairs are in doubt where all characters of UTF-8 would have two octets: it needs one alphabet then, and
 /// Latin letters among others.
 pub(super) fn is_utf8(text: &str, said: Charset) -> bool {
     let pairs = match said {
@@ -184,7 +217,9 @@ pub(super) fn is_utf8(text: &str, said: Charset) -> bool {
         _ => said == Charset::EucTw,
     };
     if !pairs {
-        return true;
+        let latin = matches!(said, Charset::Web(encoding) if is_latin(encoding))
+            || !matches!(said, Charset::Web(_) | Charset::High(_));
+        return latin || text.chars().filter(|c| !c.is_ascii()).nth(1).is_some();
     }
     let block = |c: char| match c {
         '\u{80}'..='\u{24f}' => 1,
