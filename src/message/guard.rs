@@ -258,7 +258,7 @@ mod tests {
             ("Content-Disposition: x; filename=\"for_b-real-9c1@home.example.pdf\"\r\n\r\n".into(), Err(Place::Header)),
             // charsets that mail-parser does not read, and octets that some programs show
             (
-                format!("Content-Type: text/plain; charset=hz-gb-2312\r\n\r\n~{{#b#-#r#e#a#l#-#9#c#1#@#h#o#m#e~}}.example"),
+                "Content-Type: text/plain; charset=hz-gb-2312\r\n\r\n~{#b#-#r#e#a#l#-#9#c#1#@#h#o#m#e~}.example".into(),
                 Err(Place::Text),
             ),
             (

@@ -15,7 +15,7 @@ use encoding_rs::{BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, WINDO
 const SAMPLE: usize = 16 << 10;
 /// Characters that say little to a detector.
 const FEW: usize = 12;
-/// Characters beyond ASCII that make a guess sure: pairs and letters of Latin, and of other alphabets.
+/// Characters beyond ASCII that make a guess sure: pairs, letters of Latin; letters of others.
 const SURE_PAIRS: usize = 4;
 const SURE_LETTERS: usize = 20;
 /// Steps of an octet of it.
@@ -79,7 +79,7 @@ fn is_clean(bytes: &[u8], encoding: &'static Encoding) -> bool {
     encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some()
 }
 
-/// The charset of pairs in which more of a few characters are common ones, as in the name of a file.
+/// The charset of pairs in which more of a few characters are common ones: names of files are short.
 fn more_common(bytes: &[u8], guess: &'static Encoding) -> &'static Encoding {
     let (found, all) = common(bytes, guess);
     // Of ideographs alone nobody tells. Chinese programs write them raw, Japanese ones do not.
@@ -209,8 +209,8 @@ pub(super) fn in_utf8(bytes: &[u8]) -> (usize, usize, usize) {
 /// they are valid as well.
 ///
 /// In charsets of single octets no letters of a language follow each other so, or by chance two or
-/// three that are one character of UTF-8. Those of pairs are in doubt where all characters of UTF-8 would have two octets: it needs one alphabet then, and
-/// Latin letters among others.
+/// three that are one character of UTF-8. Those of pairs are in doubt where all characters of UTF-8
+/// would have two octets: it needs one alphabet then, and Latin letters among others.
 pub(super) fn is_utf8(text: &str, said: Charset) -> bool {
     let pairs = match said {
         Charset::Web(encoding) => has_pairs(encoding),

@@ -252,7 +252,7 @@ pub(super) fn find(name: &str) -> Option<Charset> {
         .or_else(|| plain.strip_prefix('x').and_then(known))
         .or_else(|| Encoding::for_label_no_replacement(name.as_bytes()).and_then(of_web))
         // `windows-1252http-equivcontent-type`, `utf-8; format=flowed`, `iso-8859-1charset`.
-        .or_else(|| name.split_once(|c: char| matches!(c, ';' | ',' | ' ' | ':')).and_then(|(start, _)| find(start)))
+        .or_else(|| name.split_once([';', ',', ' ', ':']).and_then(|(start, _)| find(start)))
 }
 
 /// Not what maps octets to private characters, and not what [`Charset::Wide`] reads.

@@ -6,7 +6,8 @@ use crate::message::scrub::{Replacement, scrub};
 use crate::message::work;
 use encoding_rs::{Encoding, GB18030, SHIFT_JIS, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from it octet by octet. `None`: there was nothing.
+/// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from
+/// it octet by octet. `None`: there was nothing.
 pub(in crate::message) fn scrub_untold(bytes: &[u8], html: bool, replacements: &[Replacement]) -> Option<Vec<u8>> {
     change_untold(bytes, |text| scrub(text, html, replacements))
 }
@@ -35,7 +36,8 @@ pub(in crate::message) fn change_untold(bytes: &[u8], change: impl Fn(&str) -> O
     out
 }
 
-/// Whether a file is text: it holds no control characters but those of text. UTF-16 is known by its mark.
+/// Whether a file is text: it holds no control characters but those of text. UTF-16 is known by its
+/// mark.
 pub(in crate::message) fn is_text(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xfe])
         || bytes.starts_with(&[0xfe, 0xff])
