@@ -25,7 +25,7 @@ pub(super) fn report(
         status.push_str(&format!(
             "\r\nFinal-Recipient: rfc822; {}\r\nAction: {action}\r\nStatus: {}\r\n",
             recipient.receiver.as_str(),
-            recipient.status
+            recipient.why.status
         ));
         if let Some(until) = until {
             status.push_str(&format!("Will-Retry-Until: {}\r\n", until.rfc5322()));
