@@ -9,7 +9,7 @@
 //! 7 outside   main.rs  cli/ (one file a noun)  demo.rs
 //!             serve/ (open, bind, notify, run, drain; metrics and health over HTTP)
 //! 6 house     relay/     the heart: target, prove, login, judge (facts, judged), thread, repeats,
-//!                        compose, commit; act, bounce, operator, notices; refusals, owners;
+//!                        turns, compose, commit; act, bounce, operator, notices; refusals, owners;
 //!                        explain
 //!             outbound/  queue (the schedule), lane (one destination), delivery (one attempt),
 //!                        settle; route, connect, sts, dane; maildir
@@ -17,23 +17,25 @@
 //! 5 wire      smtp/      command, session, auth (no I/O), data, connection, incoming, space,
 //!                        server; client/; proxy, front.   tls.rs
 //! 4 facts     store/     all SQL: schema, open, writer; parties, passwords, pairs, orders;
-//!                        messages, seen, responses, reports, refusals; chain, verify, search,
-//!                        retention, erasure/; policies (MTA-STS); queue/
+//!                        mailboxes; messages, seen, turns, responses, reports, refusals; chain,
+//!                        verify, search, retention, erasure/; policies (MTA-STS); queue/
 //!             authentication/ (SPF, DKIM, DMARC; what a signature proves; what a front found;
 //!                        passwords and how often they are guessed)
 //!             dns.rs     a trait; hickory; zones for tests
 //! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author,
-//!                        once, inspect, same, words, scrub, replacements, quoted/, rewrite,
+//!                        once, inspect, same, said, words, written, endings, scrub, encoded,
+//!                        replacements, quoted/, rewrite,
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
-//!                        shared; archive; contents and its cleaners: html, calendar, vcard, pgp,
-//!                        tnef, uuencode, yenc, metadata; content_id, kinds
+//!                        shared; archive; contents and its cleaners: html, data_uri, calendar, vcard,
+//!                        pgp, tnef, uuencode, yenc, metadata; sealed (signed and encrypted parts)
+//!                        over cms; content_id, located, kinds
 //!             notice/    what the relay writes itself, in the reader's language
-//! 2 policy    policy/    facts in, verdict out: author, content, automatic, quota, opt_out;
-//!                        reminder, retry and failure classes
+//! 2 policy    policy/    facts in, verdict out: author, content, automatic, turns, quota, opt_out;
+//!                        response (what answers a question), reminder, retry and failure classes
 //! 1 settings  config/    structs with defaults, load, check (every problem with its remedy), warn
 //!                        (what opens a door).   metrics.rs
-//! 0 words     types/     address, provider, alias, ids, token, reply, time, envelope, network,
-//!                        counts, shares, quiet, random, credential
+//! 0 words     types/     address, provider (houses), spelling, alias, ids, token, reply, time,
+//!                        envelope, network, counts, shares, quiet, random, credential, invisible
 //! ```
 //!
 //! Neighbours on one floor that know each other: the relay hands items to `outbound` and is its [`outbound::House`]; `smtp` uses `tls`; `cli` starts
@@ -94,7 +96,7 @@
 //! - **Bend the history: forged delivery reports, leaked footer addresses.** A report adds a
 //!   step, proved or not, and changes no fate; an address acts for its party's own mail to it
 //!   (`relay::bounce`, `relay::act`). Test: `bent_evidence`.
-//! - **Pass an opt-out by a machine's answer, or by urgency.** A machine opens no thread;
+//! - **Pass an opt-out by a machine's answer, or by urgency.** A machine's answer opens no thread;
 //!   critical messages have a limit and a share that is told ([`policy::opt_out`]). Test:
 //!   `opened_doors`.
 //! - **Read what was erased, from files or chain.** Words, names and ids go with their salt,

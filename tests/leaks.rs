@@ -22,8 +22,12 @@ mod corpus;
 mod cost;
 #[path = "leaks/house.rs"]
 mod house;
+#[path = "leaks/neighbours.rs"]
+mod neighbours;
 #[path = "leaks/plant.rs"]
 mod plant;
+#[path = "leaks/signed.rs"]
+mod signed;
 #[path = "leaks/steps.rs"]
 mod steps;
 #[path = "leaks/traces.rs"]

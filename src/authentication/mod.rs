@@ -13,6 +13,7 @@ pub mod front;
 pub mod guessing;
 pub mod password;
 mod signature;
+mod spf;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod verify;

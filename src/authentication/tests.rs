@@ -209,6 +209,78 @@ fn spf_cases() -> Vec<Case> {
         Case { why: "SPF soft", records: &[("shop.test", "v=spf1 ~all")], want: spf, ..case() },
         Case { why: "SPF broken", records: &[("shop.test", "v=spf1 nonsense:x -all")], want: spf, ..case() },
         Case {
+            why: "two records, RFC 7208 4.5",
+            records: &[PASS, ("shop.test", "v=spf1 mx -all")],
+            want: spf,
+            summary: "spf=permerror dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "two records, the other way round",
+            records: &[("shop.test", "v=spf1 -all"), PASS],
+            want: spf,
+            summary: "spf=permerror dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "two, of which one is broken",
+            records: &[("shop.test", "V=SPF1 nonsense:x"), PASS],
+            want: spf,
+            summary: "spf=permerror dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "two that say the same",
+            records: &[PASS, PASS],
+            want: spf,
+            summary: "spf=permerror dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "one, and texts of others",
+            records: &[
+                ("shop.test", "v=spf10 -all"),
+                ("shop.test", "x v=spf1 -all"),
+                ("shop.test", "v=spf1-all"),
+                PASS,
+            ],
+            want: Proof::Proved,
+            summary: "spf=pass dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "an included domain has two",
+            records: &[
+                ("shop.test", "v=spf1 include:evil.test -all"),
+                ("evil.test", "v=spf1 ip4:192.0.2.1 -all"),
+                ("evil.test", "v=spf1 -all"),
+            ],
+            want: spf,
+            summary: "spf=permerror dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "the domain of a redirect has two",
+            records: &[
+                ("shop.test", "v=spf1 redirect=evil.test"),
+                ("evil.test", "v=spf1 ip4:192.0.2.1 -all"),
+                ("evil.test", "v=spf1"),
+            ],
+            want: spf,
+            summary: "spf=permerror dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "an included domain that nobody asked about has two",
+            records: &[
+                ("shop.test", "v=spf1 ip4:192.0.2.1 include:evil.test -all"),
+                ("evil.test", "v=spf1 -all"),
+                ("evil.test", "v=spf1"),
+            ],
+            want: Proof::Proved,
+            ..case()
+        },
+        Case {
             why: "SPF that goes in circles",
             records: &[("shop.test", "v=spf1 include:shop.test -all")],
             want: spf,

@@ -4,7 +4,7 @@
 //! that does not answer in time is trouble by itself: what the others found decides.
 
 use super::signature::{Header, Signed, Tags, Weakness, digest};
-use super::{Authentication, Outcome, Results, conclude};
+use super::{Authentication, Outcome, Results, conclude, spf};
 use crate::message::headers::{self, Field};
 use crate::policy::author::Proof;
 use crate::policy::reason::Method;
@@ -228,7 +228,7 @@ impl Verifier {
             Some(sender) => SpfParameters::verify_mail_from(check.ip, check.helo, &self.hostname, sender),
             None => SpfParameters::verify_ehlo(check.ip, check.helo, &self.hostname),
         };
-        self.authenticator.verify_spf(parameters).await
+        spf::check(&self.authenticator, parameters).await
     }
 }
 

@@ -1,8 +1,9 @@
 //! `marketrelay import FILE`: sellers, buyers and orders from JSON Lines. Good lines are kept in batches; each bad one is told with its number and why.
 
+use super::party::read_senders;
 use super::{Context, Failure, Outcome};
 use crate::store::{Change, NewOrder, NewParty, Open, StoreError, Switch};
-use crate::types::{Address, ExternalId, Role, SystemRandom, Time};
+use crate::types::{Address, ExternalId, Providers, Role, SystemRandom, Time};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::json;
@@ -20,7 +21,7 @@ const TOLD: usize = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Each line is one object with `type`:\n  \
-    {\"type\":\"seller\",\"id\":\"S-1\",\"name\":\"Sato Shop\",\"email\":\"service@sato.example\",\"senders\":[\"sato@sato.example\"]}\n  \
+    {\"type\":\"seller\",\"id\":\"S-1\",\"name\":\"Sato Shop\",\"email\":\"service@sato.example\",\"senders\":[\"sato@sato.example\",\"@bounces.sato.example\"]}\n  \
     {\"type\":\"buyer\",\"id\":\"B-7\",\"email\":\"hana@mail.example\",\"name\":\"Hana\",\"language\":\"ja\",\"opted_out\":false}\n  \
     {\"type\":\"order\",\"id\":\"250-1\",\"buyer\":\"B-7\",\"seller\":\"S-1\",\"status\":\"shipped\",\"placed\":\"2026-11-21T09:00:00+09:00\"}\n\
     Exit status 1 if a line was bad; the good ones are kept.")]
@@ -70,6 +71,7 @@ struct Shops {
     /// The one that is meant where a line names none.
     default: Option<String>,
     own_domains: Vec<String>,
+    providers: Providers,
     alias_length: usize,
 }
 
@@ -83,6 +85,7 @@ impl Arguments {
             domains: context.config.marketplace.iter().map(|s| (s.id.clone(), s.domain.clone())).collect(),
             default: context.marketplace().ok().map(|shop| shop.id.clone()),
             own_domains: context.own_domains(),
+            providers: context.config.authentication.table(),
             alias_length: context.config.alias_length,
         });
         let (input, size): (Box<dyn Read>, Option<u64>) = if self.file.as_os_str() == "-" {
@@ -222,18 +225,24 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
     let told = |error: StoreError| error.to_string();
     match line {
         Line::Seller { id, marketplace, name, email, senders, language, auto_replies, unauthenticated, suspended } => {
+            let senders =
+                senders.map(|texts| read_senders(&texts, &shops.own_domains, &shops.providers)).transpose()?;
+            let (domains, senders) = senders.unzip();
             let new = NewParty {
                 marketplace: shops.named(marketplace)?,
                 role: Role::Seller,
                 external: external(&id)?,
                 name,
                 main: email.as_deref().map(address).transpose()?,
-                further: senders.map(|list| list.iter().map(|a| address(a)).collect()).transpose()?,
+                further: senders,
                 language,
                 auto_replies,
                 unauthenticated,
             };
             let (party, _) = change.set_party(&new, &shops.own_domains, now).map_err(told)?;
+            if let Some(domains) = domains {
+                change.set_domains(party, &domains).map_err(told)?;
+            }
             suspended.map_or(Ok(()), |on| change.set_switch(party, Switch::Suspended, on).map(|_| ()).map_err(told))
         }
         Line::Buyer { id, marketplace, name, email, addresses, language, opted_out } => {

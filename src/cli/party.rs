@@ -2,8 +2,8 @@
 
 use super::output::{table, yes};
 use super::{Context, Failure, Outcome};
-use crate::store::{NewParty, Open, Party, Switch};
-use crate::types::{Address, ExternalId, Role, Time};
+use crate::store::{NewParty, Open, OwnDomain, Party, Switch};
+use crate::types::{Address, ExternalId, Providers, Role, Time};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -60,9 +60,11 @@ pub(super) enum Seller {
         /// Customer-service address: buyers' mail goes there, and the seller may write from it
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
-        /// Another address the seller may write from, in From or in the envelope (a mailing service's bounces@ in the same domain); may stand several
-        /// times, and replaces those before; '' for none
-        #[arg(long = "sender", value_name = "ADDR")]
+        /// Another address the seller may write from, in From or in the envelope (a mailing service's
+        /// bounces@ in the same domain), or @DOMAIN for each address of a domain that is the
+        /// seller's alone (not those below it); may stand several times, and replaces those before;
+        /// '' for none
+        #[arg(long = "sender", value_name = "ADDR|@DOMAIN")]
         senders: Vec<String>,
         /// Whether the seller gets automatic replies about blocked messages
         #[arg(long, value_name = "on|off")]
@@ -172,22 +174,48 @@ fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
     if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
 }
 
+/// What a seller writes from: domains that are its own alone, and addresses.
+pub(super) type Senders = (Vec<OwnDomain>, Vec<Address>);
+
+/// Reads addresses, and `@domain` among them.
+pub(super) fn read_senders(texts: &[String], own: &[String], providers: &Providers) -> Result<Senders, String> {
+    let (mut domains, mut addresses) = (Vec::new(), Vec::new());
+    for text in texts {
+        if text.starts_with('@') {
+            domains.push(OwnDomain::read(text, own, providers).map_err(|error| error.to_string())?);
+        } else {
+            addresses.push(Address::parse(text).map_err(|error| format!("an address is wrong: {error}"))?);
+        }
+    }
+    Ok((domains, addresses))
+}
+
+/// Nothing was said: they stay. An empty text alone: there are none any more.
+fn senders(context: &Context<'_>, texts: &[String]) -> Result<Option<Senders>, Failure> {
+    if texts.is_empty() || texts == [""] {
+        return Ok((!texts.is_empty()).then(Senders::default));
+    }
+    let (own, providers) = (context.own_domains(), context.config.authentication.table());
+    read_senders(texts, &own, &providers).map(Some).map_err(Failure::Failed)
+}
+
 impl Seller {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         match self {
-            Self::Set { id, name, email, senders, auto_replies, unauthenticated, language, refusals } => {
+            Self::Set { id, name, email, senders: texts, auto_replies, unauthenticated, language, refusals } => {
+                let (domains, further) = senders(&context, &texts)?.unzip();
                 let new = NewParty {
                     marketplace: context.marketplace()?.id.clone(),
                     role: Role::Seller,
                     external: id.id,
                     name,
                     main: email.as_deref().map(address).transpose()?,
-                    further: addresses(&senders)?,
+                    further,
                     language,
                     auto_replies: auto_replies.map(|value| matches!(value, OnOff::On)),
                     unauthenticated: unauthenticated.map(|value| matches!(value, AllowRefuse::Allow)),
                 };
-                set(context, new, &refusals)
+                set(context, new, domains, &refusals)
             }
             Self::Show(id) => show(context, Role::Seller, &id.id),
             Self::List(limit) => list(context, Role::Seller, limit.limit),
@@ -217,7 +245,7 @@ impl Buyer {
                     auto_replies: None,
                     unauthenticated: None,
                 };
-                set(context, new, &refusals)
+                set(context, new, None, &refusals)
             }
             Self::Show(id) => show(context, Role::Buyer, &id.id),
             Self::List(limit) => list(context, Role::Buyer, limit.limit),
@@ -230,12 +258,15 @@ impl Buyer {
     }
 }
 
-fn set(context: Context<'_>, new: NewParty, refusals: &RefusalNotices) -> Outcome {
+fn set(context: Context<'_>, new: NewParty, whole: Option<Vec<OwnDomain>>, refusals: &RefusalNotices) -> Outcome {
     let domains = context.own_domains();
     let store = context.store(Open::Create)?;
     let quiet = refusals.refusal_notices.map(|notices| matches!(notices, OnOff::Off));
     let (party, made) = store.write_blocking(move |change| {
         let (id, made) = change.set_party(&new, &domains, Time::now())?;
+        if let Some(whole) = &whole {
+            change.set_domains(id, whole)?;
+        }
         if let Some(quiet) = quiet {
             change.set_quiet(id, quiet)?;
         }
@@ -346,7 +377,7 @@ pub(super) fn document(party: &Party) -> Value {
     let own = match party.role {
         Role::Buyer => json!({ "opted_out": party.opted_out }),
         Role::Seller => json!({
-            "suspended": party.suspended, "auto_replies": party.auto_replies,
+            "domains": party.domains, "suspended": party.suspended, "auto_replies": party.auto_replies,
             "unauthenticated": if party.unauthenticated { "allow" } else { "refuse" },
         }),
     };

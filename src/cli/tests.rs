@@ -235,7 +235,7 @@ fn documents() {
     let table = [
         (
             "seller show s1 --marketplace jp",
-            "addresses auto_replies email id language marketplace name password refusal_notices removed suspended unauthenticated",
+            "addresses auto_replies domains email id language marketplace name password refusal_notices removed suspended unauthenticated",
         ),
         (
             "buyer show b1 --marketplace jp",
@@ -421,6 +421,38 @@ fn an_alias_tells_each_of_its_threads_once() {
     assert_eq!(addresses("--sender t@shop.test"), r#"["s@shop.test","t@shop.test"]"#);
     assert_eq!(addresses("--name S"), r#"["s@shop.test","t@shop.test"]"#);
     assert_eq!(addresses("--sender="), r#"["s@shop.test"]"#);
+    // Domains that are the seller's alone stand among them on the command line.
+    let domains = |line: &str| world.json(&format!("seller set s1 {line} --marketplace jp"))["domains"].to_string();
+    assert_eq!(
+        domains("--sender @Shop.test --sender x@esp.test --sender @b.shop.test"),
+        r#"["b.shop.test","shop.test"]"#
+    );
+    assert_eq!(domains("--name S"), r#"["b.shop.test","shop.test"]"#);
+    assert_eq!(addresses("--name S"), r#"["s@shop.test","x@esp.test"]"#);
+    for (bad, why) in [
+        ("@gmail.com", "strangers have mailboxes"),
+        ("@m.test", "alias domain"),
+        ("@mx.m.test", "the relay's own"),
+        ("@shop", "@domain"),
+        ("@sh..op.test", "@domain"),
+    ] {
+        let (status, _, err) = world.run(&format!("seller set s1 --sender {bad} --marketplace jp"));
+        assert!(status == 1 && err.contains(why), "{bad}: {err}");
+    }
+    assert_eq!(domains("--sender="), "[]");
+    assert_eq!(world.run("buyer set b1 --address @home.test --marketplace jp").0, 1);
+    // Both sides of a pair, whoever is set last.
+    for line in [
+        "seller set s1 --email b1@home.test",
+        "seller set s1 --sender b2@home.test",
+        "buyer set b1 --email S@shop.test",
+    ] {
+        let (status, _, err) = world.run(&format!("{line} --marketplace jp"));
+        assert!(status == 1 && err.contains("one mailbox") && !err.contains('@'), "{line}: {err}");
+    }
+    // As phones write it.
+    let carrier = world.json("buyer set b9 --email a..b.@docomo.ne.jp --marketplace jp");
+    assert_eq!(carrier["email"], "\"a..b.\"@docomo.ne.jp");
 }
 
 #[test]

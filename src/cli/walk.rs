@@ -61,8 +61,8 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
         ),
         "other-mailbox" => Some(
             "the envelope sender, `Sender` or the `i=` of a signature (the fact sent-by-another says which) is another mailbox of the author's domain, as \
-             bounces@… of a mailing service is; SPF proves a domain, not a person. Register it with `seller set ID --sender` or `buyer set ID --address`, \
-             or have the service bounce to a domain of its own",
+             bounces@… of a mailing service is; SPF proves a domain, not a person. Register it with `seller set ID --sender` or `buyer set ID --address`, all of a \
+             domain that is a seller's alone with `--sender @DOMAIN`, or have the service bounce to a domain of its own",
         ),
         "unauthenticated" => Some(
             "nothing proves the author: his domain has neither SPF that fits nor DKIM, or the mail came past the front. If it was his own: an SPF record that names his \
@@ -83,6 +83,14 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
         ),
         "dns-trouble" => Some(
             "DNS did not answer for the author's domain, or your name servers do not; the sender's server tries again. Whoever writes is deferred alike",
+        ),
+        "automatic-repeated" => Some(
+            "answers of machines from one side of a pair go to the other three times an hour and ten times a day (the fact answers: in the hour, in the day). A program of the \
+             author's answers each message; he is told of it once a day. What else a program writes or marks is not counted",
+        ),
+        "same-words" => Some(
+            "both sides have sent the same words, each its own, for the third time within an hour: two programs that answer each other. The author is told of it once a day; \
+             any other words of his go through",
         ),
         "suspended" => Some("the party is suspended: `seller resume ID` ends that"),
         _ => None,

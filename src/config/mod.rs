@@ -4,6 +4,7 @@
 //!
 //! Not here: opening anything. Reading the file is the only I/O.
 
+mod authentication;
 pub mod check;
 mod delivery;
 mod load;
@@ -13,10 +14,13 @@ mod quantity;
 mod tests;
 mod warn;
 
+pub use authentication::{Authentication, AuthenticationMode};
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};
 pub use load::{load, parse};
-pub use policy::{Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response};
+pub use policy::{
+    AddressesInFiles, AnsweredBy, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response,
+};
 pub use quantity::{Size, Span};
 
 use serde::{Deserialize, Serialize};
@@ -106,6 +110,9 @@ pub struct Marketplace {
     /// IANA time zone of its day.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// Where people reach the marketplace: a mail address, or a web address.
+    #[serde(default)]
+    pub contact: Option<String>,
 }
 
 fn english() -> String {
@@ -170,33 +177,6 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// Roots that the relay believes as a client, beside the system's and Mozilla's.
     pub extra_roots: Option<PathBuf>,
-}
-
-/// `[authentication]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Authentication {
-    /// Who checks.
-    pub mode: AuthenticationMode,
-    /// `front`: whose results are believed.
-    pub authserv_id: Option<String>,
-    /// Domains at which strangers have mailboxes, beside those of the built-in table.
-    pub providers: Vec<String>,
-    /// Domains at which `ann+tag@` is the author `ann@`, beside those of the built-in table.
-    pub tags: Vec<String>,
-}
-
-/// Who checks that the author is who he says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthenticationMode {
-    /// SPF, DKIM and DMARC by the relay.
-    #[default]
-    Verify,
-    /// The `Authentication-Results` of a front MTA in a trusted network.
-    Front,
-    /// Nobody: loopback listeners only.
-    None,
 }
 
 /// `[delivery.timeouts]`

@@ -113,12 +113,25 @@ pub enum OptOutAnswer {
 pub struct Response {
     /// Hours within which a seller has to answer a buyer's message, weekends and holidays included.
     pub deadline_hours: u32,
+    /// Which of the seller's messages answer it.
+    pub answered_by: AnsweredBy,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { deadline_hours: 24 }
+        Self { deadline_hours: 24, answered_by: AnsweredBy::Thread }
     }
+}
+
+/// Which of the seller's messages to a buyer answer a question of his. Answers of machines do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnsweredBy {
+    /// Those in the question's thread.
+    #[default]
+    Thread,
+    /// All of them.
+    Pair,
 }
 
 /// `[policy.attachments]`
@@ -136,6 +149,21 @@ pub struct Attachments {
     pub forbidden_types: Vec<String>,
     /// File name extensions that are refused.
     pub forbidden_extensions: Vec<String>,
+    /// What becomes of the author's own addresses in files.
+    pub addresses_in_files: AddressesInFiles,
+}
+
+/// What becomes of the author's own addresses in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressesInFiles {
+    /// Files are not looked through for them.
+    Allow,
+    /// They are replaced; a file in which that cannot be done goes, and its author is told.
+    #[default]
+    Notice,
+    /// They are replaced; a file in which that cannot be done is refused.
+    Refuse,
 }
 
 impl Default for Attachments {
@@ -165,6 +193,7 @@ impl Default for Attachments {
             max_count: 50,
             forbidden_types: types.map(str::to_owned).to_vec(),
             forbidden_extensions: extensions.map(str::to_owned).to_vec(),
+            addresses_in_files: AddressesInFiles::Notice,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where an address may be written next: octets that every form of it begins with, found in one
 //! pass over a text.
 //!
-//! Two vector searches, as one looks for three octets at most. Each remembers what it has found:
+//! Two vector searches, as each looks for three octets at most. Each remembers what it has found:
 //! searched anew from every place, a text of full-width digits (whose first octet is the one of a
 //! full-width `@`) would be searched to its end at each of them.
 
@@ -14,10 +14,12 @@ const WIDE: u8 = 0xef;
 pub(super) struct Anchors<'a> {
     text: &'a [u8],
     ascii: [u8; 3],
+    /// What the second search looks for.
+    others: [u8; 3],
     /// The next of the ASCII ones at or behind the last place asked for; the end of the text if
     /// there is none. `None`: not looked for yet.
     next: Option<usize>,
-    /// Before this place there is no [`WIDE`] that has not been told.
+    /// Before this place there is none of the others that has not been told.
     searched: usize,
     /// One that is found and not passed yet.
     wide: Option<usize>,
@@ -25,12 +27,17 @@ pub(super) struct Anchors<'a> {
 
 impl<'a> Anchors<'a> {
     pub(super) fn new(text: &'a [u8], ascii: [u8; 3]) -> Self {
-        Self { text, ascii, next: None, searched: 0, wide: None }
+        Self { text, ascii, others: [WIDE; 3], next: None, searched: 0, wide: None }
     }
 
     /// `@`, `%40`, `&#64;`, or a wide form.
     pub(super) fn of_at(text: &'a [u8]) -> Self {
         Self::new(text, *b"@%&")
+    }
+
+    /// The same, and `=40`, `\u0040`, and a `=` that stands for an `@`.
+    pub(super) fn of_signs(text: &'a [u8]) -> Self {
+        Self { others: [WIDE, b'=', b'\\'], ..Self::of_at(text) }
     }
 
     /// The first at or behind `from`, which never goes back. `None`: there is none, or the message
@@ -51,7 +58,8 @@ impl<'a> Anchors<'a> {
         };
         if self.wide.is_none_or(|wide| wide < from) {
             let start = self.searched.max(from);
-            let found = self.text.get(start..next).and_then(|rest| memchr::memchr(WIDE, rest)).map(|n| start + n);
+            let [a, b, c] = self.others;
+            let found = self.text.get(start..next).and_then(|rest| memchr::memchr3(a, b, c, rest)).map(|n| start + n);
             let end = found.map_or(next.max(start), |found| found + 1);
             work::skip(end - start);
             (self.wide, self.searched) = (found, end);
@@ -79,10 +87,10 @@ mod tests {
 
     #[test]
     fn one_pass() {
-        for piece in [&b"\xef"[..], b"@", b"\xef@", b"\xef\xef\xef%"] {
+        for piece in [&b"\xef"[..], b"@", b"\xef@", b"\xef\xef\xef%", b"=", b"=\\@"] {
             let steps = |size: usize| {
                 let text = piece.repeat(size / piece.len());
-                let mut anchors = Anchors::of_at(&text);
+                let mut anchors = Anchors::of_signs(&text);
                 let all = || (0..).try_fold(0, |from, _| anchors.next(from).map(|at| at + 1));
                 work::within(&work::Allowance::endless(), all).1.reading
             };

@@ -1,38 +1,71 @@
 //! Which cleaner a part's content gets: by what it says it is, and by how it begins. The cleaners are files of their own.
 
 use super::content_lines::{fold, unfold};
+use super::files::{self, Left};
 use super::headers::Field;
 use super::metadata::{self, Cleaned, Why};
 use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
 use super::text::encode_name;
-use super::{Shared, archive, author, calendar, charset, footer, html, pgp, uuencode, vcard, work};
+use super::{Shared, archive, author, calendar, data_uri, encoded, footer, html, pgp, sealed, uuencode, vcard, work};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
 pub(super) struct Told<'a> {
     /// Files of one part that went as they were: what they are by their first octets, and why.
     pub(super) passed: Vec<(&'static str, Why)>,
-    unpacked: usize,
+    pub(super) unpacked: usize,
     /// Octets that may still be compared with what is quoted.
     compared: usize,
     /// The text that is cleaned stands in a message inside the message.
     pub(super) inside: bool,
+    /// Files of one part in which the author's address stands, or may stand.
+    pub(super) left: Vec<Left>,
+    /// Files around the one that is looked through for addresses.
+    pub(super) depth: usize,
+    /// Octets that may still be unpacked for it, and steps that it may still cost.
+    pub(super) opened: usize,
+    pub(super) steps: u64,
     shared: &'a mut Shared,
 }
 
 impl<'a> Told<'a> {
-    pub(super) fn new(shared: &'a mut Shared) -> Self {
-        let (unpacked, compared) = (metadata::MOST_UNPACKED, MOST_COMPARED);
-        Self { passed: Vec::new(), unpacked, compared, inside: false, shared }
+    /// `steps`: what looking through files for addresses may cost.
+    pub(super) fn new(shared: &'a mut Shared, steps: u64) -> Self {
+        Self {
+            passed: Vec::new(),
+            unpacked: metadata::MOST_UNPACKED,
+            compared: MOST_COMPARED,
+            inside: false,
+            left: Vec::new(),
+            depth: 0,
+            opened: files::MOST_UNPACKED,
+            steps,
+            shared,
+        }
+    }
+
+    /// For a message that stands in a file: what it costs is a part of this.
+    pub(super) fn of_file(&mut self) -> Told<'_> {
+        Told {
+            passed: Vec::new(),
+            unpacked: self.unpacked,
+            compared: self.compared,
+            inside: true,
+            left: Vec::new(),
+            depth: self.depth,
+            opened: self.opened,
+            steps: self.steps,
+            shared: &mut *self.shared,
+        }
     }
 }
 
 /// Cleans a text of content type `kind`. `None`: nothing had to change.
 ///
 /// # Errors
-/// [`Unclean::Encrypted`]: there is an encrypted message in it.
+/// [`Unclean::Closed`]: there is a message in it that nobody here can read.
 pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
     if kind.starts_with("message/") {
         return Ok(Some(report(text)));
@@ -61,7 +94,7 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_
 pub(super) fn only_receiver(words: &str, kind: &str, order: &Order<'_>) -> Result<bool, Unclean> {
     let strict = order.replacements.strict();
     let order = Order { replacements: &strict, ..order.clone() };
-    let again = || text(words, kind, &order, &mut Told::new(&mut Shared::default()));
+    let again = || text(words, kind, &order, &mut Told::new(&mut Shared::default(), order.limits.steps()));
     let (cleaned, spent) = work::aside(order.limits.steps(), again);
     // What was read in part may hold anything.
     Ok(spent.end.is_none() && cleaned?.is_none())
@@ -119,23 +152,32 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 }
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
+    let embedded = data_uri::clean(text, |bytes| {
+        let cleaned = file(Cow::Borrowed(bytes), order, told);
+        (cleaned != bytes).then(|| cleaned.into_owned())
+    });
+    let text = embedded.as_deref().unwrap_or(text);
     if kind == "text/html" {
-        return Ok(html::clean_copy(text, order.replacements, told.shared));
+        if let Some(closed) = sealed::text(text, true) {
+            return Err(Unclean::Closed(closed));
+        }
+        return Ok(html::clean_copy(text, order.replacements, told.shared).or(embedded));
     }
     if let Some(cleaned) = card_or_calendar(text, kind, order) {
         return Ok(Some(cleaned));
     }
     let stripped = pgp::strip(text);
-    if stripped.encrypted {
-        return Err(Unclean::Encrypted);
+    if let Some(closed) = stripped.closed {
+        return Err(Unclean::Closed(closed));
     }
     // Files in files end soon: each is a quarter smaller than what is around it.
     let files = uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| {
         let cleaned = file(Cow::Borrowed(bytes), order, told);
         (cleaned != bytes).then(|| cleaned.into_owned())
     });
-    let cleaned = files.or(stripped.text);
-    Ok(order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned))
+    let cleaned = files.or(stripped.text).or_else(|| embedded.clone());
+    let cleaned = order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned);
+    Ok(encoded::scrub(cleaned.as_deref().unwrap_or(text), order.replacements.of_author()).or(cleaned))
 }
 
 fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String> {
@@ -153,15 +195,26 @@ fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String>
     is_card.then(|| vcard::clean(start, order.from.0, order.from.1, order.replacements))
 }
 
-/// Cleans a file. What cannot be cleaned is passed, and told. The receiver's own address stays in
-/// it: its length, and whether it can be changed, would tell.
+/// Cleans a file: of what it tells of its maker, and of the author's addresses. What cannot be
+/// cleaned is passed, and told. The receiver's own address stays in it: its length, and whether it
+/// can be changed, would tell.
 pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<'_>) -> Cow<'a, [u8]> {
     let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
-    if begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") || bytes.starts_with(b"begin ") {
+    let is_card = begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") || bytes.starts_with(b"begin ");
+    if is_card && order.documents.is_some() {
         let strict = order.replacements.strict();
         let order = &Order { replacements: &strict, quotes: Quoting::Ignored, ..order.clone() };
         let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order, told).ok().flatten());
         return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
+    }
+    files::look(traces(bytes, order, told), order, told)
+}
+
+/// A file without what it tells of its maker. Those in archives are cleaned with what is around
+/// them.
+fn traces<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<'_>) -> Cow<'a, [u8]> {
+    if told.depth > 0 {
+        return bytes;
     }
     let clean = |bytes: &[u8], unpacked: &mut usize| metadata::clean(bytes, order.metadata, unpacked);
     let done = told.shared.file(&bytes, &mut told.unpacked, clean);
@@ -173,9 +226,6 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
         }
     };
     let cleaned = match done {
-        Cleaned::Unchanged if charset::is_text(&bytes) => {
-            charset::scrub_untold(&bytes, false, order.replacements.of_author())
-        }
         Cleaned::Unchanged => None,
         Cleaned::Changed(cleaned) => Some(cleaned),
         Cleaned::Partly(cleaned, why) => {
@@ -224,8 +274,10 @@ pub(super) fn file_name(name: &str, order: &Order<'_>) -> String {
 mod tests {
     use super::*;
     use crate::config::{Limits, Metadata};
+    use crate::message::guard::Secrets;
     use crate::message::replacements::Replacements;
     use crate::message::rewrite::{Passed, rewrite};
+    use crate::policy::content::Closed;
     use crate::types::{Address, Alias, Time};
 
     fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {
@@ -238,6 +290,7 @@ mod tests {
         let keys = (author, receiver);
         let (author, receiver) = (Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
         let replacements = Replacements::new((&keys.0, &author), (&keys.1, &receiver));
+        let secrets = Secrets::of_author(&keys.0);
         let order = Order {
             hostname: "mx.m.test",
             received: Time(1_780_000_000_000),
@@ -251,6 +304,7 @@ mod tests {
             replacements: &replacements,
             calendar_key: [7; 32],
             metadata: &Metadata::default(),
+            documents: Some(secrets),
             footer: None,
             quotes: Quoting::Ignored,
             limits: &Limits::default(),
@@ -346,6 +400,6 @@ mod tests {
         assert_eq!(passed, [Passed { path: "1".to_owned(), kind: "application/rtf", why: Why::Unsupported }]);
         let armour =
             "Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ\r\n-----END PGP MESSAGE-----\r\n";
-        assert_eq!(run(armour).unwrap_err(), Unclean::Encrypted);
+        assert_eq!(run(armour).unwrap_err(), Unclean::Closed(Closed::Encrypted));
     }
 }

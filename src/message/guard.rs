@@ -1,10 +1,13 @@
 //! The last look before a message goes out: does a real address still stand in it? Another reader (mail-parser) and another search than the
 //! rewriter's, so that one mistake is not made twice.
 
+mod letters;
 mod secret;
 
+use super::encoded::Needles;
 use super::work;
 use crate::types::AddressKey;
+use letters::Letters;
 use mail_parser::{ContentType, HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
 use secret::{Secret, found, found_in, found_wide, next_anchor};
 use std::sync::LazyLock;
@@ -41,8 +44,6 @@ pub enum Place {
     Header,
     /// A text, decoded.
     Text,
-    /// A file.
-    File,
     /// mail-parser does not read what we wrote.
     Unreadable,
 }
@@ -55,7 +56,6 @@ impl Place {
             Self::Wire => "wire",
             Self::Header => "header",
             Self::Text => "text",
-            Self::File => "file",
             Self::Unreadable => "unreadable",
         }
     }
@@ -67,10 +67,10 @@ impl Place {
 /// # Errors
 /// The [`Place`] of the first that is found.
 pub fn check(message: &[u8], secrets: Secrets<'_>) -> Result<(), Place> {
-    let secrets: Vec<Secret> = secrets.0.iter().map(Secret::new).collect();
+    let secrets = Looked::new(secrets.0);
     // mail-parser's own pass.
     work::count(message.len() * 2);
-    if found(message, &secrets) {
+    if found(message, &secrets.whole) {
         return Err(Place::Wire);
     }
     // A parser that panics has read nothing: what cannot be checked does not go out.
@@ -81,6 +81,9 @@ pub fn check(message: &[u8], secrets: Secrets<'_>) -> Result<(), Place> {
     let header = read(false)?;
     if is_seen_on_the_wire(&header) {
         walk(&header, &secrets)?;
+        if std::str::from_utf8(message).is_ok_and(|text| secrets.stand_in_text(text)) {
+            return Err(Place::Text);
+        }
     } else {
         walk(&read(true)?, &secrets)?;
     }
@@ -100,7 +103,36 @@ fn is_seen_on_the_wire(header: &Message<'_>) -> bool {
         && header.raw_message.is_ascii()
 }
 
-fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
+/// Whether an address stands in a file, as it is or in wide characters.
+#[must_use]
+pub(super) fn in_file(bytes: &[u8], secrets: Secrets<'_>) -> bool {
+    let secrets: Vec<Secret> = secrets.0.iter().map(Secret::new).collect();
+    found(bytes, &secrets) || found_wide(bytes, &secrets)
+}
+
+/// What is looked for.
+struct Looked {
+    whole: Vec<Secret>,
+    letters: Vec<Letters>,
+}
+
+impl Looked {
+    fn new(keys: &[AddressKey]) -> Self {
+        Self { whole: keys.iter().map(Secret::new).collect(), letters: keys.iter().map(Letters::new).collect() }
+    }
+
+    /// Whether one of them stands in a text that people read, or in a link of it.
+    fn stand_in_text(&self, text: &str) -> bool {
+        letters::found(text, &self.letters)
+            || Needles::new(text, self.letters.iter().flat_map(Letters::domains))
+                .runs(text)
+                .iter()
+                .any(|(_, decoded)| found(decoded, &self.whole))
+            || letters::found_in_defended(text, &self.letters)
+    }
+}
+
+fn walk(message: &Message<'_>, secrets: &Looked) -> Result<(), Place> {
     for part in &message.parts {
         for header in &part.headers {
             let raw = message.raw_message.get(header.offset_start as usize..header.offset_end as usize).unwrap_or(&[]);
@@ -110,15 +142,12 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
         }
         match &part.body {
             PartType::Text(text) | PartType::Html(text) => {
-                if found(text.as_bytes(), secrets) {
+                if found(text.as_bytes(), &secrets.whole) || secrets.stand_in_text(text) {
                     return Err(Place::Text);
                 }
             }
-            PartType::Binary(bytes) | PartType::InlineBinary(bytes) => {
-                if found(bytes, secrets) || found_wide(bytes, secrets) {
-                    return Err(Place::File);
-                }
-            }
+            // Files are looked through where they are written, and their rule is another: `files`.
+            PartType::Binary(_) | PartType::InlineBinary(_) => {}
             PartType::Message(inner) => walk(inner, secrets)?,
             PartType::Multipart(_) => {}
         }
@@ -127,18 +156,22 @@ fn walk(message: &Message<'_>, secrets: &[Secret]) -> Result<(), Place> {
 }
 
 /// Whether a secret stands in a field's value: unfolded and decoded, or in a parameter.
-fn found_in_value(raw: &[u8], secrets: &[Secret]) -> bool {
+fn found_in_value(raw: &[u8], secrets: &Looked) -> bool {
     let decoded = super::text::decode_words(&String::from_utf8_lossy(raw).replace(['\r', '\n'], ""));
     let parameters = super::mime::parametrised(&decoded);
     // The ending of a file's name would hide an address before it.
-    let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), secrets, true));
+    let (whole, letters) = (&secrets.whole, &secrets.letters);
+    let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), whole, true));
     let mut values = parameters.parameters.iter().map(|(_, value)| value.as_str());
-    found(decoded.as_bytes(), secrets) || values.any(|v| found_in(v.as_bytes(), secrets, true) || stem(v))
+    found(decoded.as_bytes(), whole)
+        || letters::found(&decoded, letters)
+        || values.any(|v| found_in(v.as_bytes(), whole, true) || letters::found(v, letters) || stem(v))
 }
 
 /// Whether an address may stand in a field's value in any form: an `@`, however it is written, or what may decode to one. Most fields hold neither.
 fn may_hold_one(value: &[u8]) -> bool {
-    next_anchor(value).is_some() || memchr::memchr2(b'?', b'*', value).is_some()
+    let escaped = || memchr::memmem::find(value, b"=40").is_some();
+    next_anchor(value).is_some() || memchr::memchr3(b'?', b'*', b'\\', value).is_some() || escaped()
 }
 
 #[cfg(test)]
@@ -187,7 +220,8 @@ mod tests {
                     "Content-Type: application/x\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
                     BASE64.encode(&utf16)
                 ),
-                Err(Place::File),
+                // Not the guard's.
+                Ok(()),
             ),
             (
                 format!(
@@ -199,9 +233,15 @@ mod tests {
             ("X: メールはb-real-9c1@home.exampleまで\r\n\r\n".into(), Err(Place::Wire)),
             ("X: b-real-9c1@home.example.Please\r\n\r\n".into(), Err(Place::Wire)),
             ("Content-Disposition: x; filename=\"for_b-real-9c1@home.example.pdf\"\r\n\r\n".into(), Err(Place::Header)),
+            // stricter than the rewriter
+            ("X: jimb-real-9c1@home.example\r\n\r\n".into(), Err(Place::Header)),
+            ("Content-Type: text/html\r\n\r\n<td>b-real-9c1</td>\r\n<td>@home.example</td>".into(), Err(Place::Text)),
+            ("X: y\r\n\r\nb-real-9c1@\r\n> home.example".into(), Err(Place::Text)),
+            (format!("X: y\r\n\r\nhttps://x.test/?e={}", b64("b-real-9c1@home.example")), Err(Place::Text)),
+            ("X: y\r\n\r\nhttps://urldefense.com/v3/__https://s.test/?m=b-real-9c1*40home.example__;JQ!!x$".into(), Err(Place::Text)),
             // other people
-            ("X: jimb-real-9c1@home.example\r\n\r\n".into(), Ok(())),
-            ("X: b-real-9c1@home.example.org\r\n\r\n".into(), Ok(())),
+            ("X: b-real-9c1@home.example-shop.de\r\n\r\n".into(), Ok(())),
+            ("X: b-real-9c1@work.example\r\n\r\n".into(), Ok(())),
             ("X: home.example b-real-9c1\r\n\r\n".into(), Ok(())),
         ];
         for (message, want) in cases {
@@ -266,7 +306,7 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 4000, ..Default::default() })]
         #[test]
         fn no_field_is_passed_by(pieces in proptest::collection::vec(proptest::sample::select([PIECES, VALUES].concat()), 0..8)) {
-            let secrets = ["b-real@home.example", "s@bücher.example"].map(|a| Secret::new(&Address::parse(a).unwrap().key()));
+            let secrets = Looked::new(&["b-real@home.example", "s@bücher.example"].map(|a| Address::parse(a).unwrap().key()));
             let value = pieces.concat();
             proptest::prop_assert!(may_hold_one(&value) || !found_in_value(&value, &secrets), "{}", String::from_utf8_lossy(&value));
         }

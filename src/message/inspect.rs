@@ -4,11 +4,14 @@ use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
 use super::footer;
 use super::headers::{Field, message_ids};
+use super::kinds::is_message;
 use super::mime::{Encoding, Part};
+use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, decode_words, harmless};
 use super::{once, tnef, uuencode, work};
 use crate::config::Limits;
 use crate::policy::automatic::{self, Automatic};
+use crate::policy::content::{Closed, ENCRYPTED};
 use crate::policy::{LOOP_MARK, Reason};
 use crate::types::Address;
 use std::borrow::Cow;
@@ -87,10 +90,8 @@ pub struct Inspection {
     pub report: bool,
     /// Leaf parts, in order.
     pub leaves: Vec<Leaf>,
-    /// Path of the first part that nobody but the receiver could read.
-    pub encrypted: Option<String>,
-    /// A piece of a message, or a pointer to one (RFC 2046 5.2.2, 5.2.3).
-    pub incomplete: bool,
+    /// The first part that nobody here can read, and its path.
+    pub closed: Option<(Closed, String)>,
     /// What looks like thread marks in its texts, the first ones, in order: see [`footer::marks`].
     pub marks: Vec<String>,
 }
@@ -125,8 +126,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
         automatic,
         report: top.kind.value == "multipart/report",
         leaves: Vec::new(),
-        encrypted: None,
-        incomplete: false,
+        closed: None,
         marks: Vec::new(),
     };
     let mut walk = Walk { parts: 0, limits, search: Search::default() };
@@ -164,16 +164,10 @@ impl Walk<'_> {
         }
         let name = || path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
         let kind = part.kind.value.as_str();
-        let encrypted = match kind {
-            "multipart/encrypted" | "application/pgp-encrypted" => true,
-            "application/pkcs7-mime" | "application/x-pkcs7-mime" => part.kind.get("smime-type") != Some("certs-only"),
-            "text/plain" => memchr::memmem::find(part.body, b"-----BEGIN PGP MESSAGE-----").is_some(),
-            _ => false,
-        };
-        if encrypted && found.encrypted.is_none() {
-            found.encrypted = Some(name());
+        let wrapping = sealed::look(part);
+        if let Wrapping::Closed(why) = wrapping {
+            found.closed.get_or_insert_with(|| (why, name()));
         }
-        found.incomplete |= matches!(kind, "message/partial" | "message/external-body");
         if let Some(children) = part.children() {
             for (number, child) in children.into_iter().enumerate() {
                 path.push(number + 1);
@@ -182,10 +176,12 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        let inner = match kind {
-            "message/rfc822" | "message/global" => Some(part.decoded()),
+        let inner = match (kind, wrapping) {
+            (_, Wrapping::Opened(inner)) => Some(Cow::Owned(inner)),
+            ("message/rfc822" | "message/global", _) => Some(part.decoded()),
+            _ if is_message(part) => Some(part.decoded()),
             // What it cannot be opened as is taken out of the message.
-            "application/ms-tnef" | "application/vnd.ms-tnef" => tnef::open(&part.decoded()).map(Cow::Owned),
+            ("application/ms-tnef" | "application/vnd.ms-tnef", _) => tnef::open(&part.decoded()).map(Cow::Owned),
             _ => None,
         };
         if let Some(inner) = inner {
@@ -196,7 +192,11 @@ impl Walk<'_> {
         }
         if matches!(kind, "text/plain" | "text/html") && part.disposition.value != "attachment" {
             let (bytes, charset) = (part.decoded(), part.kind.get("charset").unwrap_or(""));
-            footer::marks(&decode_charset(&bytes, charset), kind == "text/html", &mut found.marks);
+            let (text, is_html) = (decode_charset(&bytes, charset), kind == "text/html");
+            footer::marks(&text, is_html, &mut found.marks);
+            if let Some(why) = sealed::text(&text, is_html) {
+                found.closed.get_or_insert_with(|| (why, name()));
+            }
         }
         found.leaves.push(self.leaf(part, name()));
         Ok(())
@@ -213,6 +213,12 @@ impl Walk<'_> {
         // A text without a name is no file, whatever it begins with.
         let is_file = name.is_some() || !part.is("text");
         let mut sniffed: Vec<_> = archive::kind_of(&head).into_iter().filter(|_| is_file).collect();
+        if is_file && sealed::is_encrypted_file(&head, name.as_deref()) {
+            sniffed.push(ENCRYPTED);
+        }
+        // Whoever opens a signed file gets to what is in it.
+        let signed = sealed::content_of_file(part);
+        sniffed.extend(signed.as_ref().and_then(|content| archive::kind_of(content.get(..HEAD).unwrap_or(content))));
         let mut listed = Vec::new();
         let extension = name.as_deref().and_then(|name| name.rsplit_once('.')).map_or("", |(_, extension)| extension);
         if archive::holds_files(&head) || archive::is_zip_name(extension) {
@@ -267,7 +273,7 @@ mod tests {
             (found.message_id.as_deref(), found.in_reply_to.len(), found.references.len()),
             (Some("1@b.test"), 1, 2)
         );
-        assert_eq!(found.automatic, Some(Automatic::Header));
+        assert_eq!(found.automatic, Some(Automatic::Replied));
         let [text, pdf] = found.leaves.as_slice() else { panic!() };
         assert_eq!((text.kind.as_str(), text.path.as_str(), text.name.as_deref()), ("text/plain", "1.1", None));
         let pdf = (pdf.path.as_str(), pdf.name.as_deref(), pdf.size, pdf.sniffed.as_slice());
@@ -365,14 +371,36 @@ mod tests {
     #[test]
     fn what_nobody_could_judge() {
         for kind in ["multipart/encrypted; boundary=b", "application/pkcs7-mime; smime-type=enveloped-data"] {
-            assert_eq!(
-                look(&format!("Content-Type: {kind}\r\n\r\n")).unwrap().encrypted.as_deref(),
-                Some("1"),
-                "{kind}"
-            );
+            let found = look(&format!("Content-Type: {kind}\r\n\r\n")).unwrap().closed;
+            assert_eq!(found, Some((Closed::Encrypted, "1".to_owned())), "{kind}");
         }
-        assert!(look("\r\n-----BEGIN PGP MESSAGE-----\r\n").unwrap().encrypted.is_some());
-        assert!(look("Content-Type: message/partial; id=x\r\n\r\n").unwrap().incomplete);
+        let closed = |raw: &str| look(raw).unwrap().closed.map(|(why, _)| why);
+        let armour = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEM\r\n-----END PGP MESSAGE-----\r\n";
+        let base64 = data_encoding::BASE64.encode(armour.as_bytes());
+        let html = format!("<div>Hi</div><pre>{}</pre>", armour.replace("\r\n", "<br>"));
+        let quoted = html.replace("pre>", "blockquote>");
+        // message, why nobody here can read it
+        let cases = [
+            (format!("\r\n{armour}"), Some(Closed::Encrypted)),
+            (format!("Content-Transfer-Encoding: base64\r\n\r\n{base64}"), Some(Closed::Encrypted)),
+            (format!("Content-Type: text/html\r\n\r\n{html}"), Some(Closed::Encrypted)),
+            (format!("Content-Type: text/html\r\n\r\n{quoted}"), None),
+            ("\r\nWhat is\r\n-----BEGIN PGP MESSAGE-----\r\nfor?\r\n".to_owned(), None),
+            ("Content-Type: message/partial; id=x\r\n\r\n".to_owned(), Some(Closed::Partial)),
+            ("Content-Type: message/external-body; access-type=URL\r\n\r\n".to_owned(), Some(Closed::Elsewhere)),
+        ];
+        for (raw, want) in cases {
+            assert_eq!(closed(&raw), want, "{raw}");
+        }
+        let file = |name: &str, body: &str| {
+            look(&format!("Content-Type: application/octet-stream; name={name}\r\n\r\n{body}")).unwrap().leaves[0]
+                .sniffed
+                .contains(&ENCRYPTED)
+        };
+        let files = [("a.asc", armour, true), ("a.pdf.gpg", "\u{85}", false), ("a.asc", "-----BEGIN PGP", false)];
+        for (name, body, want) in files {
+            assert_eq!(file(name, body), want, "{name}");
+        }
     }
 
     proptest::proptest! {

@@ -1,7 +1,8 @@
 //! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
 //!
 //! `headers`, `text`, `transfer` and `mime` read what is on the wire; `author`, `once` and
-//! `inspect` find the facts that policy needs; `scrub` finds real addresses, `replacements` says
+//! `inspect` find the facts that policy needs; `scrub` finds real addresses, however they are
+//! `written`, and `encoded` those in base 64; `replacements` says
 //! whose are replaced and where, `quoted` gives back what a reader wrote himself, `footer` writes
 //! footers and takes them out again; `rewrite` writes the message that goes out; `guard` looks at
 //! it once more, with another reader.
@@ -16,16 +17,22 @@ mod body;
 pub mod bounce;
 pub mod calendar;
 mod charset;
+pub mod cms;
 mod content_id;
 pub mod content_lines;
 mod contents;
+mod data_uri;
+mod encoded;
+mod endings;
 pub mod erased;
+pub mod files;
 pub mod footer;
 pub mod guard;
 pub mod headers;
 pub mod html;
 pub mod inspect;
 mod kinds;
+mod located;
 pub mod metadata;
 pub mod mime;
 pub mod once;
@@ -33,8 +40,10 @@ pub mod pgp;
 pub mod quoted;
 pub mod replacements;
 pub mod rewrite;
+pub mod said;
 pub mod same;
 pub mod scrub;
+pub mod sealed;
 pub mod search;
 mod shared;
 pub mod sign;
@@ -45,6 +54,7 @@ pub mod uuencode;
 pub mod vcard;
 pub mod words;
 pub mod work;
+mod written;
 mod yenc;
 
 pub use footer::Footer;

@@ -58,12 +58,9 @@ impl Replacements {
     /// Each side's addresses, and the alias that stands for them.
     #[must_use]
     pub fn new(author: (&[AddressKey], &Alias), receiver: (&[AddressKey], &Alias)) -> Self {
-        let of = |(keys, alias): (&[AddressKey], &Alias)| -> Vec<Replacement> {
-            keys.iter().map(|key| Replacement::new(key, Some(alias))).collect()
-        };
-        let mut all = of(author);
+        let mut all: Vec<Replacement> = author.0.iter().map(|key| Replacement::wide(key, author.1)).collect();
         let count = all.len();
-        all.extend(of(receiver));
+        all.extend(receiver.0.iter().map(|key| Replacement::new(key, Some(receiver.1))));
         Self { all, author: count, receiver: receiver.1.as_str().to_owned(), record: None }
     }
 

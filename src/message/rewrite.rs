@@ -3,21 +3,31 @@
 //! What is not on the allow-list is gone. A part that needs no change keeps its octets; the text that changes is sent as UTF-8. Everything is 7-bit safe and no line is
 //! longer than 998 octets. The same order gives the same bytes, so that a retry after a restart sends the same message.
 
+mod enclosed;
+mod multipart;
+
 use super::body;
 use super::contents::Told;
+use super::files::Left;
 use super::footer::Footer;
-use super::kinds::{is_signature, safe_kind};
+use super::guard::Secrets;
+use super::kinds::{is_message, safe_kind};
+use super::located::Places;
 use super::metadata::Why;
-use super::mime::{Parametrised, Part};
+use super::mime::Part;
 use super::quoted::Quoting;
 use super::replacements::Replacements;
+use super::sealed::{self, Wrapping};
 use super::text::{decode_words, encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
 use super::{Shared, charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
 use crate::policy::LOOP_MARK;
+use crate::policy::automatic::{self, Automatic};
+use crate::policy::content::Closed;
 use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
+pub(super) use enclosed::message_in_file;
 
 /// What the outgoing message is to be. Ids are without brackets.
 #[derive(Clone, Debug)]
@@ -46,7 +56,9 @@ pub struct Order<'a> {
     pub calendar_key: [u8; 32],
     /// Which traces are taken out of files.
     pub metadata: &'a Metadata,
-    /// Goes under the first plain text and the first HTML that are no attachments; a message without any goes without.
+    /// Whose addresses are looked for in files; `None`: nobody's, files stay as they are.
+    pub documents: Option<Secrets<'a>>,
+    /// Goes under the last words of the person, in each form in which they are there; a message without any goes without.
     pub footer: Option<Footer>,
     /// What is done about quotes.
     pub quotes: Quoting<'a>,
@@ -61,6 +73,10 @@ pub struct Rewritten {
     pub bytes: Vec<u8>,
     /// Files that may tell something and could not be cleaned.
     pub passed: Vec<Passed>,
+    /// Files in which the author's address is left or may be, by the part in which they are.
+    pub left: Vec<(String, Left)>,
+    /// Where a signature was that did not go out: paths in the message as received.
+    pub unsigned: Vec<String>,
 }
 
 /// A file that went as it was.
@@ -79,10 +95,8 @@ pub struct Passed {
 pub enum Unclean {
     /// Parts nested too deep, or too many.
     Limits,
-    /// A piece of a message, or a pointer to one.
-    Incomplete,
-    /// Encrypted.
-    Encrypted,
+    /// Nobody here can read a part of it.
+    Closed(Closed),
     /// It has used up what it may cost: see [`work`].
     Costly,
 }
@@ -110,33 +124,37 @@ pub fn rewrite_copy(raw: &[u8], order: &Order<'_>, shared: &mut Shared) -> Resul
         order,
         out: Vec::with_capacity(raw.len() + ROOM),
         parts: 0,
-        footed: [false; 2],
+        places: None,
         inside: 0,
         path: vec![1],
-        told: Told::new(shared),
+        told: Told::new(shared, order.limits.steps()),
         passed: Vec::new(),
+        left: Vec::new(),
+        unsigned: Vec::new(),
     };
     writer.envelope_header(&top);
-    writer.part(&top, 0)?;
+    writer.part(&top, 0, true)?;
     // What was read in part is no message.
     if work::is_over() {
         return Err(Unclean::Costly);
     }
-    Ok(Rewritten { bytes: writer.out, passed: writer.passed })
+    Ok(Rewritten { bytes: writer.out, passed: writer.passed, left: writer.left, unsigned: writer.unsigned })
 }
 
 struct Writer<'a> {
     order: &'a Order<'a>,
     out: Vec<u8>,
     parts: usize,
-    /// The footer stands under a plain text, and under an HTML.
-    footed: [bool; 2],
+    /// Places of the parts around the one that is being written.
+    places: Option<Places>,
     /// Messages around the part that is being written.
     inside: usize,
     /// Where the part that is being written is in the message as received.
     path: Vec<usize>,
     told: Told<'a>,
     passed: Vec<Passed>,
+    left: Vec<(String, Left)>,
+    unsigned: Vec<String>,
 }
 
 impl Writer<'_> {
@@ -165,13 +183,8 @@ impl Writer<'_> {
                 self.line(field, &ids.join("\r\n "));
             }
         }
-        if let Some(kind) = top.field("Auto-Submitted").map(super::headers::Field::text)
-            && !kind.to_ascii_lowercase().starts_with("no")
-        {
-            self.line(
-                "Auto-Submitted",
-                if kind.starts_with("auto-replied") { "auto-replied" } else { "auto-generated" },
-            );
+        if let Some(submitted) = submitted(top) {
+            self.line("Auto-Submitted", submitted);
         }
         if let Some(importance) = top.field("Importance").map(|f| f.text().to_ascii_lowercase())
             && IMPORTANCE.contains(&importance.as_str())
@@ -203,15 +216,16 @@ impl Writer<'_> {
     }
 
     /// [`Writer::part`] for the child of this number, counted from one.
-    fn child(&mut self, number: usize, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+    fn child(&mut self, number: usize, part: &Part<'_>, depth: usize, last: bool) -> Result<(), Unclean> {
         self.path.push(number);
-        let done = self.part(part, depth);
+        let done = self.part(part, depth, last);
         self.path.pop();
         done
     }
 
-    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too.
-    fn part(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
+    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too. `last`: the
+    /// last words of the person are in it.
+    fn part(&mut self, part: &Part<'_>, depth: usize, last: bool) -> Result<(), Unclean> {
         self.parts += 1;
         if depth > self.order.limits.mime_depth || self.parts > self.order.limits.mime_parts {
             return Err(Unclean::Limits);
@@ -219,19 +233,35 @@ impl Writer<'_> {
         if work::is_over() {
             return Err(Unclean::Costly);
         }
+        match sealed::look(part) {
+            Wrapping::None => {}
+            Wrapping::Closed(why) => return Err(Unclean::Closed(why)),
+            Wrapping::Opened(opened) => {
+                self.unsigned();
+                return self.child(1, &Part::read(&opened, false), depth + 1, last);
+            }
+        }
         match part.kind.value.as_str() {
-            "multipart/encrypted" | "application/pkcs7-mime" | "application/x-pkcs7-mime" => Err(Unclean::Encrypted),
-            "message/partial" | "message/external-body" => Err(Unclean::Incomplete),
             "application/ms-tnef" | "application/vnd.ms-tnef" => {
                 let Some(opened) = super::tnef::open(&part.decoded()) else {
                     self.removed("winmail.dat");
                     return Ok(());
                 };
-                self.child(1, &Part::read(&opened, false), depth + 1)
+                self.child(1, &Part::read(&opened, false), depth + 1, last)
             }
             "message/rfc822" | "message/global" => self.message(part, depth),
-            _ if part.is("multipart") => self.multipart(part, depth),
-            _ if part.is("text") || part.is("message") => self.text(part),
+            _ if is_message(part) => self.message_file(part, depth),
+            "text/rfc822-headers" | "message/global-headers" => {
+                self.headers(part);
+                Ok(())
+            }
+            _ if part.is("multipart") => self.multipart(part, depth, last),
+            // Text by name only: its words are written otherwise.
+            "text/rtf" | "text/richtext" if part.decoded().starts_with(b"{\\rtf") => {
+                self.file(part);
+                Ok(())
+            }
+            _ if part.is("text") || part.is("message") => self.text(part, last),
             _ => {
                 self.file(part);
                 Ok(())
@@ -239,82 +269,25 @@ impl Writer<'_> {
         }
     }
 
-    fn multipart(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        let subtype = part.kind.value.strip_prefix("multipart/").unwrap_or("mixed");
-        let digest = subtype == "digest";
-        let children = part.children().unwrap_or_default();
-        if children.is_empty() {
-            // No part to be found: programs show it as it is.
-            let plain = Parametrised { value: "text/plain".to_owned(), parameters: Vec::new() };
-            return self.text(&Part { kind: plain, ..part.clone() });
-        }
-        let read = |(at, raw)| (at + 1, Part::read(raw, digest));
-        let mut children: Vec<(usize, Part<'_>)> =
-            children.into_iter().enumerate().map(read).filter(|(_, child)| !is_signature(child)).collect();
-        if subtype == "signed" {
-            // The signature names its owner and would not hold; what it signed stays.
-            children.truncate(1);
-        }
-        match children.as_slice() {
-            [] => {
-                let empty = Part::read(b"", false);
-                return self.part(&empty, depth + 1);
-            }
-            [(number, only)] if subtype != "related" => return self.child(*number, only, depth + 1),
-            _ => {}
-        }
-        let subtype = if matches!(subtype, "alternative" | "related") { subtype } else { "mixed" };
-        // The id of this message is nobody's to guess beforehand, so no text can hold the boundary.
-        let boundary = format!("=_{}_{}", content_id::digest_hex(&self.order.message_id), self.parts);
-        let mut kind = format!("multipart/{subtype}");
-        if let Some(root) =
-            part.kind.get("type").filter(|t| subtype == "related" && !t.contains('@') && t.is_ascii() && t.len() < 60)
-        {
-            parameter(&mut kind, "type", root);
-        }
-        if let Some(start) = part.kind.get("start").filter(|_| subtype == "related") {
-            parameter(&mut kind, "start", &format!("<{}>", self.content_id(start)));
-        }
-        parameter(&mut kind, "boundary", &boundary);
-        self.line("Content-Type", &kind);
-        for (number, child) in &children {
-            self.out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            self.child(*number, child, depth + 1)?;
-        }
-        self.out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        Ok(())
-    }
-
-    /// A message inside the message: cleaned by the same rules.
-    fn message(&mut self, part: &Part<'_>, depth: usize) -> Result<(), Unclean> {
-        let raw = part.decoded();
-        let inner = Part::read(&raw, false);
-        self.line("Content-Type", "message/rfc822");
-        self.disposition(part);
-        self.out.extend_from_slice(b"\r\n");
-        if let Some(from) = inner.field("From").and_then(|from| contents::nested_from(&from.text(), self.order)) {
-            self.line("From", &from);
-        }
-        self.common_header(&inner);
-        self.line("MIME-Version", "1.0");
-        self.inside += 1;
-        let done = self.child(1, &inner, depth + 1);
-        self.inside -= 1;
-        done
-    }
-
-    fn text(&mut self, part: &Part<'_>) -> Result<(), Unclean> {
+    /// `last`: these are the last words of the person.
+    fn text(&mut self, part: &Part<'_>, last: bool) -> Result<(), Unclean> {
         let html = part.kind.value == "text/html";
+        let last = last && multipart::words(part) > 0;
         let mut bytes = part.decoded();
         if let Some(plain) = yenc::uuencoded(&bytes).filter(|_| !html) {
             bytes = plain.into();
         }
         let charset = charset::told(&bytes, part.kind.get("charset").unwrap_or(""), html).into_owned();
         // Links first, so that an id that is an address stays the same in them and in the part's field.
-        let links = |text: &str| content_id::replaced(text, html, |id| self.content_id(id));
+        let links = |text: &str| {
+            let linked = content_id::replaced(text, html, |id| self.content_id(id));
+            let places = self.places.as_ref().filter(|_| html);
+            let page = linked.as_deref().unwrap_or(text);
+            places.and_then(|places| places.replaced(page, part, |id| self.content_id(id))).or(linked)
+        };
         if charset.is_empty() {
-            if let Some(linked) = std::str::from_utf8(&bytes).ok().and_then(links) {
-                bytes = linked.into_bytes().into();
+            if let Some(linked) = content_id::change_octets(&bytes, links) {
+                bytes = linked.into();
             }
             // UTF-8 is read like a text of which the charset is told.
             let untold = std::str::from_utf8(&bytes).is_err();
@@ -331,12 +304,12 @@ impl Writer<'_> {
         self.passed();
         if let Quoting::Recorded(record) = self.order.quotes {
             record.text(changed.as_deref().unwrap_or(&text), contents::form(&text, &part.kind.value));
-            self.disposition(part);
+            part.file_name().map(|name| contents::file_name(name, self.order));
             return Ok(());
         }
-        let (mut under, mut footed, mut back) = (String::new(), false, None);
-        if let Some(footer) = self.footer(part) {
-            footed = true;
+        let (mut under, mut back) = (String::new(), None);
+        let footer = self.order.footer.as_ref().filter(|_| last);
+        if let Some(footer) = footer {
             let whole = changed.as_deref().unwrap_or(&text);
             if html {
                 changed = Some(footer.under_html(whole));
@@ -345,7 +318,7 @@ impl Writer<'_> {
             }
         }
         let may_be_receiver =
-            changed.is_some() && linked.is_none() && !footed && !charset.eq_ignore_ascii_case("utf-8");
+            changed.is_some() && linked.is_none() && footer.is_none() && !charset.eq_ignore_ascii_case("utf-8");
         let only_receiver = may_be_receiver && contents::only_receiver(words, &part.kind.value, self.order)?;
         let changed = match changed {
             Some(changed) if only_receiver => {
@@ -372,25 +345,15 @@ impl Writer<'_> {
         if let Some(method) = part.kind.get("method").filter(|m| m.bytes().all(|b| b.is_ascii_alphabetic())) {
             parameter(&mut kind, "method", method);
         }
+        // A body with a name is a body: programs would show it as a file.
+        if let Some(name) = part.file_name().filter(|_| !last && part.disposition.value.is_empty()) {
+            parameter(&mut kind, "name", &contents::file_name(name, self.order));
+        }
         self.line("Content-Type", &kind);
         self.disposition(part);
         self.content_id_field(part);
         body::write(&mut self.out, &written, charset.as_deref().unwrap_or(""));
         Ok(())
-    }
-
-    /// The footer, if this is the first text of its kind, and no file.
-    fn footer(&mut self, part: &Part<'_>) -> Option<&Footer> {
-        let [plain, html] = &mut self.footed;
-        let done = match part.kind.value.as_str() {
-            "text/plain" => plain,
-            "text/html" => html,
-            _ => return None,
-        };
-        let is_file = part.disposition.value == "attachment" || part.file_name().is_some();
-        let first = !*done && !is_file && self.inside == 0;
-        *done |= first;
-        self.order.footer.as_ref().filter(|_| first)
     }
 
     /// A file: what it holds is kept, its traces are not.
@@ -400,15 +363,7 @@ impl Writer<'_> {
             part.file_name().map(|name| contents::file_name(name, self.order));
             return;
         }
-        let mut kind = safe_kind(&part.kind.value, "application/octet-stream");
-        if let Some(name) = part.file_name() {
-            parameter(&mut kind, "name", &contents::file_name(name, self.order));
-        }
-        self.line("Content-Type", &kind);
-        self.disposition(part);
-        self.content_id_field(part);
-        self.line("Content-Transfer-Encoding", "base64");
-        self.out.extend_from_slice(b"\r\n");
+        self.file_header(part);
         let cleaned = contents::file(part.decoded(), self.order, &mut self.told);
         self.passed();
         encode_base64(&cleaned, &mut self.out);
@@ -416,8 +371,14 @@ impl Writer<'_> {
 
     /// Keeps in mind which files went as they were.
     fn passed(&mut self) {
-        let path = || self.path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        let path = || written(&self.path);
         self.passed.extend(self.told.passed.drain(..).map(|(kind, why)| Passed { path: path(), kind, why }));
+        self.left.extend(self.told.left.drain(..).map(|left| (path(), left)));
+    }
+
+    /// Keeps in mind that this part lost its signature.
+    fn unsigned(&mut self) {
+        self.unsigned.push(written(&self.path));
     }
 
     /// A line in place of what cannot be cleaned.
@@ -430,9 +391,12 @@ impl Writer<'_> {
     }
 
     fn disposition(&mut self, part: &Part<'_>) {
+        // What programs show where it stands says nothing, and goes on to say nothing.
+        let linked = || ["Content-ID", "Content-Location"].iter().any(|name| part.field(name).is_some());
+        let shown = || part.is("text") || part.is("image") || linked();
         let value = match part.disposition.value.as_str() {
             "inline" => "inline",
-            "" if part.file_name().is_none() => return,
+            "" if part.file_name().is_none() || shown() => return,
             _ => "attachment",
         };
         let mut disposition = value.to_owned();
@@ -443,7 +407,9 @@ impl Writer<'_> {
     }
 
     fn content_id_field(&mut self, part: &Part<'_>) {
-        if let Some(id) = part.field("Content-ID").map(super::headers::Field::text) {
+        let id = part.field("Content-ID").map(super::headers::Field::text);
+        let id = id.or_else(|| self.places.as_ref().and_then(|places| places.id(part)));
+        if let Some(id) = id {
             let id = format!("<{}>", self.content_id(&id));
             self.line("Content-ID", &id);
         }
@@ -455,3 +421,25 @@ impl Writer<'_> {
         format!("{}@{}", content_id::digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
     }
 }
+
+/// What an answer of a machine says of itself, by whatever mark it was known: in the one way that
+/// all programs read, so that the receiver's does not answer it (RFC 3834 5).
+fn submitted(top: &Part<'_>) -> Option<&'static str> {
+    let headers = top.fields.iter().map(|field| (field.name.as_bytes(), field.value));
+    match automatic::classify(headers, "", false) {
+        Some(Automatic::Replied | Automatic::Report) => Some("auto-replied"),
+        None => None,
+        Some(_) => {
+            let kind = top.field("Auto-Submitted")?.text();
+            (!kind.to_ascii_lowercase().starts_with("no")).then_some("auto-generated")
+        }
+    }
+}
+
+/// A path as people see it: `2.1`.
+fn written(path: &[usize]) -> String {
+    path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests;

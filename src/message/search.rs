@@ -6,14 +6,18 @@
 use super::headers::Field;
 use super::html;
 use super::mime::{Encoding, Part};
+use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, decode_words};
-use crate::policy::opt_out::is_invisible;
+use super::work;
+use crate::types::{Address, is_invisible};
 use std::fmt::Write as _;
 
 /// Octets of words that one message may put into the index.
 const WORDS: usize = 64 * 1024;
 /// Octets of one part that are decoded.
 const DECODED: usize = 256 * 1024;
+/// Octets of a local part, RFC 5321 4.5.3.1.1.
+const LOCAL: usize = 64;
 /// Parts and depth that are looked at.
 const PARTS: usize = 200;
 const DEPTH: usize = 20;
@@ -34,6 +38,40 @@ pub fn words(raw: &[u8]) -> String {
     }
     cut(&mut words, WORDS);
     words
+}
+
+/// Addresses in these domains (lower-case A-labels) that a message's subject, texts and names of
+/// files show, at most `most`. For a seller's own domain: whoever is named there is one of his
+/// side. Bounded whatever it holds.
+#[must_use]
+pub fn addresses_in(raw: &[u8], domains: &[String], most: usize) -> Vec<Address> {
+    let top = Part::read(raw, false);
+    let subject = top.field("Subject").map(Field::text).map(|text| decode_words(&text)).unwrap_or_default();
+    let mut found = Found { parts: 0, plain: String::new(), html: String::new(), names: String::new() };
+    found.part(&top, 0);
+    let mut addresses: Vec<Address> = Vec::new();
+    for text in [&subject, &found.names, &found.plain, &found.html] {
+        work::skip(text.len());
+        for at in memchr::memchr_iter(b'@', text.as_bytes()) {
+            work::count(LOCAL);
+            let (before, behind) = text.split_at_checked(at).unwrap_or_default();
+            let sign = |c: char| !(c.is_ascii_alphanumeric() || "!#$%&*+-/=?^_{|}~.".contains(c));
+            let tail = before.get(before.ceil_char_boundary(before.len().saturating_sub(LOCAL))..).unwrap_or("");
+            let local = tail.rsplit(sign).next().unwrap_or("");
+            let is_one = |domain: &&String| {
+                let (named, rest) =
+                    behind.get(1..).and_then(|text| text.split_at_checked(domain.len())).unwrap_or_default();
+                named.eq_ignore_ascii_case(domain) && !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-')
+            };
+            let address = domains.iter().find(is_one).map(|domain| Address::parse(&format!("{local}@{domain}")));
+            if let Some(Ok(address)) = address.filter(|_| addresses.len() < most)
+                && !addresses.contains(&address)
+            {
+                addresses.push(address);
+            }
+        }
+    }
+    addresses
 }
 
 /// The question to the index: every word of `text` has to be there. A word is what stands between spaces; one that ends with `*` may go on.
@@ -75,6 +113,10 @@ impl Found {
         if let Some(children) = part.children() {
             let digest = part.kind.value == "multipart/digest";
             children.into_iter().for_each(|child| self.part(&Part::read(child, digest), depth + 1));
+            return;
+        }
+        if let Wrapping::Opened(inner) = sealed::look(part) {
+            self.part(&Part::read(&inner, false), depth + 1);
             return;
         }
         if part.kind.value == "message/rfc822" && part.encoding == Encoding::Identity {

@@ -2,6 +2,7 @@
 
 use super::footer;
 use super::mime::Part;
+use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, harmless};
 use crate::config::Limits;
 
@@ -31,6 +32,9 @@ fn look(part: &Part<'_>, depth: usize, parts: &mut usize, limits: &Limits, found
             look(&Part::read(child, false), depth + 1, parts, limits, found);
         }
         return;
+    }
+    if let Wrapping::Opened(inner) = sealed::look(part) {
+        return look(&Part::read(&inner, false), depth + 1, parts, limits, found);
     }
     let [plain, html] = found;
     let (slot, is_html) = match part.kind.value.as_str() {

@@ -127,7 +127,12 @@ impl Name {
         let lists = [&EVERYWHERE[..], which, self.needed(), self.further()];
         let mut all: Vec<&str> = lists.into_iter().flatten().copied().collect();
         let mut seen = Vec::new();
-        all.retain(|name| !seen.contains(name) && { seen.push(name); true });
+        all.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name);
+                true
+            }
+        });
         all
     }
 }
@@ -247,8 +252,7 @@ pub fn stopped(frame: &Frame<'_>, failed: &[Failed<'_>], file: &str) -> Vec<u8> 
         receivers.push("…");
     }
     let receivers = receivers.join(", ");
-    let values =
-        [("receiver", Value::Text(&receivers)), ("reason", Value::Reason(why)), ("file", Value::Text(file))];
+    let values = [("receiver", Value::Text(&receivers)), ("reason", Value::Reason(why)), ("file", Value::Text(file))];
     write::report(frame, &frame.fill(Name::Stopped, &values), "failed", None, failed)
 }
 
@@ -293,11 +297,8 @@ pub fn opt_out_reply(frame: &Frame<'_>, receiver: &Alias, tags: &[String]) -> Ve
 #[must_use]
 pub fn opt_out_limit(frame: &Frame<'_>, receiver: &Alias, limit: u64, opens: Time) -> Vec<u8> {
     let limit = limit.to_string();
-    let values = [
-        ("receiver", Value::Text(receiver.as_str())),
-        ("limit", Value::Text(&limit)),
-        ("opens", Value::Time(opens)),
-    ];
+    let values =
+        [("receiver", Value::Text(receiver.as_str())), ("limit", Value::Text(&limit)), ("opens", Value::Time(opens))];
     write::letter(frame, &frame.fill(Name::OptOutLimit, &values))
 }
 

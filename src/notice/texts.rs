@@ -287,7 +287,13 @@ impl Texts {
 
 impl Default for Filled {
     fn default() -> Self {
-        Self { language: LAST_RESORT.to_owned(), subject: String::new(), text: String::new(), html: String::new(), is_made: true }
+        Self {
+            language: LAST_RESORT.to_owned(),
+            subject: String::new(),
+            text: String::new(),
+            html: String::new(),
+            is_made: true,
+        }
     }
 }
 

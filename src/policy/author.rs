@@ -3,6 +3,7 @@
 //! Not here: reading the `From` field (`message`) and checking SPF, DKIM and DMARC (`authentication`).
 
 use super::reason::{Method, Reason, Verdict};
+use super::wrapping::{self, Wrapped};
 use super::{Decision, Facts};
 use crate::types::{Address, Providers, provider};
 
@@ -82,6 +83,8 @@ pub struct Senders<'a> {
     pub author: &'a Address,
     /// The addresses under which his party may write.
     pub registered: &'a [Address],
+    /// The domains that are his party's alone.
+    pub domains: &'a [String],
     /// By what he is proved to this recipient.
     pub by: By,
     /// The envelope sender.
@@ -108,7 +111,7 @@ impl Senders<'_> {
     ///
     /// Whom it hits: mailing services that bounce to `bounces@` of the author's own domain and sign
     /// nothing; an assistant who writes for somebody at a provider. Their operator registers the
-    /// address. What it tells a liar: no more than the reply that every unproved author gets.
+    /// address, or all of a seller's own domain. What it tells a liar: no more than the reply that every unproved author gets.
     #[must_use]
     pub fn somebody_else(&self, providers: &Providers) -> Option<(Sign, bool)> {
         if self.by == By::Login {
@@ -121,7 +124,9 @@ impl Senders<'_> {
 
     fn is_own(&self, providers: &Providers, address: &Address) -> bool {
         let same = |known: &Address| providers.same_author(known, address);
-        same(self.author) || self.registered.iter().any(same)
+        same(self.author)
+            || self.registered.iter().any(same)
+            || self.domains.iter().any(|domain| domain == address.domain())
     }
 
     fn of_envelope(&self, providers: &Providers) -> Option<(Sign, bool)> {
@@ -169,38 +174,10 @@ impl Senders<'_> {
     }
 
     /// Whether the envelope sender is an own address in the wrapping that a server puts around it.
-    /// Each form holds the address itself, and an `=` that no provider gives out in a mailbox.
     fn is_wrapped(&self, providers: &Providers, sender: &Address) -> bool {
-        let inner = |local: &str| Address::parse(&format!("{local}@{}", sender.domain())).ok();
-        let own = |local: &str| inner(local).is_some_and(|address| self.is_own(providers, &address));
-        let local = sender.local();
-        let lower = local.to_ascii_lowercase();
-        // BATV, draft-levine-smtp-batv: prvs=tag=ann@; early ones: prvs=ann/tag@. Made where the
-        // author hands in his mail.
-        if let Some(rest) = lower.strip_prefix("prvs=").and_then(|_| local.get("prvs=".len()..)) {
-            return rest.split_once('=').is_some_and(|(_, name)| own(name))
-                || rest.split_once('/').is_some_and(|(name, _)| own(name));
-        }
-        // The same by Barracuda: btv1==tag==ann@.
-        if let Some(rest) = lower.strip_prefix("btv1==").and_then(|_| local.get("btv1==".len()..)) {
-            return rest.split_once("==").is_some_and(|(_, name)| own(name));
-        }
-        // SRS: SRS0=hash=day=domain=ann@, by whoever forwards. A neighbour at the same provider can
-        // have a message forwarded that says so: the signature has to prove the author then, SPF
-        // alone does not.
-        if let Some(rest) = lower.strip_prefix("srs0").and_then(|_| local.get("srs0".len() + 1..)) {
-            let mut parts = rest.splitn(4, '=').skip(2);
-            let original = parts
-                .next()
-                .zip(parts.next())
-                .and_then(|(domain, name)| Address::parse(&format!("{name}@{domain}")).ok());
-            return self.by == By::Signature && original.is_some_and(|address| self.is_own(providers, &address));
-        }
-        // VERP: ann+recipient=domain@ and ann-recipient=domain@, of this very recipient.
-        let (name, domain) = (self.recipient.local(), self.recipient.domain());
-        let verp = format!("{name}={domain}").to_ascii_lowercase();
-        let rest = lower.strip_suffix(&verp).and_then(|rest| rest.strip_suffix(['+', '-']));
-        rest.is_some_and(|rest| local.get(..rest.len()).is_some_and(own))
+        let proves = |inside: &Wrapped| !inside.forwarded || self.by == By::Signature;
+        let found = wrapping::inside(sender, self.recipient);
+        found.iter().any(|inside| proves(inside) && self.is_own(providers, &inside.address))
     }
 }
 
@@ -209,6 +186,13 @@ impl Senders<'_> {
 #[must_use]
 pub fn is_known(facts: &Facts<'_>) -> bool {
     facts.author == Author::Party && unproved(facts).is_none()
+}
+
+/// Whether he is proved, or nobody checks: then he may be written to. A seller who is let in
+/// without proof is not: whoever forges his mail would have mail sent to him.
+#[must_use]
+pub fn is_proved(facts: &Facts<'_>) -> bool {
+    is_known(facts) && matches!(facts.proof, Proof::Proved | Proof::NotChecked)
 }
 
 /// What keeps the mail of somebody who calls himself the party from being his.
@@ -267,11 +251,13 @@ mod tests {
         let address = |text: &str| Address::parse(text).unwrap();
         let registered =
             [address(author), address("ann.office@mail.test"), address("shop@shop.test"), address("ann2@gmail.com")];
+        let domains = ["company.test".to_owned()];
         let (author, recipient) = (address(author), address("bq7k@m.test"));
         let sender = Some(envelope).filter(|text| !text.is_empty()).map(address);
         let mut senders = Senders {
             author: &author,
             registered: &registered,
+            domains: &domains,
             by,
             envelope: sender.as_ref(),
             recipient: &recipient,
@@ -313,6 +299,10 @@ mod tests {
             (ANN, Signature, "bounces@mail.test", "envelope", "a colleague, or a service in the domain"),
             (ANN, Signature, "bounces@em.mail.test", "envelope", "the usual envelope of a mailing service"),
             (ANN, Signature, "", "", "signed is signed"),
+            // a domain of the seller's own
+            ("ann@company.test", Spf, "tanaka@company.test", "", "registered with `@company.test`"),
+            ("ann@company.test", Spf, "bounces@em.company.test", "!envelope", "a domain below is another"),
+            (ANN, Signature, "bounces@company.test", "", "his, too"),
             // of a provider's: neighbours
             ("ann@gmail.com", Signature, "mallory@gmail.com", "!envelope", "a neighbour"),
             ("ann@gmail.com", Signature, "mallory@googlemail.com", "!envelope", "a neighbour at the twin"),
@@ -343,6 +333,15 @@ mod tests {
             (ANN, Spf, "prvs=1234abcdef=mallory@mail.test", "!envelope", "not his"),
             (ANN, Spf, "prvs=1234abcdef=ann=mallory@mail.test", "!envelope", "not his"),
             (ANN, Spf, "prvs=ann@mail.test", "!envelope", "no tag"),
+            (ANN, Spf, "ann+prvs=1234abcdef@mail.test", "", "BATV behind the name"),
+            (ANN, Spf, "ann+bncBCAAABBBCCCDDDEEE@mail.test", "", "Google Groups"),
+            (ANN, Spf, "ann-bounces+bq7k=m.test@mail.test", "", "Mailman"),
+            (ANN, Spf, "ann-return-7-bq7k=m.test@mail.test", "", "ezmlm"),
+            (ANN, Spf, "prvs=12=ann+bq7k=m.test@mail.test", "", "two wrappings"),
+            (ANN, Spf, "mallory+bncBCAAABBBCCCDDDEEE@mail.test", "!envelope", "another's group"),
+            (ANN, Spf, "mallory-bounces+bq7k=m.test@mail.test", "!envelope", "another's list"),
+            (ANN, Spf, "bounces+SRS=ab=cd=mail.test=ann@mail.test", "!envelope", "a neighbour had it forwarded"),
+            ("ann@gmail.com", Signature, "a+SRS=ab=cd=gmail.com=an.n@gmail.com", "", "forwarded, and signed"),
             (ANN, Spf, "btv1==ann==mallory@mail.test", "!envelope", "not his"),
             (ANN, Spf, "mallory+bq7k=m.test@mail.test", "!envelope", "not his"),
             (ANN, Spf, "ann-other=m.test@mail.test", "!envelope", "of another recipient"),
@@ -391,6 +390,7 @@ mod tests {
                 let senders = Senders {
                     author: &own,
                     registered: &registered,
+                    domains: &[],
                     by,
                     envelope: Some(&own),
                     recipient: &own,

@@ -4,6 +4,7 @@
 
 use super::{Decision, Facts, Reason};
 use crate::config::{Attachments, Size};
+use crate::types::is_invisible;
 
 /// The content type that stands for an archive of which not all could be listed. Ours.
 pub const UNLISTED: &str = "application/x-unlisted-archive";
@@ -45,8 +46,7 @@ const PROGRAMS: &[&str] = &[
     "application/vnd.ms-htmlhelp",
 ];
 /// Extensions of documents with macros.
-const WITH_MACROS: &[&str] =
-    &["docm", "dotm", "xlsm", "xltm", "xlam", "pptm", "potm", "ppam", "ppsm", "sldm"];
+const WITH_MACROS: &[&str] = &["docm", "dotm", "xlsm", "xltm", "xlam", "pptm", "potm", "ppam", "ppsm", "sldm"];
 const MACROS: &str = "application/vnd.ms-office.vbaproject";
 
 impl<'r> Kind<'r> {
@@ -57,13 +57,13 @@ impl<'r> Kind<'r> {
         let rule = rule.trim().trim_start_matches('.');
         let is = |kind: &&str| kind.eq_ignore_ascii_case(rule);
         match rule {
-            rule if is(&ENCRYPTED) => Self::Password,
-            rule if is(&UNLISTED) => Self::Archive,
-            rule if is(&MACROS) => Self::Macros(""),
-            rule if PROGRAMS.iter().any(is) => Self::Program,
-            rule if rule.contains('/') => Self::Other(rule),
-            rule if WITH_MACROS.iter().any(is) => Self::Macros(rule),
-            rule => Self::Extension(rule),
+            _ if is(&ENCRYPTED) => Self::Password,
+            _ if is(&UNLISTED) => Self::Archive,
+            _ if is(&MACROS) => Self::Macros(""),
+            _ if PROGRAMS.iter().any(is) => Self::Program,
+            _ if rule.contains('/') => Self::Other(rule),
+            _ if WITH_MACROS.iter().any(is) => Self::Macros(rule),
+            _ => Self::Extension(rule),
         }
     }
 
@@ -94,6 +94,50 @@ impl<'r> Kind<'r> {
     }
 }
 
+/// Why nobody here can read a part, and judge a claim about it.
+///
+/// Whom each hits, and what it tells a liar: the author of such mail, behind the proof of who he
+/// is, and of his own message alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Nobody but the receiver can. People with a key of the other side: few, and they hear that
+    /// plain mail helps.
+    Encrypted,
+    /// Signed, words and signature in one, in a form that does not open: broken on the way, or by
+    /// a program that nobody here knows. They hear that it goes without the signature.
+    Signed,
+    /// A piece of a message that was cut up (RFC 2046 5.2.2): the others come apart, and no piece
+    /// can be cleaned alone. Programs that cut up large mail do so without asking.
+    Partial,
+    /// What it says lies elsewhere (RFC 2046 5.2.3): whoever fetched it would be seen there.
+    Elsewhere,
+}
+
+impl Closed {
+    /// The word among the facts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted-part",
+            Self::Signed => "signed-part",
+            Self::Partial => "partial-part",
+            Self::Elsewhere => "external-part",
+        }
+    }
+
+    /// The reason to refuse a message with such a part.
+    #[must_use]
+    pub fn reason(self, part: &str) -> Reason {
+        let part = part.to_owned();
+        match self {
+            Self::Encrypted => Reason::Encrypted { part },
+            Self::Signed => Reason::UnreadableSignature { part },
+            Self::Partial => Reason::Partial { part },
+            Self::Elsewhere => Reason::Elsewhere { part },
+        }
+    }
+}
+
 /// What the message holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Content<'a> {
@@ -101,8 +145,8 @@ pub struct Content<'a> {
     pub size: u64,
     /// Leaf parts in order, those inside attached messages too.
     pub parts: &'a [Part<'a>],
-    /// The path of the first encrypted part, `2.1`.
-    pub encrypted: Option<&'a str>,
+    /// The first part that nobody here can read, and its path, `2.1`.
+    pub closed: Option<(Closed, &'a str)>,
 }
 
 /// One leaf part.
@@ -154,7 +198,7 @@ fn has_extension(name: &str, extension: &str) -> bool {
     if extension.is_empty() {
         return false;
     }
-    let visible: String = name.chars().filter(|c| !c.is_control() && !super::opt_out::is_invisible(*c)).collect();
+    let visible: String = name.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
     let ends = |name: &str| {
         let name = name.trim_end_matches(['.', ' ', '\u{3000}', '"']);
         name.rsplit_once('.').is_some_and(|(_, end)| end.trim().eq_ignore_ascii_case(extension))
@@ -175,8 +219,8 @@ fn fault(content: &Content<'_>, rules: &Attachments) -> Option<Reason> {
     if content.size > rules.max_message_size.0 {
         return Some(Reason::TooLarge(mib(rules.max_message_size)));
     }
-    if let Some(part) = content.encrypted {
-        return Some(Reason::Encrypted { part: part.to_owned() });
+    if let Some((why, part)) = content.closed {
+        return Some(why.reason(part));
     }
     for part in content.parts {
         if let Some(rule) = part.forbidden_by(rules) {

@@ -63,7 +63,6 @@ impl Facts<'_> {
             ("unauthenticated-allowed", self.unauthenticated_allowed),
             ("suspended", self.author_suspended),
             ("gone", self.gone),
-            ("automatic-today", self.automatic_today),
             ("opted-out", self.opted_out),
             ("critical-tag", self.critical),
         ];
@@ -74,8 +73,8 @@ impl Facts<'_> {
         if let Some(why) = self.signature {
             say("signature", why);
         }
-        if let Some(part) = self.content.encrypted {
-            say("encrypted-part", part);
+        if let Some((why, part)) = self.content.closed {
+            say(why.as_str(), part);
         }
         // Archives that were not seen whole: who looks for what was in them looks here.
         let unlisted = self.content.parts.iter().filter(|part| part.sniffed.contains(&UNLISTED));
@@ -85,6 +84,9 @@ impl Facts<'_> {
         }
         if let Some(automatic) = self.automatic {
             say("automatic", automatic.as_str());
+            if automatic.is_answer() {
+                say("answers", &format!("{}/{}", self.answers.hour, self.answers.day));
+            }
         }
         if let Some(quota) = &self.quota {
             say("quota", &format!("{}/{}", quota.used, quota.limit));

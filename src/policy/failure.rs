@@ -140,6 +140,7 @@ impl Why {
     #[must_use]
     pub fn of(reason: &Reason) -> Self {
         let limit = |key, status, number: u64| Self { number: Some(number), ..Self::plain(key, status) };
+        let file = |key, part: &str| Self { part: part.to_owned(), ..Self::plain(key, "5.6.1") };
         match reason {
             Reason::TooLarge(mib) | Reason::AttachmentsTooLarge(mib) => limit("over-size", "5.3.4", *mib),
             Reason::TooManyAttachments(count) => limit("too-many-files", "5.6.1", u64::from(*count)),
@@ -148,14 +149,18 @@ impl Why {
                 let (kind, part) = (Kind::of(rule), part.clone());
                 Self { kind: kind.name(), part, ..Self::plain(kind.key(), "5.6.1") }
             }
-            Reason::Encrypted { part } => Self { part: part.clone(), ..Self::plain("encrypted", "5.6.1") },
+            Reason::Encrypted { part } => file("encrypted", part),
+            Reason::AddressInFile { part, .. } => file("address-in-file", part),
+            Reason::UnreadableSignature { part } => file("unreadable-signature", part),
+            Reason::Partial { .. } => Self::plain("partial", "5.6.1"),
+            Reason::Elsewhere { .. } => Self::plain("elsewhere", "5.6.1"),
             Reason::Unclean => FailureClass::Unclean.into(),
             Reason::Malformed | Reason::RepeatedField(_) => Self::plain("malformed", "5.6.0"),
             Reason::OverQuota { limit: number, opens } => {
                 Self { opens: Time::from_rfc3339(opens), ..limit("over-quota", "5.4.5", *number) }
             }
             Reason::OptedOut | Reason::OverCritical { .. } => Self::plain("opted-out", "5.7.1"),
-            Reason::AutomaticRepeated => Self::plain("automatic", "5.7.1"),
+            Reason::AutomaticRepeated | Reason::SameWords => Self::plain("automatic", "5.7.1"),
             Reason::Suspended => Self::plain("suspended", "5.7.1"),
             Reason::Unauthenticated | Reason::AuthenticationFailed(_) | Reason::DnsTrouble => {
                 Self::plain("unauthenticated", "5.7.26")
@@ -174,7 +179,11 @@ impl From<FailureClass> for Why {
 }
 
 /// The keys that [`Why::of`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 16] = [
+pub const DECISION_KEYS: [&str; 20] = [
+    "address-in-file",
+    "unreadable-signature",
+    "partial",
+    "elsewhere",
     "over-size",
     "too-many-files",
     "too-complex",

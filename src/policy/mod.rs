@@ -13,9 +13,12 @@ pub mod opt_out;
 pub mod quota;
 pub mod reason;
 pub mod reminder;
+pub mod response;
 pub mod retry;
 #[cfg(test)]
 mod tests;
+pub mod turns;
+mod wrapping;
 
 pub use failure::FailureClass;
 pub use reason::{Reason, Verdict};
@@ -57,10 +60,11 @@ pub struct Facts<'a> {
     pub gone: bool,
     /// What the message holds.
     pub content: content::Content<'a>,
-    /// Why this is mail that a machine wrote, if it is: see [`automatic::classify`].
+    /// What its marks say of who wrote it, if anything: see [`automatic::classify`].
     pub automatic: Option<automatic::Automatic>,
-    /// Automatic mail of this side of this pair was already relayed today.
-    pub automatic_today: bool,
+    /// Answers of machines that went from this side of this pair to the other. Counted where the
+    /// message is one more.
+    pub answers: automatic::Answers,
     /// What the seller has sent today. `None` for buyers.
     pub quota: Option<quota::Use>,
     /// The receiving buyer wants no unsolicited messages. Always false for sellers.
@@ -148,17 +152,21 @@ pub struct Answer {
 /// A rule: its name, and the question.
 type Rule = (&'static str, fn(&Facts<'_>) -> Option<Decision>);
 
+/// The name of the rule about machines.
+pub const AUTOMATIC: &str = "automatic";
+/// The name of the rule about how much a seller may send.
+pub const QUOTA: &str = "quota";
+/// The name of the last rule, which also says why it lets through.
+pub const OPT_OUT: &str = "opt-out";
+
 /// The rules in the specification's order. Each answers only with what it refuses.
 const RULES: [Rule; 5] = [
     ("loop", loops),
     ("author", author::rule),
     ("content", content::rule),
-    ("automatic", automatic::rule),
-    ("quota", quota::rule),
+    (AUTOMATIC, automatic::rule),
+    (QUOTA, quota::rule),
 ];
-
-/// The last rule, which also says why it lets through.
-const LAST: &str = "opt-out";
 
 /// The name in the history of what is asked once the author is proved: whether this very message
 /// was relayed before. Not among the rules, since the answer takes a look at the earlier message;
@@ -171,14 +179,14 @@ pub const REPEATED_DAYS: u64 = 8;
 
 /// Names of all rules, in order.
 pub fn rule_names() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|(name, _)| *name).chain([LAST])
+    RULES.iter().map(|(name, _)| *name).chain([OPT_OUT])
 }
 
 /// What every rule says, in order: the first that decides is the verdict; the others are told for whoever asks why.
 #[must_use]
 pub fn every_answer(facts: &Facts<'_>) -> Vec<Answer> {
     let ask = |(rule, ask): &Rule| Answer { rule, decision: ask(facts) };
-    let last = || Answer { rule: LAST, decision: Some(opt_out::rule(facts)) };
+    let last = || Answer { rule: OPT_OUT, decision: Some(opt_out::rule(facts)) };
     RULES.iter().map(ask).chain(std::iter::once_with(last)).collect()
 }
 
@@ -192,7 +200,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
 #[must_use]
 pub fn decide_by(facts: &Facts<'_>) -> (&'static str, Decision) {
     let first = RULES.iter().find_map(|(name, rule)| rule(facts).map(|decision| (*name, decision)));
-    first.unwrap_or_else(|| (LAST, opt_out::rule(facts)))
+    first.unwrap_or_else(|| (OPT_OUT, opt_out::rule(facts)))
 }
 
 /// What speaks against an author who writes to an address that acts: a loop, or that it is not the party it was made for, proved.

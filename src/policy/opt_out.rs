@@ -2,9 +2,10 @@
 //!
 //! Not here: finding the thread (`relay` asks the store) and the marks (`types::token`).
 
+use super::automatic::Automatic;
 use super::{Decision, Facts, Reason, Verdict};
 use crate::config::{OptOut, OptOutAnswer, Policy};
-use crate::types::Role;
+use crate::types::{Role, is_invisible};
 use std::time::Duration;
 
 /// How the thread that a message answers is known.
@@ -42,10 +43,9 @@ pub struct MayAnswer {
 
 /// Whether the buyer began this thread, not too long ago.
 ///
-/// A machine of his opens nothing: a vacation mail, a receipt or a delivery report is no wish to be
-/// written to. Whom that hits: the seller who answers a buyer whose only mail was sent by a program
-/// (a ticket system, a list); he is told how to reach him, and any word of the buyer's own opens
-/// the thread. What it tells a liar: what the reply says, that the buyer has opted out.
+/// A machine's answer opens nothing: a vacation mail, a receipt or a delivery report is no wish to
+/// be written to. Whom that hits: the seller who answers a buyer whose only mail was one of those;
+/// he is told how to reach him, and any word of the buyer's own opens the thread. What it tells a liar: what the reply says, that the buyer has opted out.
 fn thread(facts: &Facts<'_>) -> Option<Reason> {
     let thread = facts.thread.as_ref().filter(|thread| thread.begun_by == Role::Buyer && !thread.automatic)?;
     let longest = Duration::from_secs(u64::from(facts.rules.opt_out.thread_days) * 86_400);
@@ -99,7 +99,10 @@ fn stopped(facts: &Facts<'_>, reason: Reason) -> Decision {
         OptOutAnswer::Reject => Decision::reject(reason),
         OptOutAnswer::AutoReply => {
             let may = facts.auto_reply;
-            let answer = may.wanted && !may.null_sender && !may.answered_today && facts.automatic.is_none();
+            // What else a program had its hand in is answered: it is the only way in which its
+            // author hears that it did not go.
+            let is_answer = facts.automatic.is_some_and(Automatic::is_answer);
+            let answer = may.wanted && !may.null_sender && !may.answered_today && !is_answer;
             Decision { verdict: Verdict::Block, reason, answer }
         }
     }
@@ -143,13 +146,6 @@ fn folded(text: &str) -> String {
     };
     let seen = text.chars().map(plain).filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c));
     seen.flat_map(char::to_lowercase).collect()
-}
-
-/// Characters without width: joiners, directions, soft hyphen, byte order mark, variation selectors.
-pub(crate) fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -74,11 +74,16 @@ pub fn window_start(now: Time, zone: &TimeZone, rules: &Quota) -> Time {
 }
 
 pub(super) fn rule(facts: &Facts<'_>) -> Option<Decision> {
-    let quota = facts.quota.as_ref()?;
+    one_more(facts.quota.as_ref()?, &facts.rules.quota)
+}
+
+/// What one more message of a seller who has sent so many comes to.
+#[must_use]
+pub fn one_more(quota: &Use, rules: &Quota) -> Option<Decision> {
     if quota.used < quota.limit {
         return None;
     }
-    let verdict = match facts.rules.quota.over {
+    let verdict = match rules.over {
         OverQuota::Reject => Verdict::Reject,
         OverQuota::Defer => Verdict::Defer,
     };

@@ -65,8 +65,10 @@ pub enum Reason {
         /// When the next day begins, RFC 3339 in the marketplace's zone.
         opens: String,
     },
-    /// A second automatic message of this side of the pair on one day.
+    /// More answers of machines from this side of the pair than go to the other.
     AutomaticRepeated,
+    /// Both sides have sent their own same words for the third time in turn.
+    SameWords,
     /// The very message was relayed before.
     Repeated,
     /// It has been here before.
@@ -113,6 +115,26 @@ pub enum Reason {
         /// Which part, `2.1`.
         part: String,
     },
+    /// A file shows the author's own address, and it cannot be replaced there.
+    AddressInFile {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A part that is signed, words and signature in one, and does not open.
+    UnreadableSignature {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A piece of a message that was cut up.
+    Partial {
+        /// Which part, `2.1`.
+        part: String,
+    },
+    /// A part that says where its content is.
+    Elsewhere {
+        /// Which part, `2.1`.
+        part: String,
+    },
     /// It could not be made anonymous.
     Unclean,
     /// Looking through it takes more work than one message may cost.
@@ -138,6 +160,7 @@ impl Reason {
             Self::OptedOut => "opted-out",
             Self::OverCritical { .. } => "over-critical",
             Self::AutomaticRepeated => "automatic-repeated",
+            Self::SameWords => "same-words",
             Self::Repeated => "repeated",
             Self::Loop => "loop",
             Self::Malformed => "malformed",
@@ -159,6 +182,10 @@ impl Reason {
             Self::TooManyAttachments(_) => "too-many-attachments",
             Self::Forbidden { .. } => "forbidden",
             Self::Encrypted { .. } => "encrypted",
+            Self::AddressInFile { .. } => "address-in-file",
+            Self::UnreadableSignature { .. } => "unreadable-signature",
+            Self::Partial { .. } => "partial",
+            Self::Elsewhere { .. } => "elsewhere",
             Self::Unclean => "unclean",
             Self::TooCostly => "too-costly",
             Self::OverQuota { .. } => "over-quota",
@@ -224,6 +251,34 @@ impl Reason {
                 1,
                 format!("Part {part} is encrypted, and encrypted mail is not accepted: send it as plain mail"),
             ),
+            (Self::AddressInFile { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!(
+                    "Part {part} shows your own mail address and cannot be changed: take the address out of the file"
+                ),
+            ),
+            (Self::UnreadableSignature { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} is signed, and the signature cannot be opened: send the message without it"),
+            ),
+            (Self::Partial { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!(
+                    "Part {part} is a piece of a message that was cut up: send it whole, with smaller attachments, and set the mail program not to split large messages"
+                ),
+            ),
+            (Self::Elsewhere { part }, _) => tell(
+                554,
+                6,
+                1,
+                format!("Part {part} only says where its content is: attach the file itself, or write the link"),
+            ),
             (Self::Unclean, _) => tell(
                 554,
                 6,
@@ -269,6 +324,7 @@ impl Reason {
                 | Self::RelayedMark
                 | Self::RelayedCritical
                 | Self::AutomaticRepeated
+                | Self::SameWords
                 | Self::Repeated,
                 _,
             ) => reply(451, 3, 0, "Try again later"),

@@ -1,8 +1,8 @@
 //! The policy as a table (`cases.txt`) and as properties over arbitrary facts.
 
 use super::author::{Author, Proof};
-use super::automatic::Automatic;
-use super::content::{Content, Part};
+use super::automatic::{Answers, Automatic};
+use super::content::{Closed, Content, Part};
 use super::opt_out::{KnownBy, MayAnswer, Thread};
 use super::quota::Use;
 use super::reason::Method;
@@ -26,9 +26,9 @@ fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Fac
         unauthenticated_allowed: false,
         author_suspended: false,
         gone: false,
-        content: Content { size: 4096, parts, encrypted: None },
+        content: Content { size: 4096, parts, closed: None },
         automatic: None,
-        automatic_today: false,
+        answers: Answers::default(),
         quota: (author_role == Role::Seller).then(|| used(0)),
         opted_out: false,
         thread: None,
@@ -92,9 +92,17 @@ fn apply(facts: &mut Facts<'_>, word: &str) {
         ("suspended", _) => facts.author_suspended = true,
         ("gone", _) => facts.gone = true,
         ("size", n) => facts.content.size = n.parse().unwrap(),
-        ("encrypted", _) => facts.content.encrypted = Some("2"),
-        ("automatic", _) => facts.automatic = Some(Automatic::Header),
-        ("again", _) => facts.automatic_today = true,
+        ("automatic", _) => facts.automatic = Some(Automatic::Replied),
+        ("marked", _) => facts.automatic = Some(Automatic::Marked),
+        // So many went in the last hour, and in the last day.
+        ("answers", n) => {
+            let (hour, day) = n.split_once('/').unwrap();
+            facts.answers = Answers { hour: hour.parse().unwrap(), day: day.parse().unwrap() };
+        }
+        ("encrypted", _) => facts.content.closed = Some((Closed::Encrypted, "2")),
+        ("signed", _) => facts.content.closed = Some((Closed::Signed, "2")),
+        ("partial", _) => facts.content.closed = Some((Closed::Partial, "2")),
+        ("elsewhere", _) => facts.content.closed = Some((Closed::Elsewhere, "2")),
         ("over-quota", _) => facts.quota = Some(used(600)),
         ("last-of-quota", _) => facts.quota = Some(used(599)),
         ("opted-out", _) => facts.opted_out = true,
@@ -150,8 +158,10 @@ fn every_case_of_the_table() {
         let decision = match words[..] {
             // Found before or after the rules.
             ["outside", "repeated"] => Decision::repeated(),
+            ["outside", "same-words"] => turns::one_too_many(),
             ["outside", "malformed"] => Decision::reject(Reason::Malformed),
             ["outside", "repeated-field"] => Decision::reject(Reason::RepeatedField("Message-ID")),
+            ["outside", "address-in-file"] => Decision::reject(Reason::AddressInFile { part: "2".to_owned() }),
             ["outside", "unclean"] => Decision::reject(Reason::Unclean),
             ["outside", "costly"] => Decision::reject(Reason::TooCostly),
             _ => decided(&words),
@@ -322,8 +332,12 @@ fn any_facts() -> impl Strategy<Value = Facts<'static>> {
             facts.quota = flags[0].then(|| used(sent));
             facts.unauthenticated_allowed = flags[3];
             facts.author_suspended = flags[1] && flags[4];
-            facts.automatic = flags[5].then_some(Automatic::Header);
-            facts.automatic_today = flags[6];
+            facts.automatic = match (flags[5], flags[6]) {
+                (true, true) => Some(Automatic::Marked),
+                (true, false) => Some(Automatic::Replied),
+                _ => None,
+            };
+            facts.answers = Answers { hour: sent % 5, day: sent % 12 };
             facts.opted_out = flags[7];
             facts.critical = flags[8];
             facts.critical_use = flags[8].then(|| Use { limit: 20, ..used(sent - 580) });
@@ -354,10 +368,12 @@ proptest! {
         }
         if decision.verdict == Verdict::Relay {
             prop_assert!(facts.quota.as_ref().is_none_or(|q| q.used < q.limit));
-            prop_assert!(!(facts.automatic.is_some() && facts.automatic_today));
+            let answer = facts.automatic.is_some_and(Automatic::is_answer);
+            prop_assert!(!answer || automatic::one_more(facts.answers).is_none());
         }
         if decision.answer {
-            prop_assert!(decision.verdict == Verdict::Block && facts.automatic.is_none() && !facts.auto_reply.null_sender);
+            let asks = !facts.auto_reply.null_sender && !facts.automatic.is_some_and(Automatic::is_answer);
+            prop_assert!(decision.verdict == Verdict::Block && asks);
         }
         if decision.counts() {
             prop_assert!(lets_in, "what is refused uses nothing up");

@@ -2,16 +2,28 @@
 
 use super::Relay;
 use super::judged::{Judged, Letter};
+use crate::config::AnsweredBy;
 use crate::metrics::Decision as Label;
 use crate::outbound::{Addresses, Begun};
 use crate::policy::opt_out::worrying_share;
-use crate::policy::quota::Day;
-use crate::policy::{Decision, Reason, Verdict};
+use crate::policy::quota::{self, Day, Use};
+use crate::policy::{AUTOMATIC, Decision, OPT_OUT, QUOTA, Reason, Verdict, automatic, response};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
 use crate::store::{Change, Critical, NewMessage, Result, StoreError};
 use crate::types::{MessageId, Reply, Role, Time};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Questions of a pair that wait and whose subjects are looked at.
+const QUESTIONS: u32 = 50;
+
+/// A verdict as the transaction leaves it.
+struct Verdicted {
+    decision: Decision,
+    /// The rule that overruled the verdict that the letter came with.
+    overruled_by: Option<&'static str>,
+}
 
 /// What the transaction came to.
 #[derive(Default)]
@@ -135,11 +147,12 @@ impl Relay {
                 written.ids.push(first);
                 continue;
             }
-            let decision = self.counted(change, letter, judged.at, &mut written)?;
+            let Verdicted { decision, overruled_by } = self.counted(change, letter, judged.at, &mut written)?;
             // A stranger's mail is not kept, and what is deferred for DNS trouble is a stranger's:
             // anybody could fill the disk with it. What a party wrote is.
-            let keep =
-                letter.known && (decision.verdict != Verdict::Reject || matches!(decision.reason, Reason::Unclean));
+            let keep = letter.known
+                && (decision.verdict != Verdict::Reject
+                    || matches!(decision.reason, Reason::Unclean | Reason::AddressInFile { .. }));
             let kept = match (keep, body) {
                 (false, _) => None,
                 (true, Some(body)) => Some(body),
@@ -149,7 +162,7 @@ impl Relay {
                 }
             };
             if letter.kept {
-                change.insert_message(&row(letter, &decision, judged, kept))?;
+                change.insert_message(&row(letter, (&decision, overruled_by), judged, kept))?;
             }
             if letter.past.known.is_some() {
                 change.keep_signatures(letter.id, (letter.pair.id, letter.author), &judged.signatures)?;
@@ -164,7 +177,7 @@ impl Relay {
             written.decisions.push(decision);
             written.ids.push(letter.id);
         }
-        written.waits |= self.partial_notice(change, judged, &written.decisions, &written.ids)?;
+        written.waits |= self.tell_authors(change, judged, &written.decisions, &written.ids)?;
         for report in &judged.reports {
             written.waits |= self.take_report(change, report, judged.at)?;
         }
@@ -181,43 +194,57 @@ impl Relay {
         Ok(Some(written))
     }
 
-    /// The decision, with what is counted looked at again in this transaction, so that parallel sessions cannot overrun it.
-    fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<Decision> {
-        let mut decision = letter.decision.clone();
+    /// The verdict as it stands once all is counted, what it uses up being counted.
+    fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<Verdicted> {
+        let found = match letter.decision.verdict {
+            Verdict::Relay | Verdict::Block => self.overruled(change, letter, now)?,
+            Verdict::Reject | Verdict::Defer => None,
+        };
+        let mut found = found.unwrap_or_else(|| Verdicted { decision: letter.decision.clone(), overruled_by: None });
+        let decision = &mut found.decision;
         let starts = || Day::at(now, &letter.shop.zone).starts;
-        if letter.automatic
-            && decision.verdict == Verdict::Relay
-            && change.automatic_since(letter.pair.id, letter.author, starts())?
-        {
-            decision = Decision { verdict: Verdict::Block, reason: Reason::AutomaticRepeated, answer: false };
+        decision.answer = decision.answer && !change.event_since(letter.thread, "opt-out-reply", starts())?;
+        if letter.author == Role::Seller && decision.counts() {
+            change.count_quota(letter.pair.seller.id, starts())?;
+            if matches!(decision.reason, Reason::RelayedCritical | Reason::OverCritical { .. }) {
+                self.count_critical(change, letter, decision, starts(), written)?;
+            }
         }
-        let seller = letter.pair.seller.id;
-        if decision.reason == Reason::RelayedCritical
+        Ok(found)
+    }
+
+    /// The one place that overrules a verdict inside the transaction, with the rule that does:
+    /// what is counted is looked at again, so that parallel sessions cannot overrun it. In the order
+    /// of the rules.
+    ///
+    /// The limits are as they were a moment ago: orders and settings are not looked at again.
+    fn overruled(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Option<Verdicted>> {
+        let (seller, decided) = (letter.pair.seller.id, &letter.decision);
+        let starts = || Day::at(now, &letter.shop.zone).starts;
+        let by = |rule, decision| Ok(Some(Verdicted { decision, overruled_by: Some(rule) }));
+        if letter.automatic
+            && decided.verdict == Verdict::Relay
+            && let Some(decision) = automatic::one_more(change.answers(letter.pair.id, letter.author, now)?)
+        {
+            return by(AUTOMATIC, decision);
+        }
+        if letter.author == Role::Seller
+            && decided.counts()
+            && let Some(quota) = &letter.quota
+        {
+            let quota = Use { used: change.quota_used(seller, starts())?, ..quota.clone() };
+            if let Some(decision) = quota::one_more(&quota, &self.config.policy.quota) {
+                return by(QUOTA, decision);
+            }
+        }
+        if decided.reason == Reason::RelayedCritical
             && let Some(uncritical) = &letter.uncritical
             && let Reason::OverCritical { limit, .. } = &uncritical.reason
             && change.critical(seller, starts())?.used >= *limit
         {
-            decision.clone_from(uncritical);
+            return by(OPT_OUT, uncritical.clone());
         }
-        decision.answer = decision.answer && !change.event_since(letter.thread, "opt-out-reply", starts())?;
-        if letter.author != Role::Seller || !decision.counts() {
-            return Ok(decision);
-        }
-        // The limit is as it was a moment ago: what is counted here is what parallel sessions could overrun.
-        let Some(quota) = &letter.quota else { return Ok(decision) };
-        if change.quota_used(seller, starts())? >= quota.limit {
-            let verdict = match self.config.policy.quota.over {
-                crate::config::OverQuota::Reject => Verdict::Reject,
-                crate::config::OverQuota::Defer => Verdict::Defer,
-            };
-            let reason = Reason::OverQuota { limit: quota.limit, opens: quota.opens.clone() };
-            return Ok(Decision { verdict, reason, answer: false });
-        }
-        change.count_quota(seller, starts())?;
-        if matches!(decision.reason, Reason::RelayedCritical | Reason::OverCritical { .. }) {
-            self.count_critical(change, letter, &decision, starts(), written)?;
-        }
-        Ok(decision)
+        Ok(None)
     }
 
     /// Counts what a tag declares critical. The operator is warned once a day of a seller's share,
@@ -271,22 +298,43 @@ impl Relay {
             None => written.waits = true,
         }
         if letter.author == Role::Seller && !letter.automatic {
-            change.answered(letter.pair.id, now)?;
+            self.stop_clocks(change, letter, now)?;
+        }
+        Ok(())
+    }
+
+    /// The seller has answered: which of the buyer's questions, the thread says. A letter in none
+    /// answers the questions whose subject stands in it behind `Re:`, within the deadline.
+    fn stop_clocks(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<()> {
+        let (pair, rules) = (letter.pair.id, &self.config.policy.response);
+        if rules.answered_by == AnsweredBy::Pair {
+            return change.answered(pair, None, now);
+        }
+        if letter.thread != letter.id {
+            return change.answered(pair, Some(letter.thread), now);
+        }
+        let Some(asked) = response::asked(&letter.subject) else { return Ok(()) };
+        let deadline = Duration::from_secs(u64::from(rules.deadline_hours) * 3600);
+        for (thread, subject) in change.waiting(pair, now.minus(deadline), QUESTIONS)? {
+            if response::is_asked(asked, &subject) {
+                change.answered(pair, Some(thread), now)?;
+            }
         }
         Ok(())
     }
 }
 
-fn row(letter: &Letter, decision: &Decision, judged: &Judged, body: Option<i64>) -> NewMessage {
+fn row(
+    letter: &Letter,
+    (decision, overruled_by): (&Decision, Option<&'static str>),
+    judged: &Judged,
+    body: Option<i64>,
+) -> NewMessage {
     let relayed = decision.verdict == Verdict::Relay;
     let mut facts = letter.facts.clone();
-    if decision.reason != letter.decision.reason {
-        // Another session was quicker: the transaction had the last word.
-        facts.push_str(match decision.reason {
-            Reason::AutomaticRepeated => " rule=automatic",
-            Reason::OverCritical { .. } => " rule=opt-out",
-            _ => " rule=quota",
-        });
+    if let Some(rule) = overruled_by {
+        // The last name of a rule is the one that decided.
+        facts.push_str(&format!(" rule={rule}"));
     }
     NewMessage {
         id: letter.id,

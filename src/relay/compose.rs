@@ -3,19 +3,24 @@
 
 use super::judged::Letter;
 use super::{Arrived, Relay};
+use crate::config::AddressesInFiles;
+use crate::message::files::{Cannot, Left};
 use crate::message::footer::{Action, Footer, Seller};
 use crate::message::guard::Secrets;
 use crate::message::quoted::{Original, Question, Quoting};
 use crate::message::{
-    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, work,
+    Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, search,
+    work,
 };
 use crate::outbound::Loaded;
+use crate::policy::content::Closed;
 use crate::policy::{Decision, Reason};
 use crate::store::queue::{Item, Kind};
-use crate::store::{Pair, Result, StoreError, View};
+use crate::store::{Pair, Party, Result, StoreError, View};
 use crate::types::token::Purpose;
-use crate::types::{MessageId, Role, Time};
+use crate::types::{Address, AddressKey, MessageId, Role, Time};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -29,22 +34,31 @@ impl Relay {
         shared: &mut Shared,
     ) -> Result<()> {
         match self.written(&arrived.raw, inspection, letter, arrived.at, shared) {
-            Ok((bytes, passed)) => {
+            Ok((bytes, passed, unsigned, left)) => {
                 letter.outgoing = Some(bytes);
+                tell_left(letter, &left);
+                letter.shows_address = left.iter().any(|(_, file)| file.why != Cannot::Unread);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
                 let passed: Vec<String> = passed.iter().take(20).map(told).collect();
                 if !passed.is_empty() {
                     // What a file still tells of its author: whoever asks later finds it in the history.
                     letter.facts.push_str(&format!(" uncleaned={}", passed.join(",")));
                 }
+                if !unsigned.is_empty() {
+                    letter.facts.push_str(&format!(" signature-removed={}", unsigned.join(",")));
+                }
             }
-            Err(Stop::Encrypted) => letter.decision = Decision::reject(Reason::Encrypted { part: "1".to_owned() }),
+            Err(Stop::Closed(why)) => letter.decision = Decision::reject(why.reason("1")),
             Err(Stop::Malformed) => letter.decision = Decision::reject(Reason::Malformed),
             Err(Stop::Costly) => letter.decision = Decision::reject(Reason::TooCostly),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
                 letter.decision = Decision::reject(Reason::Unclean);
                 letter.place = Some(place);
+            }
+            Err(Stop::File(part, left)) => {
+                tell_left(letter, &left);
+                letter.decision = Decision::reject(Reason::AddressInFile { part });
             }
             Err(Stop::Trouble(error)) => return Err(error),
         }
@@ -76,14 +90,18 @@ impl Relay {
         letter: &Letter,
         received: Time,
         shared: &mut Shared,
-    ) -> std::result::Result<(Bytes, Vec<Passed>), Stop> {
+    ) -> std::result::Result<Written, Stop> {
         let pair = &letter.pair;
         let (from, to) = (letter.author, letter.author.other());
         let has_written = || self.store.glance(|view| view.last_relayed(pair.id, to, letter.id, 1));
         // What cannot be asked now is asked again, and then it is told.
         let question = || has_written().map_or(true, |found| !found.is_empty());
         let question = Question::new(&question);
-        let replacements = replacements(pair, from);
+        let known = self.hidden(pair.party(from), raw, inspection);
+        let side = (&*known, pair.alias(from));
+        let replacements = Replacements::new(side, (&pair.party(to).known, pair.alias(to)));
+        let secrets = Secrets::of_author(&known);
+        let in_files = self.config.policy.attachments.addresses_in_files;
         let order = Order {
             hostname: &self.config.hostname,
             received,
@@ -97,6 +115,7 @@ impl Relay {
             replacements: &replacements,
             calendar_key: self.store.secret().key("calendar", pair.id.0),
             metadata: &self.config.policy.metadata,
+            documents: (in_files != AddressesInFiles::Allow).then_some(secrets),
             footer: self.footer(letter),
             quotes: Quoting::Asked(&question),
             limits: &self.config.limits,
@@ -110,20 +129,47 @@ impl Relay {
                 |shown| Order { quotes: Quoting::Restored { originals: &originals, shown }, ..order.clone() };
             shared.keep();
             // The guard sees all of it but the words that are given back to whoever wrote them.
-            let looked_at = rewrite_copy(raw, &restored(false), shared)?.bytes;
+            let looked_at = rewrite_copy(raw, &restored(false), shared)?;
             // How long those words are must not decide whether the message costs too much.
             let shown = || rewrite_copy(raw, &restored(true), shared);
             rewritten = work::aside(self.allowance(Arc::default()).packing, shown).0?;
             Some(looked_at)
         };
-        let secrets = Secrets::of_author(&pair.party(from).known);
-        let found = guard::check(looked_at.as_ref().unwrap_or(&rewritten.bytes), secrets);
+        let looked_at = looked_at.as_ref().unwrap_or(&rewritten);
+        let found = guard::check(&looked_at.bytes, secrets);
         // What was looked at in part tells nothing.
         if work::is_over() {
             return Err(Stop::Costly);
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
-        Ok((self.signed(&letter.shop.domain, rewritten.bytes, received), rewritten.passed))
+        let left = looked_at.left.clone();
+        // The one place that decides of files in which the author's own address is left, whatever
+        // they are packed in. The honest: it goes and he is told what helps, or, where the operator
+        // wants that, it is refused and the part is named. What was not read may hold anything:
+        // nobody is refused for that. The liar: nothing, as only his own addresses are looked for.
+        let shows = left.iter().find(|(_, file)| file.why != Cannot::Unread).map(|(part, _)| part.clone());
+        if let Some(part) = shows.filter(|_| in_files == AddressesInFiles::Refuse) {
+            return Err(Stop::File(part, left));
+        }
+        let bytes = self.signed(&letter.shop.domain, rewritten.bytes, received);
+        Ok((bytes, rewritten.passed, rewritten.unsigned, left))
+    }
+
+    /// The author's addresses that his message must not show: each that he has or had, what he writes
+    /// this one as, where nobody registered that very spelling, and those of his own domain. It was
+    /// his when the message was taken, whatever is registered now.
+    fn hidden<'p>(&self, author: &'p Party, raw: &[u8], inspection: &Inspection) -> Cow<'p, [AddressKey]> {
+        let written = inspection.author.as_ref().ok().map(|found| found.address.clone());
+        let sent = inspection.sender.iter().flatten().filter(|sender| self.writes_as(author, sender));
+        let mut own: Vec<Address> = written.into_iter().chain(sent.cloned()).collect();
+        if !author.domains.is_empty() {
+            own.extend(search::addresses_in(raw, &author.domains, COLLEAGUES));
+        }
+        let known = |one: &Address| {
+            author.addresses.contains(one) || author.known.iter().any(|key| key.is_spelled(one.local(), one.domain()))
+        };
+        let fresh: Vec<AddressKey> = own.iter().filter(|one| !known(one)).map(Address::key).collect();
+        if fresh.is_empty() { Cow::Borrowed(&author.known) } else { Cow::Owned([&*author.known, &*fresh].concat()) }
     }
 
     /// The reader's own messages that a letter may quote, with the copies that were made of them.
@@ -259,19 +305,36 @@ impl Relay {
         letter.thread = entry.thread;
         letter.ids = self.ids(view, &letter, &inspection)?;
         Ok(match self.written(&raw, &inspection, &letter, entry.received, &mut Shared::default()) {
-            Ok((bytes, _)) => Loaded::Bytes(bytes),
+            Ok((bytes, ..)) => Loaded::Bytes(bytes),
             Err(Stop::Leak(place)) => {
                 self.metrics.guard_stops.inc();
                 Loaded::Unclean(place)
             }
+            Err(Stop::File(..)) => Loaded::Unclean("file"),
             Err(Stop::Trouble(error)) => return Err(error),
-            Err(Stop::Encrypted) => Loaded::Unclean("encrypted"),
+            Err(Stop::Closed(why)) => Loaded::Unclean(why.as_str()),
             Err(Stop::Malformed) => Loaded::Unclean("malformed"),
             // Not here: what was accepted comes out the same again, whatever it costs.
             Err(Stop::Costly) => Loaded::Unclean("costly"),
         })
     }
 }
+
+/// Which files show the author's own address, and which were not read, for the history.
+fn tell_left(letter: &mut Letter, left: &[(String, Left)]) {
+    for (name, unread) in [("addresses", false), ("unread", true)] {
+        let files = left.iter().filter(|(_, file)| (file.why == Cannot::Unread) == unread);
+        let word = |(path, file): &(String, Left)| format!("{path}:{}:{}", file.kind, file.why.as_str());
+        let files: Vec<String> = files.take(20).map(word).collect();
+        if !files.is_empty() {
+            letter.facts.push_str(&format!(" {name}={}", files.join(",")));
+        }
+    }
+}
+
+/// What goes out, with the files that may tell of their maker, the parts that lost a signature, and
+/// the files that show an address.
+type Written = (Bytes, Vec<Passed>, Vec<String>, Vec<(String, Left)>);
 
 /// What a message answers, without angle brackets.
 #[derive(Clone, Debug, Default)]
@@ -282,10 +345,12 @@ pub(super) struct Ids {
 
 /// Why a message cannot go out.
 enum Stop {
-    Encrypted,
+    Closed(Closed),
     Malformed,
     Costly,
     Leak(&'static str),
+    /// A file shows the author's address, and the operator wants none: the part, and all of them.
+    File(String, Vec<(String, Left)>),
     /// The store's.
     Trouble(StoreError),
 }
@@ -299,15 +364,17 @@ impl From<StoreError> for Stop {
 impl From<Unclean> for Stop {
     fn from(why: Unclean) -> Self {
         match why {
-            Unclean::Encrypted => Self::Encrypted,
+            Unclean::Closed(why) => Self::Closed(why),
             Unclean::Costly => Self::Costly,
-            Unclean::Limits | Unclean::Incomplete => Self::Malformed,
+            Unclean::Limits => Self::Malformed,
         }
     }
 }
 
 /// Ids in an answer that may name what it quotes.
 const NAMED: usize = 4;
+/// Addresses of a seller's own domain in one message that are hidden.
+const COLLEAGUES: usize = 32;
 /// The reader's last messages that an answer may quote without naming them.
 const LAST: usize = 3;
 /// Octets of the messages that an answer may quote, together: the first ones that have room are

@@ -8,7 +8,7 @@ use crate::config::AuthenticationMode;
 use crate::message::Inspection;
 use crate::message::author::AuthorFault;
 use crate::policy::author::{Author, Senders, Sign};
-use crate::policy::automatic::Automatic;
+use crate::policy::automatic::{Answers, Automatic};
 use crate::policy::content::{Content, Part};
 use crate::policy::opt_out::{MayAnswer, Thread, critical_limit, is_critical};
 use crate::policy::quota::{Day, Use, limit, window_start};
@@ -46,9 +46,10 @@ impl Relay {
             Role::Seller => self.quota(view, letter, arrived.at, counted)?,
             Role::Buyer => (None, None),
         };
-        let automatic_today = inspection.automatic.is_some() && {
-            let day = Day::at(arrived.at, &letter.shop.zone);
-            view.automatic_since(letter.pair.id, letter.author, day.starts)?
+        let is_answer = inspection.automatic.is_some_and(Automatic::is_answer);
+        let answers = match is_answer {
+            true => view.answers(letter.pair.id, letter.author, arrived.at)?,
+            false => Answers::default(),
         };
         Ok(Facts {
             rules,
@@ -64,9 +65,13 @@ impl Relay {
             unauthenticated_allowed: author.unauthenticated,
             author_suspended: author.suspended,
             gone: author.removed || receiver.removed,
-            content: Content { size: arrived.raw.len() as u64, parts, encrypted: inspection.encrypted.as_deref() },
+            content: Content {
+                size: arrived.raw.len() as u64,
+                parts,
+                closed: inspection.closed.as_ref().map(|(why, part)| (*why, part.as_str())),
+            },
             automatic: inspection.automatic,
-            automatic_today,
+            answers,
             quota,
             opted_out: receiver.opted_out,
             thread,
@@ -96,11 +101,12 @@ impl Relay {
         let senders = Senders {
             author,
             registered: &party.addresses,
+            domains: &party.domains,
             by: found.by(recipient),
             envelope: found.mail_from.as_ref().or(arrived.envelope.sender.as_ref()),
             recipient,
-            // By a mark of its own, not by its envelope sender: that is what is asked about.
-            answer: inspection.automatic == Some(Automatic::Header),
+            // As a machine's answer it is counted, starts no clock and opens no thread.
+            answer: inspection.automatic.is_some_and(Automatic::is_answer),
             identities: &found.identities(),
             field: inspection.sender.as_ref().map(Option::as_ref),
         };

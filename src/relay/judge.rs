@@ -3,10 +3,13 @@
 use super::judged::{Gathered, Judged, Letter};
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
+use crate::message::bounce;
 use crate::message::work::{self, Allowance};
 use crate::message::{Inspection, Malformed, Shared, inspect};
-use crate::policy::author::is_known;
+use crate::policy::author::{is_known, is_proved};
+use crate::policy::automatic::Automatic;
 use crate::policy::content::Part;
+use crate::policy::failure::Why;
 use crate::policy::opt_out::without_critical;
 use crate::policy::{Decision, REPEATED, Reason, Verdict, decide_by, every_answer, may_act};
 use crate::store::{Body, Pair, Party, StoreError, View};
@@ -28,6 +31,7 @@ impl Relay {
     /// Whether this is one of the addresses under which a party may write.
     pub(super) fn writes_as(&self, party: &Party, address: &Address) -> bool {
         party.addresses.iter().any(|known| self.providers.same_author(known, address))
+            || party.domains.iter().any(|domain| domain == address.domain())
     }
 
     /// What one message may cost at most, for all of its recipients. `stop` ends it before.
@@ -102,7 +106,8 @@ impl Relay {
         }
         if !reported.is_empty() {
             // Once for all that it is addressed to, and not while the store writes.
-            match self.store.glance(|view| self.read_reports(view, arrived, &inspection, &reported)) {
+            let found = bounce::read(raw);
+            match self.store.glance(|view| self.read_reports(view, arrived, &inspection, (&found, &reported))) {
                 Ok(reports) => judged.reports = reports,
                 Err(error) => return judged.trouble(&error, self.logs(None)),
             }
@@ -159,7 +164,13 @@ impl Relay {
     ) -> Result<Letter, StoreError> {
         let (Ok(inspection), Some(mut rule)) = (inspection, letter.rule) else { return Ok(letter) };
         let earlier = self.recognized(arrived, &mut letter)?;
-        if letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed()) {
+        let goes_out = |letter: &Letter| {
+            letter.decision.verdict == Verdict::Relay && earlier.as_ref().is_none_or(|earlier| !earlier.relayed())
+        };
+        if goes_out(&letter) && self.goes_round(arrived, &letter)? {
+            rule = letter.stop_going_round();
+        }
+        if goes_out(&letter) {
             self.compose(arrived, inspection, &mut letter, shared)?;
             if letter.decision.verdict != Verdict::Relay {
                 rule = ANONYMITY;
@@ -203,10 +214,7 @@ impl Relay {
         letter.original.clone_from(&inspection.message_id);
         let writer = inspection.author.as_ref().ok().map(|found| found.address.clone());
         letter.writer = writer.filter(|writer| self.writes_as(letter.pair.party(letter.author), writer));
-        letter.automatic = inspection.automatic.is_some();
-        if inspection.incomplete {
-            return Ok(());
-        }
+        letter.automatic = inspection.automatic.is_some_and(Automatic::is_answer);
         let parts: Vec<Part<'_>> = inspection
             .leaves
             .iter()
@@ -230,15 +238,21 @@ impl Relay {
             letter.answers = every_answer(&facts);
         }
         letter.known = is_known(&facts);
+        letter.proved = is_proved(&facts);
+        letter.answerable = inspection.automatic.is_none() && arrived.envelope.sender.is_some();
         letter.facts = facts.words();
         letter.quota.clone_from(&facts.quota);
         letter.uncritical = without_critical(&facts);
         if may_act(&facts).is_none() {
             self.look_back(view, arrived, inspection, letter)?;
         }
+        let part = Why::of(&decision.reason).part;
+        let leaf = inspection.leaves.iter().find(|leaf| !part.is_empty() && leaf.path == part);
+        letter.file = leaf.and_then(|leaf| leaf.name.clone()).unwrap_or_default();
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;
+            letter.turns = view.turns(letter.pair.id, letter.author, arrived.at)?;
         }
         Ok(())
     }

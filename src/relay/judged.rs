@@ -11,7 +11,8 @@ use super::{Arrived, Shop};
 use crate::message::work::End;
 use crate::message::{Inspection, Malformed};
 use crate::policy::quota::Use;
-use crate::policy::{Answer, Decision, Reason, Verdict};
+use crate::policy::turns::{self, Turn};
+use crate::policy::{AUTOMATIC, Answer, Decision, Reason, Verdict};
 use crate::store::{Body, Pair, StoreError};
 use crate::types::{Address, MessageId, PartyId, Reply, Role, Time};
 use bytes::Bytes;
@@ -115,12 +116,24 @@ pub(super) struct Letter {
     pub(super) writer: Option<Address>,
     /// The author is the party, as far as can be known: see [`is_known`].
     pub(super) known: bool,
+    /// He is proved, and not only let in without proof: he may be written to.
+    pub(super) proved: bool,
+    /// Nothing in it asks not to be answered by machine, and its envelope sender is somebody.
+    pub(super) answerable: bool,
+    /// The name of the attachment that it was refused for.
+    pub(super) file: String,
     /// It has a row in the history; a stranger's may be part of a sum instead.
     pub(super) kept: bool,
     pub(super) subject: String,
+    /// A machine's answer.
     pub(super) automatic: bool,
+    /// What went between the two sides within the hour: see
+    /// [`View::turns`](crate::store::View::turns).
+    pub(super) turns: Vec<Turn>,
     /// Where the guard found an address.
     pub(super) place: Option<&'static str>,
+    /// A file of it shows the author's own address: see `addresses_in_files`.
+    pub(super) shows_address: bool,
     /// What it was judged by, in words for the history: see [`Facts::words`].
     pub(super) facts: String,
     /// The rule that decided; none where the message could not be read so far.
@@ -152,10 +165,15 @@ impl Letter {
             original: None,
             writer: None,
             known: false,
+            proved: false,
+            answerable: false,
+            file: String::new(),
             kept: true,
             subject: String::new(),
             automatic: false,
+            turns: Vec::new(),
             place: None,
+            shows_address: false,
             facts: String::new(),
             rule: None,
             ids: Ids::default(),
@@ -191,6 +209,15 @@ impl Letter {
         let automatic = inspection.as_ref().is_ok_and(|found| found.automatic.is_some());
         let waits = self.decision.reason == Reason::DnsTrouble;
         (arrived.envelope.sender.is_none() || automatic) && !self.known && !waits
+    }
+
+    /// It goes to nobody: machines answer one another. Says which rule that is.
+    pub(super) fn stop_going_round(&mut self) -> &'static str {
+        self.decision = turns::one_too_many();
+        for answer in self.answers.iter_mut().filter(|answer| answer.rule == AUTOMATIC) {
+            answer.decision = Some(self.decision.clone());
+        }
+        AUTOMATIC
     }
 
     /// Completes the facts with what the checks of the author found, and who had the last word.

@@ -3,9 +3,10 @@
 //! [`Relay`] answers the SMTP server. The walk: `target` finds who stands behind each recipient;
 //! `prove` asks whether the author is who he says (`login`: sellers who log in); `judge` goes
 //! through the recipients, `facts` is what the rules are asked, `judged` what came of it; `thread`
-//! finds what a message answers, `repeats` whether it has been here before; `compose` builds what
-//! goes out, and what cannot be made safe is refused while the sender still listens; `commit`
-//! writes all of it in one transaction; then the queue gets the finished bytes in memory.
+//! finds what a message answers, `repeats` whether it has been here before, `turns` whether
+//! machines answer one another; `compose` builds what goes out, and what cannot be made safe is
+//! refused while the sender still listens; `commit` writes all of it in one transaction; then the
+//! queue gets the finished bytes in memory.
 //!
 //! Beside it: `notices` is what authors are told later, `act` what addresses in footers do,
 //! `bounce` what delivery reports change, `operator` what becomes of mail to postmaster and abuse.
@@ -32,6 +33,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod turns;
 
 use crate::authentication::{Authentication, Verifier};
 use crate::config::{Config, Marketplace};
@@ -144,11 +146,7 @@ impl Relay {
         let fronts = trusted.filter_map(|text| text.parse().ok()).collect();
         let forwards = Mutex::new(Shares::new(operator::bounds(&config.limits), HOUR));
         let last = AtomicI64::new(store.read(|view| view.last_message())?.0);
-        let domains = |list: &[String]| {
-            list.iter().filter_map(|name| crate::types::address::ascii_domain(name).ok()).collect::<Vec<_>>()
-        };
-        let (added, tags) = (domains(&config.authentication.providers), domains(&config.authentication.tags));
-        let providers = Providers::new(added, tags);
+        let providers = config.authentication.table();
         Ok(Arc::new(Self {
             config,
             store,

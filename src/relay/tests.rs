@@ -2,14 +2,18 @@
 
 mod acts;
 mod critical;
+mod files;
 mod guesses;
 mod later;
 mod logins;
+mod machines;
+mod mailboxes;
 mod marks;
 mod operators;
 mod owners;
 mod proof;
 mod repeats;
+mod sealed;
 
 use super::*;
 use crate::config::{AuthenticationMode, Config};
@@ -329,29 +333,4 @@ async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
     let answer = world.arrived(clerk).await.remove(0);
     assert_eq!((header(&answer, "To"), world.arrived(SELLER).await.len()), (Some("<clerk@sellerco.example>"), 0));
     world.outbound.drain(crate::outbound::DRAIN).await;
-}
-
-/// Two vacation programs that answer everything they get: one round, then silence, however long they try.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_vacation_programs_stop_after_one_round() {
-    let world = world().await;
-    let (buyer_alias, seller_alias) = world.aliases();
-    let away = |from: &str, marked: bool| {
-        let mark = if marked { "Auto-Submitted: auto-replied\n" } else { "X-Auto-Response-Suppress: All\n" };
-        format!("From: {from}\nSubject: Automatic reply: x\n{mark}\nI am away.\n")
-    };
-    let first = format!("From: {SELLER}\nSubject: x\n\nHello\n");
-    assert_eq!(world.send(SELLER, &[buyer_alias], &first).await.code(), 250);
-    let mut received = 0;
-    for round in 0..100 {
-        let (at_buyer, at_seller) = (world.arrived(BUYER).await.len(), world.arrived(SELLER).await.len());
-        received += at_buyer + at_seller;
-        for _ in 0..at_buyer.max(usize::from(round % 10 == 9)) {
-            assert_eq!(world.send("", &[seller_alias], &away(BUYER, true)).await.code(), 250);
-        }
-        for _ in 0..at_seller {
-            assert_eq!(world.send(SELLER, &[buyer_alias], &away(SELLER, false)).await.code(), 250);
-        }
-    }
-    assert_eq!(received, 3, "the message, and one answer of each");
 }

@@ -51,7 +51,7 @@ fn the_response_clock() {
             .write_blocking(move |c| {
                 c.insert_message(&new)?;
                 match rest {
-                    Some((Response::Answered, after)) => c.answered(of, at.plus(after))?,
+                    Some((Response::Answered, after)) => c.answered(of, None, at.plus(after))?,
                     Some((how, after)) => assert!(c.close_response(id, how, at.plus(after))?),
                     None => {}
                 }
@@ -86,7 +86,7 @@ fn the_response_clock() {
     let row = store.read(|v| v.message(id)).unwrap().unwrap();
     assert_eq!((row.response, row.needs_response), (Some(Response::Reported), false));
     let of = pair.id;
-    store.write_blocking(move |c| c.answered(of, now)).unwrap();
+    store.write_blocking(move |c| c.answered(of, None, now)).unwrap();
     assert!(waiting(&store).is_empty());
 }
 
@@ -150,7 +150,7 @@ fn each_later_change_shows() {
     let of = pair.id;
     store
         .write_blocking(move |c| {
-            c.answered(of, T0)?;
+            c.answered(of, None, T0)?;
             c.set_fate(MessageId::after(MessageId(0), T0, 0), "failed")
         })
         .unwrap();

@@ -316,16 +316,6 @@ impl View<'_> {
         Ok(rows.map(|row| row.map(MessageId)).collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Whether an automatic message of `author` in `pair` was relayed since `since`.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn automatic_since(&self, pair: PairId, author: Role, since: Time) -> Result<bool> {
-        let sql = "SELECT 1 FROM message WHERE pair = ?1 AND id >= ?2 AND author = ?3 AND automatic = 1 AND verdict = 'relay'";
-        let first = MessageId::after(MessageId(0), since, 0);
-        Ok(self.0.prepare_cached(sql)?.exists([pair.0, first.0, role_number(author)])?)
-    }
-
     /// Whether `what` happened to a message since `since`.
     ///
     /// # Errors

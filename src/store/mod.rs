@@ -11,6 +11,7 @@ pub mod erasure;
 mod error;
 #[cfg(test)]
 mod history_tests;
+mod mailboxes;
 mod messages;
 mod open;
 mod orders;
@@ -28,6 +29,7 @@ mod search;
 mod seen;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turns;
 mod verify;
 mod writer;
 
@@ -35,6 +37,7 @@ pub use body::Body;
 pub use chain::{Block, Position};
 pub use erasure::{Belongings, ErasedMessage, ErasedParty, Erasure, Remains, Tombstone};
 pub use error::{Result, StoreError};
+pub use mailboxes::OwnDomain;
 pub use messages::{Filter, MessageRow, NewMessage, ThreadEntry};
 pub use open::{FILE, FILES, Open, OpenError};
 pub use orders::{NewOrder, Order};

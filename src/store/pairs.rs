@@ -1,5 +1,6 @@
 //! Pairs and their two aliases.
 
+use super::mailboxes::{ONE_MAILBOX, is_one_mailbox};
 use super::parties::{party_at, role_number, role_of};
 use super::{Change, Party, Result, StoreError, View};
 use crate::types::{Alias, PairId, PartyId, Random, Role, Time};
@@ -154,7 +155,8 @@ impl Change<'_> {
     /// The pair of two parties; it is made, with two fresh aliases of `length` characters in `domain`, if need be.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for a removed party or a domain that leaves no room; the database's trouble.
+    /// [`StoreError::Refused`] for a removed party, two parties with one mailbox, or a domain that
+    /// leaves no room; the database's trouble.
     pub fn pair_or_new(
         &self,
         buyer: PartyId,
@@ -169,6 +171,10 @@ impl Change<'_> {
         let removed = "SELECT 1 FROM party WHERE id IN (?1, ?2) AND removed = 1";
         if self.0.0.prepare_cached(removed)?.exists([buyer.0, seller.0])? {
             return Err(StoreError::Refused("a party of this pair was removed".to_owned()));
+        }
+        let (one, other) = (self.party(buyer)?, self.party(seller)?);
+        if one.addresses.iter().any(|address| other.addresses.iter().any(|theirs| is_one_mailbox(address, theirs))) {
+            return Err(StoreError::Refused(ONE_MAILBOX.to_owned()));
         }
         let sql = "INSERT INTO pair (buyer, seller, buyer_alias, seller_alias, created) VALUES (?1, ?2, '', '', ?3)";
         self.0.0.prepare_cached(sql)?.execute(params![buyer.0, seller.0, now.0])?;

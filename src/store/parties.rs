@@ -23,6 +23,9 @@ pub struct Party {
     pub main: Option<Address>,
     /// Addresses it may write from, the main one included.
     pub addresses: Vec<Address>,
+    /// Seller: domains that are its own alone, lower-case A-labels; it may write from each address
+    /// in them.
+    pub domains: Vec<String>,
     /// Every address it has, or ever had: what must not be seen.
     pub known: Vec<AddressKey>,
     /// Buyer: wants no unsolicited messages.
@@ -64,7 +67,9 @@ pub struct NewParty {
 const FLAWED_TOLD: usize = 10;
 const MAIN: i64 = 0;
 const FURTHER: i64 = 1;
-const FORMER: i64 = 2;
+pub(super) const FORMER: i64 = 2;
+/// Not an address: `@` and a domain.
+pub(super) const DOMAIN: i64 = 3;
 
 pub(super) fn role_number(role: Role) -> i64 {
     match role {
@@ -95,6 +100,7 @@ pub(super) fn party_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Party> {
         language: row.get(first + 4)?,
         main: None,
         addresses: Vec::new(),
+        domains: Vec::new(),
         known: Vec::new(),
         opted_out: row.get(first + 5)?,
         suspended: row.get(first + 6)?,
@@ -223,6 +229,10 @@ impl View<'_> {
         // A handful: a sorter of the database's would cost more than the lookup.
         addresses.sort();
         for (kind, text) in addresses {
+            if kind == DOMAIN {
+                party.domains.extend(text.strip_prefix('@').map(str::to_owned));
+                continue;
+            }
             let Ok(address) = Address::parse(&text) else {
                 return Err(StoreError::Corrupt("an address in the store is not one".to_owned()));
             };
@@ -264,7 +274,7 @@ impl Change<'_> {
     /// # Errors
     /// [`StoreError::Refused`] for an address in one of `own_domains` (the alias domains and our
     /// host name, as lower-case A-labels), a name with control characters, a new party without an
-    /// address, a removed party.
+    /// address, a removed party, an address that is the mailbox of the other side of a pair.
     pub fn set_party(&self, new: &NewParty, own_domains: &[String], now: Time) -> Result<(PartyId, bool)> {
         let refuse = |text: &str| Err(StoreError::Refused(text.to_owned()));
         // Mail to it would come back to us, and an alias as a party's address tells one party the
@@ -291,6 +301,11 @@ impl Change<'_> {
         }
         if found.is_none() && new.main.is_none() {
             return refuse("a new party needs --email");
+        }
+        if let Some(party) = &found {
+            let named = new.main.iter().chain(new.further.iter().flatten());
+            let fresh: Vec<&Address> = named.filter(|address| !party.addresses.contains(address)).collect();
+            self.refuse_one_mailbox(party, &fresh)?;
         }
         let (id, made) = match &found {
             Some(party) => (party.id, false),
@@ -357,6 +372,9 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn remove_party(&self, party: PartyId) -> Result<bool> {
+        // A domain is no person's: nothing hides it, and nobody writes by it any more.
+        let sql = "DELETE FROM party_address WHERE party = ?1 AND kind = ?2";
+        self.0.0.prepare_cached(sql)?.execute(params![party.0, DOMAIN])?;
         let sql = "UPDATE party_address SET kind = ?2 WHERE party = ?1";
         self.0.0.prepare_cached(sql)?.execute(params![party.0, FORMER])?;
         self.0.0.prepare_cached("DELETE FROM password WHERE party = ?1")?.execute([party.0])?;

@@ -1,7 +1,8 @@
 //! The seller's response clock: which of the buyers' messages wait for an answer, how the others came to rest, and how quick a seller was.
 //!
-//! A message's clock starts when it is relayed to the seller, and stops once: at the first relayed message of the seller to that buyer that no machine wrote, or
-//! when it is taken out. What never reached the seller does not count.
+//! A message's clock starts when it is relayed to the seller, and stops once: at the first relayed
+//! message of the seller in its thread that is no machine's answer, or when it is taken out. What
+//! never reached the seller does not count.
 
 use super::{Change, Result, View};
 use crate::types::{MessageId, PairId, PartyId, Time};
@@ -113,17 +114,36 @@ impl View<'_> {
     }
 }
 
-impl Change<'_> {
-    /// The seller has answered at `now`: the clocks of his pair's messages stop.
+impl View<'_> {
+    /// The questions of a pair that wait for an answer and came since `since`: thread and subject of
+    /// each, the newest first, so many at most.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn answered(&self, pair: PairId, now: Time) -> Result<()> {
+    pub fn waiting(&self, pair: PairId, since: Time, most: u32) -> Result<Vec<(MessageId, String)>> {
+        let sql = "SELECT thread, subject FROM message WHERE pair = ?1 AND needs_response = 1 AND received >= ?2 \
+                   ORDER BY id DESC LIMIT ?3";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows =
+            statement.query_map(params![pair.0, since.0, most], |row| Ok((MessageId(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+impl Change<'_> {
+    /// The seller has answered at `now`: the clocks of his pair's messages stop, those of one thread
+    /// if it is given.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn answered(&self, pair: PairId, thread: Option<MessageId>, now: Time) -> Result<()> {
         // Most answers are not the first, and the update makes a table of its own before it looks.
-        let waits = "SELECT 1 FROM message WHERE pair = ?1 AND needs_response = 1";
-        if self.0.0.prepare_cached(waits)?.exists([pair.0])? {
-            let sql = "UPDATE message SET needs_response = 2, response_at = ?2 WHERE pair = ?1 AND needs_response = 1";
-            self.0.0.prepare_cached(sql)?.execute([pair.0, now.0])?;
+        let which = "pair = ?1 AND needs_response = 1 AND (?2 IS NULL OR thread = ?2)";
+        let waits = format!("SELECT 1 FROM message WHERE {which}");
+        let thread = thread.map(|thread| thread.0);
+        if self.0.0.prepare_cached(&waits)?.exists(params![pair.0, thread])? {
+            let sql = format!("UPDATE message SET needs_response = 2, response_at = ?3 WHERE {which}");
+            self.0.0.prepare_cached(&sql)?.execute(params![pair.0, thread, now.0])?;
         }
         Ok(())
     }

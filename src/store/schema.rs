@@ -340,14 +340,21 @@ ALTER TABLE chain ADD COLUMN salts BLOB;
 ALTER TABLE chain ADD COLUMN head BLOB;
 ";
 
-/// Answers of machines, and words that both sides send in turn.
+/// Answers of machines are counted: only they are in the index.
 const MACHINES: &str = "
--- nothing yet
+CREATE INDEX message_answers ON message (pair, author, received) WHERE automatic = 1 AND verdict = 'relay';
 ";
 
 /// What an author was told of mail that did not go, and when.
 const TOLD: &str = "
--- nothing yet
+-- One row for each pair, side that wrote, and reason: the day's notice.
+CREATE TABLE told (
+    pair INTEGER NOT NULL REFERENCES pair,
+    author INTEGER NOT NULL,                   -- 0 buyer, 1 seller
+    reason TEXT NOT NULL,                      -- a key of reasons.txt
+    at INTEGER NOT NULL,
+    PRIMARY KEY (pair, author, reason)
+) WITHOUT ROWID, STRICT;
 ";
 
 /// Mailboxes that several spellings reach.

@@ -1,7 +1,8 @@
 //! Floor 0, words: the nouns every other floor speaks in.
 //!
 //! Owns: addresses, aliases, ids, line ends, tokens, SMTP replies, times, envelopes and the random
-//! source; how a lock is taken, and what strangers may use up together. Values only.
+//! source; how a lock is taken, what strangers may use up together, and which characters show
+//! nothing. Values only.
 //! Not here: anything that reads a file, a socket, a database or (but for [`time`]) the clock.
 
 pub mod address;
@@ -9,7 +10,9 @@ pub mod alias;
 pub mod counts;
 pub mod credential;
 pub mod envelope;
+mod houses;
 pub mod ids;
+pub mod invisible;
 pub mod lines;
 pub mod lock;
 pub mod network;
@@ -18,6 +21,7 @@ pub mod quiet;
 pub mod random;
 pub mod reply;
 pub mod shares;
+pub mod spelling;
 pub mod time;
 pub mod token;
 
@@ -25,6 +29,7 @@ pub use address::{Address, AddressError, AddressKey};
 pub use alias::Alias;
 pub use envelope::{Client, Envelope};
 pub use ids::{ExternalId, MessageId, MessageIdError, PairId, PartyId};
+pub use invisible::is_invisible;
 pub use lock::locked;
 pub use provider::Providers;
 pub use random::{Random, SystemRandom};

@@ -100,3 +100,46 @@ fn documents_are_cleaned_or_the_history_tells() {
     }
     relay.stop();
 }
+
+/// The author's address in documents of every kind, packed or not: replaced, and the documents stay
+/// whole for the programs that open them; or it goes, and the history says where it is left.
+#[test]
+fn addresses_in_documents() {
+    const DOCUMENTS: &str = include_str!("documents.py");
+    let mut sink = Sink::start();
+    let place = Place::new(sink.port, "");
+    let relay = place.serve();
+    let (buyer_alias, _) = place.register();
+    let dir = place.dir.path().join("documents");
+    std::fs::create_dir(&dir).unwrap();
+    let packed = run("/usr/bin/python3", &["-c", DOCUMENTS, "pack", dir.to_str().unwrap(), SELLER], "");
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let mut names: Vec<String> =
+        std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert!(names.len() > 24, "{names:?}");
+    let (user, host) = SELLER.split_once('@').unwrap();
+    for file in names {
+        let path = format!("@{}", dir.join(&file).display());
+        let more = ["--attach-type", "application/octet-stream", "--attach-name", &file, "--attach", &path];
+        let (ok, text) = swaks(relay.port, SELLER, &buyer_alias, &more);
+        assert!(ok, "{file}: {text}");
+        let id = text.split("Accepted as ").nth(1).unwrap().split_whitespace().next().unwrap();
+        let walk = place.cli(&["message", "show", id]);
+        let told = walk["facts"]["addresses"].as_str();
+        let wire = sink.next(BUYER);
+        if file.starts_with("left.") {
+            assert!(told.is_some_and(|told| told.starts_with("1.2:")), "{file}: {walk}");
+            continue;
+        }
+        assert_eq!((told, walk["facts"]["unread"].as_str()), (None, None), "{file}: {walk}");
+        let read = run("/usr/bin/python3", &["-c", DOCUMENTS, "look"], &wire.message);
+        let text = String::from_utf8_lossy(&read.stdout);
+        assert!(read.status.success(), "{file}: {}", String::from_utf8_lossy(&read.stderr));
+        assert!(text.contains("Invoice 7"), "{file}: {text}");
+        for trace in [user, host, "192.0.2.9"] {
+            assert!(!text.to_lowercase().contains(trace), "{file}: {trace}: {text}");
+        }
+    }
+    relay.stop();
+}

@@ -1,5 +1,5 @@
-//! What is counted, and by which clock: quota under parallel sessions and kills, days of the marketplace's zone under a clock that jumps, and the one automatic
-//! message a day that ends the talk of two vacation programs.
+//! What is counted, and by which clock: quota under parallel sessions and kills, days of the
+//! marketplace's zone under a clock that jumps, and the turns that two answering programs take.
 
 use super::common::{BUYER, PATIENCE, Place, Relay, SELLER, Sink, run};
 use std::collections::BTreeSet;
@@ -63,66 +63,90 @@ fn accepted(reply: &str) -> Option<String> {
     reply.starts_with("250 2.6.0 ").then(|| reply.split_whitespace().last().unwrap().to_owned())
 }
 
+/// A program that answers all mail with one text.
+#[derive(Clone, Copy)]
+struct Responder {
+    /// It sends from `<>`, and to the envelope sender (RFC 3834 3.3, 4).
+    polite: bool,
+    /// `{ID}`: what it answers.
+    fields: &'static str,
+    /// `{N}`: a number that goes up, `{HEARD}`: what it answers, as a quote.
+    text: &'static str,
+}
+
 #[test]
-fn two_vacation_programs_stop_after_one_round() {
-    // envelope sender, fields: what vacation programs write, from the most to the least polite
-    let programs = [
-        ("", "Auto-Submitted: auto-replied (vacation)\nPrecedence: bulk\nSubject: Re: hello"),
-        ("own", "X-Autoreply: yes\nSubject: Re: hello"),
-        ("own", "X-Auto-Response-Suppress: All\nSubject: Re: hello"),
-        ("own", "Subject: Automatic reply: hello"),
-        ("own", "Subject: =?utf-8?B?6Ieq5YuV6L+U5L+hOiBoZWxsbw==?="),
-    ];
+fn two_responders_stop_within_three_rounds() {
+    let marked = Responder {
+        polite: true,
+        fields: "Auto-Submitted: auto-replied (vacation)\nPrecedence: bulk\nIn-Reply-To: {ID}",
+        text: "I am away.",
+    };
+    let vendor = Responder { polite: false, fields: "X-Autorespond: Away", text: "I am away." };
+    let desk = Responder {
+        polite: false,
+        fields: "Auto-Submitted: auto-generated\nX-Auto-Response-Suppress: All\nIn-Reply-To: {ID}",
+        text: "Ticket {N}: thank you for your mail, we will see to it.",
+    };
+    let silent = Responder { polite: false, fields: "X-Nothing: x", text: "Number {N}: your message has reached us." };
+    let quoting = Responder {
+        polite: false,
+        fields: "In-Reply-To: {ID}\nReferences: {ID}",
+        text: "We are closed until Monday and answer then.\n{HEARD}",
+    };
+    // the buyer's, the seller's
+    let pairs =
+        [(marked, marked), (marked, vendor), (vendor, desk), (desk, quoting), (silent, silent), (quoting, quoting)];
     let mut sink = Sink::start();
     let place = Place::new(sink.port, "");
     let relay = place.serve();
-    for (number, (sender, fields)) in programs.iter().enumerate() {
+    place.cli(&["seller", "set", "S-1", "--name", "Sato Shop", "--email", SELLER]);
+    for (number, (buyers, sellers)) in pairs.into_iter().enumerate() {
         // A pair of its own for each.
-        let buyer = format!("buyer{number}@home.example");
-        place.cli(&["seller", "set", "S-1", "--name", "Sato Shop", "--email", SELLER]);
-        place.cli(&["buyer", "set", &format!("B-{number}"), "--email", &buyer]);
-        let aliases = place.cli(&["alias", "get", "--buyer", &format!("B-{number}"), "--seller", "S-1"]);
+        let (buyer, id) = (format!("buyer{number}@home.example"), format!("B-{number}"));
+        place.cli(&["buyer", "set", &id, "--email", &buyer]);
+        let aliases = place.cli(&["alias", "get", "--buyer", &id, "--seller", "S-1"]);
         let alias = |name: &str| aliases[name].as_str().unwrap().to_owned();
+        let (to_buyer, to_seller) = (alias("buyer_alias"), alias("seller_alias"));
         let mut client = Client::new(relay.port).unwrap();
-        let (mut to_seller, mut to_buyer) = (0, 0);
-        let mut answers = |by: &str, to: &str, to_bounce: Option<&str>| {
-            let sender = if *sender == "own" { by } else { "" };
-            let reply = client.send(sender, to_bounce.unwrap_or(to), &letter(by, fields)).unwrap();
-            assert!(accepted(&reply).is_some(), "{reply}");
+        let person = letter(SELLER, "Subject: hello\nMessage-ID: <p@sellerco.example>");
+        assert!(accepted(&client.send(SELLER, &to_buyer, &person).unwrap()).is_some());
+        let (mut heard, mut rounds) = (sink.next(&buyer), 0);
+        let stopped = loop {
+            let (program, me, to, next) = match rounds % 2 {
+                0 => (buyers, buyer.as_str(), &to_seller, SELLER),
+                _ => (sellers, SELLER, &to_buyer, buyer.as_str()),
+            };
+            rounds += 1;
+            assert!(rounds < 20, "pair {number} goes on");
+            let text = heard.text();
+            let quote = format!("> {}", text.split_once("\r\n\r\n").unwrap().1.replace("\r\n", "\n> "));
+            let fields = program.fields.replace("{ID}", &heard.header("Message-ID").unwrap());
+            let words = program.text.replace("{N}", &(4711 + rounds).to_string()).replace("{HEARD}", &quote);
+            let message = format!("From: {me}\nSubject: We got it\n{fields}\n\n{words}");
+            let envelope = heard.commands.iter().find_map(|c| c.strip_prefix("MAIL FROM:<")).unwrap();
+            let bounce = envelope.split('>').next().unwrap();
+            let (sender, to) = if program.polite { ("", bounce) } else { (me, to.as_str()) };
+            let reply = client.send(sender, to, &message).unwrap();
+            let id = accepted(&reply).unwrap_or_else(|| panic!("{reply}"));
+            let shown = place.cli(&["message", "show", &id]);
+            if shown["message"]["verdict"] != "relay" {
+                break shown;
+            }
+            heard = sink.next(next);
         };
-        for round in 0..100 {
-            if round < 3 {
-                // Somebody who waits impatiently, with the vacation program of a colleague on.
-                let mut human = Client::new(relay.port).unwrap();
-                let message = letter(&buyer, &format!("Subject: hello\nMessage-ID: <{round}@{buyer}>"));
-                assert!(accepted(&human.send(&buyer, &alias("seller_alias"), &message).unwrap()).is_some());
-                sink.next(SELLER);
-                answers(SELLER, &alias("buyer_alias"), None);
-            }
-            if round == 0 {
-                // What arrives is answered: to the alias by some, to the envelope sender by others (RFC 3834 4).
-                let wire = sink.next(&buyer);
-                assert_ne!(wire.header("Message-ID"), None);
-                to_buyer += 1;
-                let bounce = wire.commands.iter().find_map(|c| c.strip_prefix("MAIL FROM:<")).unwrap();
-                let bounce = bounce.split('>').next().unwrap();
-                answers(&buyer, &alias("seller_alias"), sender.is_empty().then_some(bounce));
-                sink.next(SELLER);
-                to_seller += 1;
-                answers(SELLER, &alias("buyer_alias"), None);
-            }
-            // From here on each answers what never came.
-            answers(SELLER, &alias("buyer_alias"), None);
-            answers(&buyer, &alias("seller_alias"), None);
-        }
-        assert_eq!((to_seller, to_buyer), (1, 1));
-        // What follows arrives in order: nothing came in between.
-        for (from, to, at) in [(&buyer[..], "seller_alias", SELLER), (SELLER, "buyer_alias", &buyer)] {
+        assert!((5..=7).contains(&rounds), "pair {number}: {rounds}");
+        let reason = stopped["message"]["reason"].as_str().unwrap();
+        assert!(["automatic-repeated", "same-words"].contains(&reason), "pair {number}: {stopped}");
+        let decides = stopped["rules"].as_array().unwrap().iter().find(|rule| rule["decides"] == true).unwrap();
+        assert_eq!(decides["rule"], "automatic", "pair {number}: {stopped}");
+        // People are heard all the same.
+        for (from, to, at) in [(buyer.as_str(), &to_seller, SELLER), (SELLER, &to_buyer, buyer.as_str())] {
             let message = letter(from, "Subject: a person again");
-            assert!(accepted(&client.send(from, &alias(to), &message).unwrap()).is_some());
-            assert_eq!(sink.next(at).header("Subject").unwrap(), "a person again", "{fields}");
+            assert!(accepted(&client.send(from, to, &message).unwrap()).is_some());
+            let arrived = sink.next(at).header("Subject").unwrap();
+            assert_eq!(arrived, "a person again", "pair {number}");
         }
-        assert!(sink.others().is_empty(), "{fields}");
+        assert!(sink.others().is_empty(), "pair {number}");
     }
     relay.stop();
 }

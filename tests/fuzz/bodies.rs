@@ -93,6 +93,7 @@ pub fn rewriter(data: &[u8]) {
     let limits = Limits::default();
     let _ = message::inspect(data, false, &limits);
     let replacements = message::Replacements::new((&[address.key()], &alias), (&[], &Alias::from_text("x@m.test")));
+    let keys = [address.key()];
     let order = message::Order {
         hostname: "mx.m.test",
         received: Time(1_800_000_000_000),
@@ -106,6 +107,7 @@ pub fn rewriter(data: &[u8]) {
         replacements: &replacements,
         calendar_key: [7; 32],
         metadata: &marketrelay::config::Metadata::default(),
+        documents: Some(message::guard::Secrets::of_author(&keys)),
         footer: Some(footer()),
         quotes: message::quoted::Quoting::Ignored,
         limits: &limits,

@@ -3,7 +3,7 @@
 
 pub const ADDRESSES: &[&str] = &[
     "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
-    "\u{ad}", "+", "+t", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
+    "\u{ad}", "\u{3164}", "+", "+t", "=", "=40", "=3D", "%25", "%2540", "\\", "\\u0040", "&amp;", "-40", "*", "urldefense.", "\0", "aG9tZS5leGFtcGxl", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
     ">", "|", "\r\n", "\n", "_", "-", ";", "é", "日", "\u{3002}", "=", "\"", "x", "\u{212a}",
 ];
 pub const FOOTERS: &[&str] = &[
@@ -29,7 +29,8 @@ pub const LINES: &[&str] = &[
 ];
 pub const ARMOUR: &[&str] = &[
     "-----BEGIN PGP SIGNATURE-----\r\n", "-----BEGIN PGP SIGNED MESSAGE-----\r\n", "-----BEGIN PGP ", "-----END PGP ", "-----\r\n", "- -",
-    "Hash: x\r\n", "iQEz\r\n", "\r\n", ">", " ", "|", "x", "begin ", "begin 644 x\r\n", "begin 644 ", "#0V%T\r\n", "`\r\n", "end\r\n", "=ybegin ",
+"-----BEGIN PGP MESSAGE-----\r\n",
+    "-----END PGP MESSAGE-----\r\n", "Hash: x\r\n", "iQEz\r\n", "\r\n", ">", " ", "|", "x", "begin ", "begin 644 x\r\n", "begin 644 ", "#0V%T\r\n", "`\r\n", "end\r\n", "=ybegin ",
     "=ybegin line=1 size=1 name=a\r\n", " name=", "=ypart ", "=yend ", "=", "M", "BEGIN:VCALENDAR\r\n",
 ];
 pub const FIELDS: &[&str] = &[
@@ -65,6 +66,15 @@ pub const PDFS: &[&[u8]] = &[
     b"\0\0\0\xff\xff", b"\x78\x9c\x03\0\0\0\0\x01", b"\xff\xd8\xff\xe1\0\x08Exif\0\0", b"\xff\xd8", b"\xff\xe1\0\x04ab", b"R", b" ", b"\n", b"1",
     b"@", b"x",
 ];
+/// What draws and tells words in PDF, and words in RTF.
+pub const DRAWN: &[&[u8]] = &[
+    b"1 0 obj\n", b"endobj\n", b"<<", b">>", b"[", b"]", b"(", b")", b"(b-real-9c1@home.example) Tj ", b"(b-real) Tj ", b"<4065> Tj ", b"/F1 1 Tf ",
+    b"BI ", b"ID ", b"EI ", b"/Font<</F1 1 0 R>>", b"<</Type/Font/Subtype/Type0/BaseFont/A/ToUnicode 1 0 R>>", b"beginbfrange <00> <FF> <41> ",
+    b"<</Length 9>>stream\n", b"endstream\n", b"%", b"\\", b"\\100", b"<</Type/ObjStm/N 9/First 9>>stream\n1 0 2 3 ", b" obj ", b"obj", b"@", b"x",
+];
+pub const RTFS: &[&[u8]] = &[
+    b"{", b"}", b"\\", b"\\u64?", b"\\'40", b"\\bin9 ", b"\\uc9 ", b"\\b ", b"b-real-9c1", b"@home.example", b"@", b"\r\n", b"\\-", b" ", b"x", b"\xe9",
+];
 pub const PICTURES: &[&[u8]] = &[
     b"\xff\xe1\0\x08Exif\0\0", b"\xff\xe1\0\x04ab", b"\xff", b"\xff\xda\0\x02", b"\xff\xd9", b"\xff\0", b"II*\0\x08\0\0\0",
     b"\xff\xff\x0e\x01\x02\0\x01\0\0\0\x08\0\0\0", b"\x69\x87\x04\0\x01\0\0\0\x08\0\0\0", b"\0\0\0\0tEXtabcd", b"\0\0\0\x08eXIfII*\0\x08\0\0\0abcd",
@@ -76,4 +86,15 @@ pub const TNEFS: &[&[u8]] = &[
     b"\x01\x0c\x80\x02\0\x05\0\0\0Hello\0\0", b"\x02\x02\x90\x06\0\0\0\0\0\0\0", b"\x02\x0f\x80\x06\0\x01\0\0\0a\0\0",
     b"\x02\x05\x90\x06\0\x10\0\0\0\x01\0\0\0\x1e\0\x07\x37\x01\0\0\0\x01\0\0\0\0\0",
     b"\x01\x03\x90\x06\0\x0c\0\0\0\xff\xff\0\0\x1e\x10\x07\x37\xff\xff\0\0\0\0", b"\0", b"\xff", b"a",
+];
+/// Heads of elements, with lengths and without, ends, and kinds of messages.
+pub const ELEMENTS: &[&[u8]] = &[
+    b"\x30\x80", b"\x30\x82\xff\xff", b"\x30\x02", b"\x31\x80", b"\xa0\x80", b"\xa0\x03", b"\x24\x80", b"\x24\x84\0\x10\0\0", b"\x24\x04\x04\x02",
+    b"\x04\x01a", b"\x04\0", b"\x04\x05Hello", b"\0\0", b"\x02\x01\x01", b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02",
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01", b"\x1f\xff", b"\x80", b"\xff", b"a", b"MIAG", b"\r\n",
+];
+/// What shows parts by their places, and what almost does.
+pub const PLACES: &[&str] = &[
+    "<img src=\"p.png\">", "<img src=p.png>", "<img src='", "<td background=", "url(", "url('p.png')", "url(&quot;p.png&quot;)", "URL( ", "(", ")", "\"",
+    "'", "&quot;", "&amp;", "../", "/", "a/../p.png", "http://h.test/", "%2e", "\\", "#", "?", "p.png", " ", "\r\n", "<style>", "</style>", "x",
 ];

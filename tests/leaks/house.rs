@@ -59,6 +59,7 @@ impl House {
             limits: &self.limits,
             calendar_key: [7; 32],
             metadata: &self.metadata,
+            documents: Some(Secrets::of_author(&self.keys[..1])),
         }
     }
 

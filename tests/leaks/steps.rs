@@ -13,9 +13,11 @@ use marketrelay::config::{Limits, Metadata};
 use marketrelay::message::archive::Search;
 use marketrelay::message::calendar::{self, CalendarOrder};
 use marketrelay::message::footer::{self, Action, Footer};
+use marketrelay::message::said::Said;
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, search, text, tnef, transfer,
+    uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -157,12 +159,27 @@ fn scanners() -> Vec<Scanner> {
         &addresses,
         Box::new(move |input| drop(scrub::scrub_name(&text_of(input), &replacements))),
     );
+    let domains = ["home.example".to_owned()];
+    add(
+        "addresses of a domain",
+        b"Subject: x\r\n\r\n",
+        &addresses,
+        Box::new(move |input| drop(search::addresses_in(input, &domains, 32))),
+    );
     let footers = bytes_of(FOOTERS);
     for (name, is_html) in [("footers in text", false), ("footers in HTML", true)] {
         add(name, b"", &footers, Box::new(move |input| drop(footer::strip(&text_of(input), is_html))));
     }
     add("marks", b"", &footers, Box::new(|input| footer::marks(&text_of(input), false, &mut Vec::new())));
     let tags = bytes_of(TAGS);
+    for kind in ["plain", "html"] {
+        let read = move |input: &[u8]| {
+            let mut raw = format!("Content-Type: text/{kind}; charset=utf-8\r\n\r\n").into_bytes();
+            raw.extend_from_slice(input);
+            drop(Said::read(&raw, "seller@m.test", &Limits::default()));
+        };
+        add("own words", b"", &[footers.as_slice(), &tags, &bytes_of(LINES)].concat(), Box::new(read));
+    }
     let replacements = both();
     add("HTML", b"", &tags, Box::new(move |input| drop(html::clean(&text_of(input), &replacements))));
     let foot = Footer {
@@ -277,6 +294,9 @@ fn scanners() -> Vec<Scanner> {
         &bytes_of(PARTS),
         Box::new(move |input| whole_way(&house, "Content-Type: multipart/mixed; boundary=b", input)),
     );
+    let (house, related) = (House::buyer_writes(), "Content-Type: multipart/related; boundary=b");
+    let page = b"--b\r\nContent-Type: image/png\r\nContent-Location: http://h.test/p.png\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\n\r\n";
+    add("links to places", page, &bytes_of(PLACES), Box::new(move |input| whole_way(&house, related, input)));
     // What the guard finds in fields, texts and files: not rewritten before.
     for fields in [
         "Content-Type: text/plain; charset=utf-8",
@@ -331,6 +351,21 @@ fn scanners() -> Vec<Scanner> {
                 drop(metadata::clean(input, &Metadata::default(), &mut metadata::MOST_UNPACKED.clone()));
             }),
         );
+    }
+    let xml =
+        [bytes_of(TAGS), bytes_of(ADDRESSES), bytes_of(&["<w:t>", "</w:t>", "<![CDATA[", "]]>", "<!--"])].concat();
+    for (name, before, pieces) in [
+        ("addresses in XML", &b"<?xml version=\"1.0\"?>@"[..], xml.as_slice()),
+        ("addresses in RTF", b"{\\rtf1 ", RTFS),
+        ("addresses in PDF", b"%PDF-1.4\n1 0 obj<</Length 99>>stream\n", DRAWN),
+        ("addresses in ZIP", b"PK\x03\x04\x14\0\0\0\0\0", ZIPS),
+        ("addresses in octets", b"\0", OCTETS),
+    ] {
+        let house = House::buyer_writes();
+        add(name, before, pieces, Box::new(move |input| drop(files::looked(input, &house.order()))));
+    }
+    for before in [&b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01\x31\0\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80"[..], b""] {
+        add("cryptographic messages", before, ELEMENTS, Box::new(|input| drop(cms::read(input))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
     out

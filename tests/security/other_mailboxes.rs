@@ -264,7 +264,7 @@ fn a_neighbour_is_not_the_author() {
         if !reply.starts_with(want) || found != *sign {
             wrong.push(format!("{why}: {} by {found:?} instead of {want} by {sign:?}", reply.trim()));
         }
-        // A machine's second answer of the day is taken, and goes to nobody.
+        // A machine's answer too many is taken, and goes to nobody.
         if told["message"]["verdict"] == "relay" {
             sink.next(BUYER);
         }

@@ -242,6 +242,11 @@ pub fn holds_files(head: &[u8]) -> bool {
     ) || tar::is_header(head)
 }
 
+/// Whether a file begins with a header of a tar archive.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    tar::is_header(head)
+}
+
 /// Extensions of files that are ZIP archives, whatever stands before.
 #[must_use]
 pub fn is_zip_name(extension: &str) -> bool {

@@ -28,8 +28,10 @@ pub use names::Person;
 
 use super::mime::Part;
 use super::scrub::{self, Replacement};
+use super::sealed::{self, Wrapping};
 use super::text::decode_charset;
 use super::{charset, html};
+use crate::types::is_invisible;
 use names::cut;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -133,6 +135,9 @@ impl<'a> Conversation<'a> {
         if let Some(children) = part.children() {
             children.into_iter().for_each(|child| self.collect(&Part::read(child, false), depth + 1, parts, lines));
             return;
+        }
+        if let Wrapping::Opened(inner) = sealed::look(part) {
+            return self.collect(&Part::read(&inner, false), depth + 1, parts, lines);
         }
         if part.kind.value == "message/rfc822" {
             return self.collect(&Part::read(&part.decoded(), false), depth + 1, parts, lines);
@@ -243,7 +248,7 @@ fn readable(text: &str) -> String {
 
 /// A line as it is compared: without white space, quote marks, what does not show, and letter case.
 fn fold(line: &str) -> String {
-    let shows = |c: &char| !c.is_whitespace() && !matches!(c, '>' | '|' | '*') && !scrub::is_invisible(*c);
+    let shows = |c: &char| !c.is_whitespace() && !matches!(c, '>' | '|' | '*') && !is_invisible(*c);
     let folded: String = line.chars().filter(shows).flat_map(char::to_lowercase).collect();
     // Rules and bullets are nobody's.
     if folded.chars().any(char::is_alphanumeric) { folded } else { String::new() }

@@ -4,10 +4,22 @@
 use super::{Conversation, DEPTH, PARTS};
 use crate::message::headers::Field;
 use crate::message::mime::{Encoding, Parametrised, Part, parametrised};
+use crate::message::sealed::{self, Wrapping};
 use crate::message::text::{decode_charset, decode_words, encode_unstructured, fold, parameter};
 use crate::message::transfer::{encode_base64, encode_qp};
 use crate::message::{body, charset};
 use std::ops::Range;
+
+/// A part with what was wrapped in it for its body.
+fn opened(part: &Part<'_>, inner: &[u8]) -> Vec<u8> {
+    let of_wrapping = |name: &str| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("Content-"));
+    let mut out = Vec::with_capacity(inner.len() + 1024);
+    for field in part.fields.iter().filter(|field| !of_wrapping(field.name)) {
+        out.extend_from_slice(&[field.name.as_bytes(), b":", field.value, b"\r\n"].concat());
+    }
+    out.extend_from_slice(inner);
+    out
+}
 
 impl Conversation<'_> {
     /// A part of a message. `None`: nothing in it is the person's.
@@ -17,6 +29,10 @@ impl Conversation<'_> {
             return None;
         }
         let part = Part::read(raw, in_digest);
+        if let Wrapping::Opened(inner) = sealed::look(&part) {
+            // Signed in one piece: open where it holds something of the person, else as it was.
+            return self.part(&opened(&part, &inner), in_digest, depth + 1, parts);
+        }
         let fields: Vec<Option<String>> = part.fields.iter().map(|field| self.field(field)).collect();
         let body = self.body(&part, depth, parts);
         if body.is_none() && fields.iter().all(Option::is_none) {

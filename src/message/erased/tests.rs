@@ -1,6 +1,7 @@
 //! What goes out of the other party's messages, and what stays in them.
 
 use super::*;
+use crate::message::sealed::tests::signed;
 use crate::types::{Address, AddressKey, Alias};
 use data_encoding::BASE64;
 
@@ -161,6 +162,20 @@ fn parts_that_hold_nothing_keep_their_octets() {
         "{texts}"
     );
     assert!(!out.contains("Hana") && !texts.contains("Hana") && !texts.contains("arrived"), "{out} {texts}");
+    // Signed in one piece.
+    let wrapped = |text: &str| {
+        let inner = format!("Content-Type: text/plain\r\n\r\n{text}\r\n");
+        let data = BASE64.encode(&signed(inner.as_bytes(), true));
+        format!(
+            "Subject: ours\r\nContent-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\n{data}\r\n"
+        )
+    };
+    let out = after(said, &wrapped("Dear Hana, sorry")).unwrap();
+    assert!(
+        out.starts_with("Subject: ours\r\n") && out.contains("Dear [erased], sorry") && !out.contains("pkcs7"),
+        "{out}"
+    );
+    assert_eq!(after(said, &wrapped("Dear customer")), None);
     assert_eq!(after(said, "Subject: ours\r\nTo: x\r\n\r\nnothing of it\r\n"), None);
     // Shift_JIS that nobody names stays what it is.
     let person = Person::new("花子", false, &[]);

@@ -1,9 +1,9 @@
 //! Whether a secret stands in some octets, however it is written there. What of a message is looked at, and how it is decoded before, is the guard's own.
 
 use crate::message::anchors::Anchors;
-use crate::message::scrub::is_ending;
+use crate::message::endings::is_ending;
 use crate::message::work;
-use crate::types::AddressKey;
+use crate::types::{AddressKey, is_invisible};
 
 /// An address that must not be seen.
 pub(super) struct Secret {
@@ -149,7 +149,7 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
             '\u{ff20}' | '\u{fe6b}' => out.push(b'@'),
             '\u{3002}' | '\u{ff61}' => out.push(b'.'),
             '\u{ff01}'..='\u{ff5e}' => out.extend(u8::try_from(u32::from(c) - 0xfee0)),
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {}
+            c if is_invisible(c) => {}
             c => {
                 let mut buffer = [0; 4];
                 out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());

@@ -12,7 +12,8 @@ pub(super) enum Target {
     Remote,
     /// A part of this message (`cid:`).
     Part,
-    /// A picture in the attribute itself (`data:image/…`).
+    /// A picture in the attribute itself (`data:image/…;base64,`), written as it was cleaned
+    /// (`data_uri`).
     Picture,
     /// Something that a reader follows by a click: `mailto:`, `tel:` …
     Followed,
@@ -40,10 +41,19 @@ pub(super) fn target(raw: &str) -> Target {
     match scheme {
         "http" | "https" | "ftp" => Target::Remote,
         "cid" => Target::Part,
-        "data" if rest.starts_with(":image/") && !rest.starts_with(":image/svg") => Target::Picture,
+        "data" if rest.starts_with(":image/") && !rest.starts_with(":image/svg") && is_plain_data(raw) => {
+            Target::Picture
+        }
         _ if FOLLOWED.contains(&scheme) => Target::Followed,
         _ => Target::Forbidden,
     }
+}
+
+/// Whether a `data:` link is in base 64, and nothing of its head is escaped.
+fn is_plain_data(raw: &str) -> bool {
+    let head = raw.trim_start().bytes().take(200).collect::<Vec<u8>>().to_ascii_lowercase();
+    work::count(head.len());
+    head.starts_with(b"data:") && memchr::memmem::find(&head, b";base64,").is_some()
 }
 
 /// As much of a value as tells where it leads, in lower case, decoded, and without what browsers
@@ -180,6 +190,9 @@ mod tests {
             ("mailto:a@b.test?subject=x", Target::Followed),
             ("cid:x@y", Target::Part),
             ("data:image/png;base64,xx", Target::Picture),
+            (" DATA:image/png;x=y;Base64,xx", Target::Picture),
+            ("data:image/png,%89PNG", Target::Forbidden),
+            ("data&colon;image/png;base64,xx", Target::Forbidden),
             ("data:image/svg+xml,<svg>", Target::Forbidden),
             ("data:text/html,x", Target::Forbidden),
             ("javascript:x", Target::Forbidden),

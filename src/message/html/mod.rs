@@ -13,8 +13,9 @@ pub(super) mod tokens;
 mod walk;
 
 pub(super) use link::decode;
-pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, walk};
+pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
+use super::encoded;
 use super::replacements::Replacements;
 use super::scrub::find;
 use super::{Shared, work};
@@ -40,7 +41,14 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    changed
+    encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
+}
+
+/// Only replaces addresses: what acts in a page that somebody saved as a file is left to it.
+#[must_use]
+pub(super) fn addresses(html: &str, replacements: &Replacements) -> Option<String> {
+    let scrubbed = replacements.scrub(html, true);
+    scrub_across_tags(scrubbed.as_deref().unwrap_or(html), replacements).or(scrubbed)
 }
 
 /// Replaces the author's addresses that have tags inside: `<b>name</b>@<wbr>home.example`. The tags

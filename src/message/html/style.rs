@@ -50,7 +50,18 @@ pub(super) fn clean(css: &str) -> Option<String> {
 /// is the receiver's; nobody sees the sheet, so the quote cannot be told by its lines.
 #[must_use]
 pub(super) fn clean_sheet(css: &str) -> Option<String> {
-    without(css, |shadow| is_forbidden(shadow) || holds_address(shadow))
+    without(css, |shadow| is_forbidden(shadow) || holds_address(shadow) || shows_domain(shadow))
+}
+
+/// Whether a piece shows a word with a dot in it, as domains and local parts are: with the rest of
+/// an address in the text, that would be one. Whoever's it is: see [`clean_sheet`].
+fn shows_domain(shadow: &str) -> bool {
+    let Some((name, value)) = shadow.split_once(':').filter(|_| shadow.contains("content")) else { return false };
+    let words = value.as_bytes().windows(3).any(|three| match three {
+        [before, b'.', after] => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
+        _ => false,
+    });
+    name.trim_end().ends_with("content") && words && !value.contains("url(")
 }
 
 /// Whether an `@` stands in a piece that does not begin a rule.
@@ -84,7 +95,7 @@ fn without(css: &str, forbidden: impl Fn(&str) -> bool) -> Option<String> {
         rest = after;
         work::count(piece.len() * READINGS);
         let shadow = shadow(piece);
-        if forbidden(&shadow) {
+        if forbidden(&shadow) || hides_picture(&shadow, piece) {
             changed = true;
             match piece.as_bytes().last() {
                 // A rule without a selector would take the next one's.
@@ -101,6 +112,13 @@ fn without(css: &str, forbidden: impl Fn(&str) -> bool) -> Option<String> {
     }
     // What was taken out must not have glued an end tag together.
     changed.then(|| out.replace("</", "< /"))
+}
+
+/// Whether a piece holds a picture that is not written as it was cleaned (`data_uri`): with escapes
+/// or comments in it, or not in base 64.
+fn hides_picture(shadow: &str, piece: &str) -> bool {
+    let plainly = || piece.to_ascii_lowercase().contains(";base64,") && !piece.contains('\\') && !piece.contains("/*");
+    shadow.contains("data:image") && !plainly()
 }
 
 /// Passes over each piece of a style sheet.

@@ -152,7 +152,22 @@ fn addresses_are_replaced_wherever_they_stand() {
         ("<style>p{a:\"cid: x@y.test\"}</style>x", Some("<style>p{}</style>x")),
         ("<style>p{a:x%40y;b:x\\40 y;c:&#64;;d:\u{ff20}}</style>x", Some("<style>p{;}</style>x")),
         ("<style>@-webkit-keyframes a{}@font-face{src:local(x)}@MEDIA all{}</style>x", None),
-        ("<td>b-real-9c1</td><td>@home.example</td>", None),
+        ("<td>b-real-9c1</td>\r\n <td>@home.example</td>", Some("<td>alias@m.test</td><td></td>")),
+        ("<p>b-real-9c1@<br>home.example</p>", Some("<p>alias@m.test<br></p>")),
+        ("<p>x</p><p>b-real-9c1@home.example</p><p>y</p>", Some("<p>x</p><p>alias@m.test</p><p>y</p>")),
+        ("<style>p::after{content:\"home.example\";a:b}</style>x", Some("<style>p::after{a:b}</style>x")),
+        ("<style>p::after{content:'home\\2e example'}</style>x", Some("<style>p::after{}</style>x")),
+        (
+            "<style>p::after{content:'\\201C'}q{content:'.'}i{content:url(cid:a.b)}td:before{content:'Name:'}</style>x",
+            None,
+        ),
+        (
+            "<a href='https://x.test/?e=Yi1yZWFsLTljMUBob21lLmV4YW1wbGU='>x</a>",
+            Some("<a href='https://x.test/?e=YWxpYXNAbS50ZXN0'>x</a>"),
+        ),
+        // Pictures that are not written as they were cleaned.
+        ("<img src='data:image/png,%89PNG' alt=a><img src='data&colon;image/png;base64,aa'>", Some("<img alt=a><img>")),
+        ("<p style='a:b;background:url(data:image/png;base64,a\\61 )'>x</p>", Some("<p style=\"a:b;\">x</p>")),
         ("<!-- b-real-9c1@home.example -->x<!b-real-9c1@home.example>", Some("x")),
     ]);
 }

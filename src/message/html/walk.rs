@@ -3,6 +3,7 @@
 
 use super::plain::{is_inline, is_void};
 use super::tokens::{Token, Tokens};
+use crate::message::work;
 use mail_parser::decoders::html::add_html_token;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -89,6 +90,34 @@ pub(in crate::message) fn read_entities(text: &str) -> Cow<'_, str> {
     }
     out.push_str(rest);
     Cow::Owned(out)
+}
+
+/// The words of a document that are nobody's quote, by lines.
+pub(in crate::message) fn unquoted_lines(html: &str) -> String {
+    let (mut out, mut quotes) = (String::new(), Quotes::default());
+    work::count(html.len() * 2);
+    walk(html, |tag| {
+        let breaks = match tag {
+            Tag::Text(range) => {
+                if !quotes.is_inside() {
+                    out.push_str(&read_entities(html.get(range).unwrap_or("")));
+                }
+                false
+            }
+            Tag::Open { name, attributes, breaks } => {
+                quotes.open(name, html.get(attributes).unwrap_or(""));
+                breaks
+            }
+            Tag::Close { name, breaks } => {
+                quotes.close(name);
+                breaks
+            }
+        };
+        if breaks && !out.ends_with('\n') {
+            out.push('\n');
+        }
+    });
+    out
 }
 
 /// Class names and ids of elements that hold a quote, by what they contain.

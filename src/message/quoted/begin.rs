@@ -99,7 +99,7 @@ const SUBJECTS: &[&str] = &[
 ///
 /// Too much is no danger: only what is word for word a line of the copy is given back, so a header
 /// that is none lets nothing through but the reader's own words.
-pub(super) fn quoted(text: &Stream, alias: &str) -> Vec<bool> {
+pub(in crate::message) fn quoted(text: &Stream, alias: &str) -> Vec<bool> {
     let mut below = false;
     let lines = 0..text.lines.len();
     lines

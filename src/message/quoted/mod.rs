@@ -20,8 +20,8 @@
 //! Not here: which messages of the reader are looked at (`relay`).
 
 mod align;
-mod begin;
-mod stream;
+pub(super) mod begin;
+pub(super) mod stream;
 
 use super::html::entity;
 use super::replacements::{Marks, Place, Replacements};

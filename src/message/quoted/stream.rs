@@ -5,12 +5,13 @@ use super::Kind;
 use crate::message::html::{self, Tag};
 use crate::message::replacements::{Marks, Piece, Place, SIGN};
 use crate::message::work;
+use crate::types::is_invisible;
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Characters in a row, and where each stands in the source.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
+pub(in crate::message) struct Stream {
     /// What is compared.
     pub(super) text: String,
     runs: Vec<Run>,
@@ -58,8 +59,7 @@ const MARKS: [char; 4] = ['>', '|', '\u{ff1e}', '\u{ff5c}'];
 
 /// Whether it is more than white space.
 pub(super) fn shows(c: char) -> bool {
-    let hidden = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-    !c.is_whitespace() && !hidden && !c.is_control()
+    !c.is_whitespace() && !is_invisible(c) && !c.is_control()
 }
 
 impl Stream {
@@ -73,7 +73,7 @@ impl Stream {
     }
 
     /// The lines of a plain text.
-    pub(super) fn of_text(text: &str) -> Self {
+    pub(in crate::message) fn of_text(text: &str) -> Self {
         let mut out = Self::default();
         let mut at = 0;
         for line in text.split_inclusive('\n') {
@@ -249,7 +249,7 @@ impl Stream {
     }
 
     /// The line from `lines[n]` on.
-    pub(super) fn line_at(&self, n: usize) -> Range<usize> {
+    pub(in crate::message) fn line_at(&self, n: usize) -> Range<usize> {
         let start = self.lines.get(n).copied().unwrap_or(self.text.len());
         start..self.lines.get(n + 1).copied().unwrap_or(self.text.len())
     }
@@ -273,7 +273,7 @@ impl Stream {
 
     /// Where a range of the text stands in the source. Half a unit is the whole one at its end,
     /// nothing at its beginning.
-    pub(super) fn source(&self, range: &Range<usize>) -> Range<usize> {
+    pub(in crate::message) fn source(&self, range: &Range<usize>) -> Range<usize> {
         let run =
             |at: usize| self.runs.partition_point(|run| run.at <= at).checked_sub(1).and_then(|n| self.runs.get(n));
         let start = run(range.start).map_or(0, |run| match (run.opaque, range.start - run.at) {

@@ -68,6 +68,7 @@ impl Way {
             limits,
             calendar_key: [7; 32],
             metadata,
+            documents: None,
         }
     }
 }
@@ -412,7 +413,13 @@ fn titles_charsets_and_whole_messages() {
     });
     alike("receipt", &asked, &|copy: &str| {
         let head = "Content-Type: multipart/report; boundary=b\n";
-        plain(head, &format!("--b\n\nread\n--b\nContent-Type: text/rfc822-headers\n\n{}\n--b--", told("Subject", copy)))
+        plain(
+            head,
+            &format!(
+                "--b\n\nread\n--b\nContent-Type: text/rfc822-headers\n\n{}\n--b--",
+                told("Subject", copy).replace("差出人", "From")
+            ),
+        )
     });
     // In a message that is forwarded as a file.
     let asked = |guess: &str| format!("From: {SELLER}\r\nSubject: is it {guess}\r\n\r\nI mean\r\n{guess}\r\n");

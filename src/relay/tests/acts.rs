@@ -11,7 +11,7 @@ impl World {
         assert_eq!(self.send(BUYER, &[seller_alias], &ask).await.code(), 250);
         let asked = self.number();
         let at_seller = self.arrived(SELLER).await.remove(0);
-        let offer = format!("From: {SELLER}\nSubject: Offer\nMessage-ID: <offer@sellerco.example>\n\nBuy!\n");
+        let offer = format!("From: {SELLER}\nSubject: Re: Question\nMessage-ID: <offer@sellerco.example>\n\nBuy!\n");
         assert_eq!(self.send(SELLER, &[buyer_alias], &offer).await.code(), 250);
         let at_buyer = self.arrived(BUYER).await.remove(0);
         let line = |copy: &str, label: &str| copy.lines().find_map(|l| l.strip_prefix(label)).unwrap().to_owned();

@@ -4,7 +4,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_guard_stops_later_is_told_as_it_is() {
-    let world = world().await;
+    let refuse = crate::config::AddressesInFiles::Refuse;
+    let world = world_with(|config| config.policy.attachments.addresses_in_files = refuse).await;
     let new = "s-new-5d2@sellerco.example";
     let hidden = data_encoding::BASE64.encode(format!("\0\u{1} {new} \0").as_bytes());
     let mail = format!(
@@ -24,13 +25,15 @@ async fn what_the_guard_stops_later_is_told_as_it_is() {
     let stops = || world.relay.metrics.guard_stops.get();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
     // While it waits, the address becomes one of the buyer's, which tells the seller nothing; then
-    // one of the seller's own.
+    // one of the seller's own: the two of a pair never have it together.
     let moved = party(Role::Buyer, "b1", "Bea", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
     assert!(matches!(world.relay.load(&item).unwrap(), Loaded::Bytes(_)));
+    let back = party(Role::Buyer, "b1", "Bea", BUYER);
+    world.store.write(move |c| c.set_party(&back, &[], Time::now())).await.unwrap();
     let moved = party(Role::Seller, "s1", "Sato Shop", new);
     world.store.write(move |c| c.set_party(&moved, &[], Time::now())).await.unwrap();
-    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 1));
+    assert_eq!((world.relay.load(&item).unwrap(), stops()), (Loaded::Unclean("file"), 0));
     let raw = world.store.read(|v| v.raw(item.message)).unwrap().unwrap();
     assert!(!raw.is_empty(), "it is kept");
 }
@@ -138,21 +141,23 @@ async fn a_bounce_is_told_anew() {
     let fate = |world: &World| world.store.read(|v| v.message(MessageId(row.number))).unwrap().unwrap().fate;
     assert_eq!(fate(&world), "delivered");
 
-    // Vacation programs answer to the envelope sender: the answer passes once a day, cleaned, and in its thread.
+    // Vacation programs answer to the envelope sender: so many answers pass, cleaned, and in their
+    // thread.
     let away = format!(
         "From: Bea Real <{BUYER}>\nSubject: Out of office\nAuto-Submitted: auto-replied\n\nI am away. {BUYER}\n"
     );
-    for _ in 0..3 {
+    for _ in 0..5 {
         assert_eq!(world.send("", &[&bounce], &away).await.code(), 250);
     }
     let answers = world.arrived(SELLER).await;
-    let [answer] = answers.as_slice() else { panic!("one answer, not {}", answers.len()) };
+    let [answer, _, _] = answers.as_slice() else { panic!("three answers, not {}", answers.len()) };
     assert!(answer.contains("I am away.") && !answer.contains("b-real") && !answer.contains("Bea Real"), "{answer}");
     assert_eq!(header(answer, "Auto-Submitted"), Some("auto-replied"));
-    let newest = world.store.read(|v| v.messages(&Filter { limit: 3, ..Filter::default() })).unwrap();
+    let newest = world.store.read(|v| v.messages(&Filter { limit: 5, ..Filter::default() })).unwrap();
     let seen: Vec<_> = newest.iter().map(|m| (m.reason.as_str(), m.thread.as_str())).collect();
     let thread = row.thread.as_str();
-    assert_eq!(seen, [("automatic-repeated", thread), ("automatic-repeated", thread), ("relayed", thread)]);
+    let (passed, stopped) = (("relayed", thread), ("automatic-repeated", thread));
+    assert_eq!(seen, [stopped, stopped, passed, passed, passed]);
     // Somebody else's, or the author's own, is recorded and passed to nobody.
     for from in ["x@evil.example", SELLER] {
         let other = away.replace(BUYER, from);

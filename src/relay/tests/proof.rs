@@ -4,7 +4,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_write() {
-    let world = world().await;
+    let refuse = crate::config::AddressesInFiles::Refuse;
+    let world = world_with(|config| config.policy.attachments.addresses_in_files = refuse).await;
     let (buyer_alias, seller_alias) = world.aliases();
     let mail = |from: &str, extra: &str| format!("From: {from}\n{extra}Subject: x\n\nx\n");
     // envelope sender, recipient, message, reply, reason in the history
@@ -27,7 +28,7 @@ async fn who_may_not_write() {
             "554 5.6.1",
             "encrypted",
         ),
-        // Unsent mail hides an address where the rewriter does not look: the guard does.
+        // An address where nothing can be replaced.
         (
             SELLER,
             buyer_alias,
@@ -35,8 +36,8 @@ async fn who_may_not_write() {
                 "\nx\n",
                 &format!("\n{}\n", data_encoding::BASE64.encode(format!("\0\u{1} {SELLER} \0").as_bytes())),
             ),
-            "554 5.6.0",
-            "unclean",
+            "554 5.6.1",
+            "address-in-file",
         ),
     ];
     for (sender, to, message, want, reason) in cases {

@@ -2,6 +2,7 @@
 //! same number in the whole document, so that it still reads as a talk; everything else that names somebody is emptied. The markup stays as it was, octet for octet.
 
 use super::{Part, work};
+use crate::message::files::markup::tag_end;
 use std::collections::HashMap;
 
 /// Steps that an element costs by its name.
@@ -212,25 +213,6 @@ fn attribute<'a>(mut head: &'a str, wanted: &str) -> Option<&'a str> {
 
 fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
-}
-
-/// Behind the `>` that ends a tag; one in quotes does not, and a comment ends with `-->`.
-fn tag_end(tag: &str) -> Option<usize> {
-    for (start, end) in [("!--", "-->"), ("![CDATA[", "]]>"), ("?", "?>")] {
-        if tag.starts_with(start) {
-            return tag.find(end).map(|at| at + end.len());
-        }
-    }
-    let mut quoted = None;
-    for (at, byte) in tag.bytes().enumerate() {
-        match (quoted, byte) {
-            (None, b'"' | b'\'') => quoted = Some(byte),
-            (Some(mark), byte) if mark == byte => quoted = None,
-            (None, b'>') => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]
