@@ -104,8 +104,11 @@ impl Relay {
         ids: &[MessageId],
     ) -> Result<bool> {
         let partial = self.partial_notice(change, judged, decisions, ids)?;
+        let taken = |found: &Decision| matches!(found.verdict, Verdict::Relay | Verdict::Block);
+        let accepted = judged.took_more() || decisions.iter().any(taken);
         let refused = |verdict| match verdict {
-            Verdict::Reject => !partial,
+            // Of a part the notice above tells.
+            Verdict::Reject => !accepted,
             Verdict::Block => true,
             // It comes again by itself.
             Verdict::Defer | Verdict::Relay => false,
