@@ -48,11 +48,13 @@ pub enum Name {
     StopDone,
     /// Mail in the reader's name was refused.
     Refused,
+    /// A file that was passed on shows the reader's own address.
+    FileAddress,
 }
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Failure,
         Self::Reported,
         Self::Doubtful,
@@ -66,6 +68,7 @@ impl Name {
         Self::NoResponseDone,
         Self::StopDone,
         Self::Refused,
+        Self::FileAddress,
     ];
 
     /// The file's name without its ending, and the word used in metrics.
@@ -85,6 +88,7 @@ impl Name {
             Self::NoResponseDone => "no-response-done",
             Self::StopDone => "stop-done",
             Self::Refused => "refused",
+            Self::FileAddress => "file-address",
         }
     }
 
@@ -103,6 +107,7 @@ impl Name {
             Self::OptOutStrict => &["receiver"],
             Self::OptOutLimit => &["receiver", "limit", "opens"],
             Self::ReportDone | Self::NoResponseDone | Self::StopDone => &[],
+            Self::FileAddress => &["receiver"],
             Self::Refused => &["number", "list", "quiet"],
         }
     }
@@ -112,6 +117,7 @@ impl Name {
         match self {
             Self::Doubtful => &["reason"],
             Self::Stopped => &["file"],
+            Self::FileAddress => &["part"],
             _ => &[],
         }
     }
@@ -265,6 +271,13 @@ const NAMED: usize = 5;
 pub fn doubtful(frame: &Frame<'_>, failed: &Failed<'_>) -> Vec<u8> {
     let values = [("receiver", Value::Text(failed.receiver.as_str())), ("reason", Value::Reason(&failed.why))];
     write::letter(frame, &frame.fill(Name::Doubtful, &values))
+}
+
+/// A message went, and a file of it shows its author's own address: in this part, `2.1`.
+#[must_use]
+pub fn file_address(frame: &Frame<'_>, receiver: &Alias, part: &str) -> Vec<u8> {
+    let values = [("receiver", Value::Text(receiver.as_str())), ("part", Value::Text(part))];
+    write::letter(frame, &frame.fill(Name::FileAddress, &values))
 }
 
 /// A message waits for long and is tried until `until`.

@@ -17,6 +17,9 @@ use crate::types::{Address, MessageId, Role, Time};
 /// What the history calls a notice of recipients that were refused, at the first that was not.
 const PARTIAL: &str = "partial-notice";
 
+/// What the history calls a notice of a machine that sends too much.
+const STOPPED: &str = "automatic-notice";
+
 /// A message that a notice is about, and the side that is told.
 pub(super) struct About<'a> {
     pub(super) message: MessageId,
@@ -121,9 +124,7 @@ impl Relay {
                 Reason::OptedOut | Reason::OverCritical { .. } => {
                     decision.verdict == Verdict::Reject && letter.pair.seller.auto_replies && letter.answerable
                 }
-                Reason::Repeated | Reason::Loop => false,
-                // Machines that answer one another are told, once a day.
-                Reason::AutomaticRepeated | Reason::SameWords => true,
+                Reason::Repeated | Reason::Loop | Reason::AutomaticRepeated | Reason::SameWords => false,
                 _ => letter.answerable,
             };
             if wanted {
@@ -156,7 +157,7 @@ impl Relay {
         let mut fresh: Vec<&Letter> = Vec::new();
         for letter in letters.iter().filter(|letter| letter.proved) {
             let day = Day::at(now, &letter.shop.zone).starts;
-            if change.tell_once((letter.pair.id, letter.author), why.key, day, now)? {
+            if change.tells(letter.pair.id, letter.author, why.key, day, now)? {
                 fresh.push(letter);
             }
         }
@@ -170,6 +171,41 @@ impl Relay {
             .map(|letter| Failed { receiver: letter.pair.alias(letter.author.other()), why: why.clone() })
             .collect();
         self.tell(change, &first.about(now), Name::Stopped, now, |frame| notice::stopped(frame, &failed, &first.file))?;
+        Ok(true)
+    }
+
+    /// The author hears that a file of a message that went shows his own address: once a day, of a
+    /// pair; and never a program. Says whether he was told.
+    pub(super) fn tell_of_address(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<bool> {
+        let Some(part) = letter.shows_address.as_ref().filter(|_| !letter.automatic) else { return Ok(false) };
+        let today = Day::at(now, &letter.shop.zone).starts;
+        if !change.tells(letter.pair.id, letter.author, Name::FileAddress.as_str(), today, now)? {
+            return Ok(false);
+        }
+        change.record(letter.id, now, "file-address-notice", "")?;
+        let receiver = letter.pair.alias(letter.author.other());
+        self.tell(change, &letter.about(now), Name::FileAddress, now, |frame| {
+            notice::file_address(frame, receiver, part)
+        })?;
+        Ok(true)
+    }
+
+    /// The author hears that a machine of his sends too much, and that this message did not go: once
+    /// a day, of a pair. Says whether he was told.
+    pub(super) fn tell_of_stop(
+        &self,
+        change: &Change<'_>,
+        letter: &Letter,
+        reason: &Reason,
+        now: Time,
+    ) -> Result<bool> {
+        let today = Day::at(now, &letter.shop.zone).starts;
+        if !change.tells_of_stop(letter.pair.id, letter.author, today, now)? {
+            return Ok(false);
+        }
+        change.record(letter.id, now, STOPPED, "")?;
+        let failed = [Failed { receiver: letter.pair.alias(letter.author.other()), why: Why::of(reason) }];
+        self.tell(change, &letter.about(now), Name::Stopped, now, |frame| notice::stopped(frame, &failed, ""))?;
         Ok(true)
     }
 

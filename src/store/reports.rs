@@ -2,7 +2,7 @@
 
 use super::parties::{role_number, role_of};
 use super::{Change, Result, View};
-use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use crate::types::{MessageId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, params};
 
 /// A report, with whom it is about.
@@ -95,19 +95,6 @@ impl View<'_> {
 }
 
 impl Change<'_> {
-    /// Takes the day's one notice to `author` of `pair` for a reason. Says whether it was still
-    /// there to be taken: he has not been told in the day that began at `day`. A clock that was
-    /// ahead once does not silence it.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn tell_once(&self, (pair, author): (PairId, Role), reason: &str, day: Time, now: Time) -> Result<bool> {
-        let sql = "INSERT INTO told (pair, author, reason, at) VALUES (?1, ?2, ?3, ?4) \
-                   ON CONFLICT (pair, author, reason) DO UPDATE SET at = excluded.at WHERE at < ?5 OR at > ?4";
-        let values = params![pair.0, role_number(author), reason, now.0, day.0];
-        Ok(self.0.0.prepare_cached(sql)?.execute(values)? > 0)
-    }
-
     /// Keeps a report. One message is reported once by the same side: who has more to say changes the reason.
     ///
     /// # Errors
