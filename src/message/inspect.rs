@@ -93,7 +93,7 @@ pub struct Inspection {
     /// The first part that nobody here can read, and its path.
     pub closed: Option<(Closed, String)>,
     /// What looks like thread marks in its texts, the first ones, in order: see [`footer::marks`].
-    pub marks: Vec<String>,
+    pub marks: Vec<footer::Mark>,
 }
 
 /// Looks at a raw message. `null_sender`: its envelope sender is `<>`.
@@ -362,7 +362,11 @@ mod tests {
         for (kind, encoding, body) in cases {
             let mut raw = format!("Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n").into_bytes();
             raw.extend(body);
-            assert_eq!(inspect(&raw, false, &Limits::default()).unwrap().marks, [mark], "{kind} {encoding}");
+            assert_eq!(
+                inspect(&raw, false, &Limits::default()).unwrap().marks,
+                [footer::Mark::Thread(mark.into())],
+                "{kind} {encoding}"
+            );
             let file = [b"Content-Disposition: attachment\r\n".as_slice(), &raw].concat();
             assert!(inspect(&file, false, &Limits::default()).unwrap().marks.is_empty(), "{kind} {encoding}");
         }

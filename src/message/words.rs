@@ -21,6 +21,19 @@ pub fn written(raw: &[u8], limits: &Limits) -> String {
     if plain.is_empty() { html } else { plain }
 }
 
+/// `written` without a sentence that a mail program put there for its writer, however it was wrapped.
+#[must_use]
+pub fn without(written: String, sentence: &str) -> String {
+    let wanted: Vec<char> = sentence.chars().filter(|c| !c.is_whitespace()).collect();
+    let shown: Vec<(usize, char)> = written.char_indices().filter(|(_, c)| !c.is_whitespace()).collect();
+    let found = shown.windows(wanted.len().max(1)).find(|window| window.iter().map(|(_, c)| c).eq(&wanted));
+    let (Some((start, _)), Some((last, c))) = (found.and_then(|w| w.first()), found.and_then(|w| w.last())) else {
+        return written;
+    };
+    let [before, after] = [written.get(..*start), written.get(last + c.len_utf8()..)].map(Option::unwrap_or_default);
+    format!("{}\n{}", before.trim_end(), after.trim_start()).trim().to_owned()
+}
+
 /// Depth is bounded by the limit, so that recursion is, too.
 fn look(part: &Part<'_>, depth: usize, parts: &mut usize, limits: &Limits, found: &mut [String; 2]) {
     *parts += 1;
@@ -80,6 +93,22 @@ fn own(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_link_says_is_nobodys_reason() {
+        // what came, what the reporter wrote of it
+        let cases = [
+            ("Just send this e-mail as it is.", ""),
+            ("He was rude.\n\nJust send this\ne-mail as it is.", "He was rude."),
+            ("Just send this e-mail as it is.\n\n-- \nHana", "-- \nHana"),
+            ("Just send this e-mail", "Just send this e-mail"),
+            ("", ""),
+        ];
+        for (written, want) in cases {
+            assert_eq!(without(written.to_owned(), "Just send this e-mail as it is."), want, "{written}");
+        }
+        assert_eq!(without("a".to_owned(), ""), "a");
+    }
 
     #[test]
     fn the_reporters_own_words() {

@@ -3,7 +3,7 @@
 //!
 //! Values are made harmless when they are filled in: one line each, no control characters; in HTML also escaped.
 
-use super::{Name, Value, times};
+use super::{Name, Value, times, write};
 use crate::policy::failure::Why;
 use crate::types::{Time, html_escaped};
 use jiff::tz::TimeZone;
@@ -76,7 +76,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 /// Longest value, in characters: nobody's subject needs more.
 const LONGEST_VALUE: usize = 300;
 /// The words of `footer.txt`.
-const FOOTER: [&str; 5] = ["keep", "seller", "done", "report", "stop"];
+const FOOTER: [&str; 7] = ["links", "addresses", "send", "seller", "done", "report", "stop"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 
@@ -239,7 +239,7 @@ impl Texts {
         let own = language.html.get(&name);
         let html = match own {
             Some(html) => replace(html, |name| value(name).map(|text| html_escaped(&text).replace('\n', "<br>\n"))),
-            None => html_of(&text, &language.tag),
+            None => write::html_of(&text, &language.tag),
         };
         let subject = replace(&template.subject, |name| value(name)).trim().to_owned();
         Filled { language: language.tag.clone(), subject, text, html, is_made: own.is_none() }
@@ -264,12 +264,17 @@ impl Texts {
         english.filter(|tags| !tags.is_empty()).unwrap_or_else(|| of(&|_| true))
     }
 
-    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: `keep`, `seller`, or the
+    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: one of [`FOOTER`], or the
     /// word of a [`crate::types::token::Purpose`] that acts.
     #[must_use]
     pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
         let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
         tags.find_map(|tag| self.languages.get(&tag)?.footer.get(word)).map_or("", String::as_str)
+    }
+
+    /// A word of footers in every language.
+    pub fn footers(&self, word: &str) -> impl Iterator<Item = &str> {
+        self.languages.values().filter_map(move |language| language.footer.get(word)).map(String::as_str)
     }
 
     fn reason(&self, language: &Language, why: &Why, time: &dyn Fn(Time) -> String) -> String {
@@ -405,27 +410,6 @@ fn harmless(text: &str) -> String {
     };
     let line: String = text.chars().take(LONGEST_VALUE).map(|c| if bad(c) { ' ' } else { c }).collect();
     line.trim().to_owned()
-}
-
-/// A plain text as HTML: paragraphs, and lists where lines begin with `- `.
-fn html_of(text: &str, language: &str) -> String {
-    let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"></head><body>\n",
-        html_escaped(language)
-    );
-    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
-        if paragraph.starts_with("- ") {
-            out.push_str("<ul>\n");
-            for item in paragraph.lines() {
-                out.push_str(&format!("<li>{}</li>\n", html_escaped(item.trim_start_matches("- "))));
-            }
-            out.push_str("</ul>\n");
-        } else {
-            out.push_str(&format!("<p>{}</p>\n", html_escaped(paragraph).replace('\n', "<br>\n")));
-        }
-    }
-    out.push_str("</body></html>\n");
-    out
 }
 
 /// Reads `LANG/NAME` under `directory`. Files that no notice has are left to [`Texts::with`] to complain of; hidden ones

@@ -70,8 +70,13 @@ impl Relay {
             return Ok(Gathered::Refused(refused.reply(message), refusal));
         }
         let author = inspection.author.as_ref().ok().map(|author| author.address.clone());
-        let reason =
-            if purpose == Purpose::Report { words::written(&arrived.raw, &self.config.limits) } else { String::new() };
+        let reason = if purpose == Purpose::Report {
+            // Without what the link of the footer says itself, in whichever language it once did.
+            let written = words::written(&arrived.raw, &self.config.limits);
+            self.texts.footers("send").fold(written, words::without)
+        } else {
+            String::new()
+        };
         let answer = inspection.automatic.is_none() && !inspection.report && arrived.envelope.sender.is_some();
         let writer = author.filter(|author| self.writes_as(letter.pair.party(actor), author));
         let original = inspection.message_id.clone();

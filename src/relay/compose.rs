@@ -239,11 +239,13 @@ impl Relay {
             label: words(purpose.word()),
             address: format!("{}+{}@{}", purpose.word(), secret.token(purpose, letter.id), shop.domain),
         };
-        let (keep, company) = (words("keep"), &letter.pair.party(Role::Seller).name);
+        let company = &letter.pair.party(Role::Seller).name;
         let seller = (side == Role::Buyer && !company.trim().is_empty())
             .then(|| Seller { label: words("seller"), name: company.clone() });
         let mark = secret.mark(letter.pair.id, side, letter.thread);
-        Some(Footer { mark, keep, seller, actions: purposes.map(action).to_vec() })
+        let [links, addresses] =
+            ["links", "addresses"].map(|word| words(word).replace("{marketplace}", &shop.settings.name));
+        Some(Footer { mark, links, addresses, send: words("send"), seller, actions: purposes.map(action).to_vec() })
     }
 
     /// The message with a DKIM signature by each of the domain's keys before it. `at` is the message's own time, so that a retry sends the same bytes.

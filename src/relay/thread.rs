@@ -3,6 +3,7 @@
 use super::Relay;
 use super::judged::Letter;
 use crate::message::Inspection;
+use crate::message::footer::Mark;
 use crate::policy::opt_out::{KnownBy, Thread};
 use crate::store::{Result, ThreadEntry, View};
 use crate::types::token::Purpose;
@@ -38,12 +39,27 @@ impl Relay {
         }
         for mark in &inspection.marks {
             let pair = letter.pair.id;
-            let Some(first) = self.store.secret().read_mark(pair, letter.author, mark) else { continue };
+            let Some(first) = self.marked(view, letter, mark)? else { continue };
             let Some(begun) = view.thread_entry(first)?.filter(|e| e.pair == Some(pair)) else { continue };
             let known = opened(view, letter, &begun, None, now)?;
             return Ok(Some(Continued { first, known: Some(known) }));
         }
         Ok(None)
+    }
+
+    /// The thread that a mark was made for: on the author's side of this pair, or for a message of
+    /// it that the author received. Whom it hits: nobody. What it tells a liar: marks and tokens
+    /// are signed, and those of others are worth nothing here.
+    fn marked(&self, view: &View<'_>, letter: &Letter, mark: &Mark) -> Result<Option<MessageId>> {
+        let (secret, pair) = (self.store.secret(), letter.pair.id);
+        let (purpose, token) = match mark {
+            Mark::Thread(mark) => return Ok(secret.read_mark(pair, letter.author, mark)),
+            Mark::Message(purpose, token) => (*purpose, token),
+        };
+        let Some(message) = secret.read(purpose, token) else { return Ok(None) };
+        let entry = view.thread_entry(message)?;
+        let received = entry.filter(|e| e.pair == Some(pair) && e.author == letter.author.other() && e.relayed);
+        Ok(received.map(|entry| entry.thread))
     }
 
     /// Our Message-ID of a message: a signed token, so that it is known again without a table, and nobody can probe for others.

@@ -45,7 +45,7 @@ fn marks_and_acting_addresses_by_swaks() {
     for word in [done.as_str(), "No response needed", "done+", &seller_report, asked_mark(&asked)] {
         assert!(!seen.contains(word), "{word} in\n{seen}");
     }
-    assert_eq!((seen.matches("[ref:").count(), seen.matches("[/ref]").count()), (1, 1), "{seen}");
+    assert_eq!((seen.matches("Ref: ").count(), seen.matches("\n-- \r").count()), (1, 1), "{seen}");
     assert!(answer.header("References").is_some_and(|ids| ids.contains('@')), "{seen}");
     let rows = place.cli(&["message", "list"]);
     assert_eq!((&rows[0]["reason"], &rows[0]["thread"]), (&"relayed-mark".into(), &rows[1]["id"]), "{rows}");
@@ -100,5 +100,5 @@ fn marks_and_acting_addresses_by_swaks() {
 }
 
 fn asked_mark(copy: &Wire) -> &str {
-    copy.message.split_once("[ref:").unwrap().1.split_once(']').unwrap().0
+    copy.message.split_once("Ref: ").unwrap().1.split_once('\r').unwrap().0
 }

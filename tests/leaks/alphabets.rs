@@ -10,6 +10,7 @@ pub const FOOTERS: &[&str] = &[
     "[", "[ref:", "[ref: aaaaaaaaaaaaaaaaaaaaaaaa]", "[/ref]", "]", "&#91;", "\u{ff3b}", "\u{ff0b}", "\u{ff11}", "+", "%2b", "%", "&", "&#43;",
     "report+", "stop+", "report+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@m.test", "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "@", ".", "?subject=", " ",
     "\u{a0}", "\r\n", "> ", "\u{200b}", "\u{feff}", "<b>", "</b>",
+    "Ref:", "Ref: aaaaaa-aaaaaa-aaaaaa-aaaaaa", "Ref: aaaaaa-", ":", "-- ", "--", "-", "?subject=a%20b&body=c",
 ];
 pub const TAGS: &[&str] = &[
     "<", ">", "</", "<!", "<!--", "-->", "--!>", "<![CDATA[", "<?", "<b>", "</b>", "<p>", "</p>", "<div>", "</div>", "<td>", "<table>", "<a href=\"",
@@ -17,10 +18,12 @@ pub const TAGS: &[&str] = &[
     "</script>", "<title>", "<textarea>", "<plaintext>", "<svg>", "<img src=cid:a@b>", "<img width=1 src=http://x>", "<span hidden>",
     "<p style=\"a:b;c:url(x)\">", "<meta charset=x>", "class=gmail_x ", "&", "&#64;", "&nbsp;", "b-real-9c1", "@", "home.example", " ", "\r\n", "x",
     "\u{ff11}", "</body>", "</html>", "<x@y>", "mailto:", "cid:", "\0",
+    "<font>", "</font>", "</table>", "<body bgcolor=#123456>", "<body style=\"a:b\">", "<article>", "</article>", "<center>", "<td align=center>",
 ];
 pub const STYLES: &[&str] = &[
     "a{", "}", ";", "a:b", ":", "url(", "url(cid:", "url(data:image/png", "url(x)", "url( ", "(", ")", "\"", "'", "\\", "\\75 ", "/*", "*/", "/",
     "@import", "@import 'x';", "expression(", "mso-x:y;", ".Mso", ".gmail_x", "</", "<", " ", "\n", "&#58;", "&", "x", "#", "cid:",
+    "p{color:red}", "color:red;", "@media print{", ",", ">", "p:not(", "[a=\"b\"]", "calc(1px + ", "rgb(1,", "!important", "body{", "1px ", "-1em ", "<!--", "-->",
 ];
 pub const LINES: &[&str] = &[
     "BEGIN:VEVENT\r\n", "END:VEVENT\r\n", "UID:x\r\n", "ATTENDEE:mailto:a@b.test\r\n", "ATTENDEE;CN=x:mailto:b-real-9c1@home.example\r\n",

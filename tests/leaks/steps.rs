@@ -186,7 +186,9 @@ fn scanners() -> Vec<Scanner> {
     add("HTML", b"", &tags, Box::new(move |input| drop(html::clean(&text_of(input), &replacements))));
     let foot = Footer {
         mark: "a".repeat(24),
-        keep: "Keep".to_owned(),
+        links: "Each opens a mail.".to_owned(),
+        addresses: "Write to them.".to_owned(),
+        send: "Just send it.".to_owned(),
         seller: None,
         actions: vec![Action { purpose: Purpose::Stop, label: "Stop".to_owned(), address: "stop+a@m.test".to_owned() }],
     };

@@ -229,7 +229,8 @@ fn seen(wire: &Wire) -> String {
             let _ = writeln!(out, "{:?} {:?}", part.content_type(), part.attachment_name());
             match part.body {
                 PartType::Text(text) | PartType::Html(text) => {
-                    let text = text.split("[ref:").next().unwrap_or("").to_owned();
+                    let text = text.split("\n-- \r\n").next().and_then(|text| text.split("</article>").next());
+                    let text = text.unwrap_or("").to_owned();
                     let _ = writeln!(out, "{}", text.replace("\r\n", "\n").trim_end());
                 }
                 PartType::Binary(bytes) | PartType::InlineBinary(bytes) => {
@@ -412,7 +413,7 @@ fn what_is_quoted_comes_back_as_it_was_written() {
                     assert!(reply.starts_with("250"), "{reply}");
                     let copy = sink.next(side.other);
                     let read = MessageParser::new().parse(copy.message.as_bytes()).unwrap().into_owned();
-                    let body = read.body_text(0).unwrap().split("[ref:").next().unwrap().trim_end().to_owned();
+                    let body = read.body_text(0).unwrap().split("\n-- \r\n").next().unwrap().trim_end().to_owned();
                     let (_, answer) = programs(&body.replace("\r\n", "\n")).remove(n);
                     // Half of the programs name what they answer.
                     let named = if n % 2 == 0 {

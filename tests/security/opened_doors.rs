@@ -23,9 +23,9 @@ fn a_vacation_mail_is_no_invitation() {
     let copy = sink.next(SELLER);
     let id = copy.header("Message-ID").unwrap();
     let text = copy.text();
-    let mark = text.split_once("[ref:").unwrap().1.split_once(']').unwrap().0.to_owned();
+    let mark = text.split_once("Ref: ").unwrap().1.split_once('\n').unwrap().0.trim().to_owned();
     let by_id = |n: &str| mail(SELLER, n, "SALE", "Buy!").replace("Subject", &format!("In-Reply-To: {id}\nSubject"));
-    let by_mark = |n: &str| mail(SELLER, n, "SALE", &format!("Buy!\n> [ref:{mark}]"));
+    let by_mark = |n: &str| mail(SELLER, n, "SALE", &format!("Buy!\n> Ref: {mark}"));
     let blocked = ("block".to_owned(), "opted-out".to_owned());
     assert_eq!((outcome(&by_id("1@s.example")), outcome(&by_mark("2@s.example"))), (blocked.clone(), blocked));
     // The buyer writes in it himself: now it is his.

@@ -2,6 +2,7 @@
 //! that wrote it. The rest stays as it was written.
 
 use super::link::{Target, decode, encode, target};
+use super::size::{self, VIEWPORT};
 use super::style;
 use crate::message::{scrub, work};
 use lol_html::errors::RewritingError;
@@ -43,7 +44,7 @@ const REMOVED: &[&str] = &[
 /// Gone, but what is in them stays.
 const UNWRAPPED: &[&str] = &[
     "form", "button", "select", "option", "optgroup", "datalist", "object", "applet", "video", "audio", "canvas",
-    "frameset", "dialog", "portal", "slot",
+    "frameset", "dialog", "portal", "slot", "marquee", "blink",
 ];
 /// Attributes that load, run or tell something.
 const ATTRIBUTES: &[&str] = &[
@@ -76,6 +77,9 @@ const ATTRIBUTES: &[&str] = &[
     "shash",
     "http-equiv",
     "contenteditable",
+    "inert",
+    "popover",
+    "popovertarget",
 ];
 /// `<meta name=…>` that mail programs act upon; the others tell who wrote.
 const META: &[&str] = &[
@@ -257,7 +261,10 @@ fn text(chunk: &mut TextChunk<'_>, sheet: &RefCell<String>, state: &State) {
                 chunk.remove();
                 return;
             }
-            let text = sheet.take();
+            let mut text = sheet.take();
+            if state.end.get() == End::Text && text.ends_with(END) {
+                text.truncate(text.len() - END.len());
+            }
             let cleaned = if kind == TextType::RawText { styles(&text) } else { title(&text) };
             if cleaned.is_some() {
                 state.change();
@@ -316,6 +323,12 @@ fn meta(element: &mut Element<'_, '_>, state: &State) {
     // What is written goes out as UTF-8. Not a change by itself: what is not changed keeps its charset.
     if element.has_attribute("charset") || equivalent.as_deref() == Some("content-type") {
         element.replace("<meta charset=\"utf-8\">", ContentType::Html);
+    } else if named.as_deref() == Some("viewport") {
+        // How large a page is shown is its reader's.
+        if element.get_attribute("content").is_none_or(|content| !size::is_usual(&decode(&content))) {
+            state.change();
+            element.replace(&format!("<meta name=\"viewport\" content=\"{VIEWPORT}\">"), ContentType::Html);
+        }
     } else if equivalent.is_some() || !named.is_some_and(|name| META.contains(&name.as_str())) {
         state.change();
         element.remove();
@@ -404,6 +417,9 @@ fn verdict(tag: &str, name: &str, value: &str) -> Verdict {
         return Verdict::Remove;
     }
     if matches!(tag, "style" | "title") && (!matches!(name, "type" | "media") || value.ends_with('=')) {
+        return Verdict::Remove;
+    }
+    if size::is_far(tag, name, value) {
         return Verdict::Remove;
     }
     let renamed = |text: Option<String>| text.map_or(Verdict::Keep, Verdict::Change);

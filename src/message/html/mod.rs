@@ -1,17 +1,26 @@
 //! HTML parts: what acts or spies goes out, real addresses are replaced, also where tags stand inside them.
 //!
-//! `active` rewrites elements and attributes, `style` style sheets, `link` judges where links lead. `tokens` is a reader of our own, for what is nested too
-//! deep to rewrite (`plain`) and for addresses across tags. All of it is linear in the size of the document.
+//! `active` rewrites elements and attributes, `style` style sheets (`sheet`, `declarations`), `link`
+//! judges where links lead. `tokens` is a reader of our own, for what is nested too deep to rewrite
+//! (`plain`), for addresses across tags, and for a footer under the author's part (`frame`, `open`).
+//! All of it is linear in the size of the document.
 //!
-//! Not here: charsets and transfer encodings, what `cid:` links lead to, the footer.
+//! Not here: charsets and transfer encodings, what `cid:` links lead to, what a footer says.
 
 mod active;
+mod declarations;
+mod frame;
+mod hollow;
 mod link;
+mod open;
 mod plain;
+mod sheet;
+mod size;
 mod style;
 pub(super) mod tokens;
 mod walk;
 
+pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
@@ -64,26 +73,28 @@ fn scrub_across_tags(html: &str, replacements: &Replacements) -> Option<String> 
     (!words.is_empty()).then(|| replaced(html, &places, words.iter().map(|(range, word)| (range.clone(), &**word))))
 }
 
-/// `html` without what `find` finds in its visible text, in order. The tags stay. `None`: it found nothing.
+/// `html` without what `find` finds in its visible text, in order, and without the boxes that held
+/// nothing else; other tags stay. `None`: it found nothing.
 #[must_use]
 pub(super) fn without(html: &str, find: impl FnOnce(&str) -> Vec<Range<usize>>) -> Option<String> {
     let (text, places) = visible(html);
     let found = find(&text);
-    (!found.is_empty()).then(|| replaced(html, &places, found.into_iter().map(|range| (range, ""))))
-}
-
-/// Where something may be put under a document, and the end tags to put before it: whatever the document leaves open, it shows.
-#[must_use]
-pub(super) fn bottom(html: &str) -> (usize, String) {
-    let mut end = html.len();
-    for tag in ["</html>", "</body>"] {
-        let before = html.get(..end).unwrap_or("").trim_end();
-        let start = before.len().saturating_sub(tag.len());
-        if before.get(start..).is_some_and(|last| last.eq_ignore_ascii_case(tag)) {
-            end = start;
+    if found.is_empty() {
+        return None;
+    }
+    let words: Vec<Vec<Range<usize>>> = found.into_iter().map(|range| stretches(&places, range).collect()).collect();
+    let around = |words: &Vec<Range<usize>>| words.first().map_or(0, |w| w.start)..words.last().map_or(0, |w| w.end);
+    let ranges: Vec<Range<usize>> = words.iter().map(around).collect();
+    let mut out = String::with_capacity(html.len());
+    let mut done = 0;
+    for (words, whole) in words.into_iter().zip(hollow::emptied(html, &ranges)) {
+        for gone in whole.map_or(words, |whole| vec![whole]) {
+            out.push_str(html.get(done..gone.start).unwrap_or(""));
+            done = done.max(gone.end);
         }
     }
-    (end, plain::end_tags(html.get(..end).unwrap_or("")))
+    out.push_str(html.get(done..).unwrap_or(""));
+    Some(out)
 }
 
 /// A stretch of visible text: where it begins in it, and where it stands in the document.
@@ -115,25 +126,30 @@ pub(super) fn words(html: &str) -> Vec<Range<usize>> {
     Tokens::new(html).filter_map(text).collect()
 }
 
+/// Where the characters of a range of the visible text stand.
+fn stretches(places: &[Place], range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut at = range.start;
+    let mut next = places.partition_point(|(start, _)| *start <= at);
+    std::iter::from_fn(move || {
+        work::count(8);
+        let (start, place) = next.checked_sub(1).and_then(|n| places.get(n)).filter(|_| at < range.end)?;
+        let stop = places.get(next).map_or(range.end, |(start, _)| *start).min(range.end);
+        // What marks a block's end between two stretches stands for a tag, which stays.
+        let [from, to] = [at, stop].map(|at| (place.start + (at - start)).min(place.end));
+        (at, next) = (stop, next + 1);
+        Some(from..to)
+    })
+}
+
 /// `html` with other text in place of ranges of its visible text.
 fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (Range<usize>, &'a str)>) -> String {
     let mut out = String::with_capacity(html.len());
     let mut done = 0;
-    for (range, instead) in found {
-        let mut at = range.start;
-        let mut next = places.partition_point(|(start, _)| *start <= at);
-        let mut instead = instead;
-        while at < range.end {
-            work::count(8);
-            let Some((start, place)) = next.checked_sub(1).and_then(|n| places.get(n)) else { break };
-            let stop = places.get(next).map_or(range.end, |(start, _)| *start).min(range.end);
-            // What marks a block's end between two stretches stands for a tag, which stays.
-            let [from, to] = [at, stop].map(|at| (place.start + (at - start)).min(place.end));
-            out.push_str(html.get(done..from).unwrap_or(""));
+    for (range, mut instead) in found {
+        for stretch in stretches(places, range) {
+            out.push_str(html.get(done..stretch.start).unwrap_or(""));
             out.push_str(std::mem::take(&mut instead));
-            done = to;
-            at = stop;
-            next += 1;
+            done = stretch.end;
         }
     }
     out.push_str(html.get(done..).unwrap_or(""));

@@ -82,50 +82,6 @@ fn nested(counts: &HashMap<String, usize>, open: usize) -> usize {
     open.saturating_sub(optional)
 }
 
-/// End tags of what is still open at the end of `html`, so that what comes behind it stands in none of its elements. What is closed by something else's
-/// end tag is closed once more: programs would open formatting elements again (HTML 13.2.4.3).
-#[must_use]
-pub(super) fn end_tags(html: &str) -> String {
-    let mut open: Vec<&str> = Vec::new();
-    let mut loose: Vec<&str> = Vec::new();
-    // How many of each name are open: an end tag of nothing must not cost a search through all that
-    // is.
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    let is = |name: &str, list: &[&str]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
-    for token in Tokens::new(html) {
-        work::count(TOKEN);
-        match token {
-            Token::Open(name) if !is_void(name) && !is(name, &["html", "head", "body"]) => {
-                // A paragraph ends the one before it.
-                let again = is(name, OPTIONAL) && open.last().is_some_and(|last| last.eq_ignore_ascii_case(name));
-                if !again && open.len() < DEEPEST {
-                    open.push(name);
-                    *counts.entry(name.to_ascii_lowercase()).or_default() += 1;
-                }
-            }
-            Token::Close(name) => {
-                if counts.get(&name.to_ascii_lowercase()).is_none_or(|count| *count == 0) {
-                    continue;
-                }
-                if let Some(at) = open.iter().rposition(|other| other.eq_ignore_ascii_case(name)) {
-                    work::count((open.len() - at) * TOKEN);
-                    for closed in open.iter().skip(at) {
-                        if let Some(count) = counts.get_mut(&closed.to_ascii_lowercase()) {
-                            *count = count.saturating_sub(1);
-                        }
-                    }
-                    let inside = open.drain(at..).skip(1).filter(|name| is_inline(name));
-                    loose.extend(inside);
-                    loose.truncate(DEEPEST);
-                }
-            }
-            _ => {}
-        }
-    }
-    let tags = open.iter().rev().chain(&loose).map(|name| format!("</{name}>"));
-    tags.collect()
-}
-
 /// The text of `html` as a document of one preformatted block. Entities stay as they are.
 #[must_use]
 pub fn render(html: &str) -> String {
@@ -182,27 +138,6 @@ mod tests {
         let text = render(html);
         let body = text.split_once("inherit\">\r\n").unwrap().1.split_once("\r\n</pre>").unwrap().0;
         assert_eq!(body, "t\r\nHello you,\r\na &lt; b &lt; c &amp; d\r\nend\r\n");
-    }
-
-    #[test]
-    fn what_is_left_open_is_closed() {
-        // html, the end tags
-        let cases = [
-            ("<html><body><p>x</p>", ""),
-            ("<div style=display:none><p>a<P>b<br>", "</p></div>"),
-            ("<textarea>x</div>", "</textarea>"),
-            ("<title>x</titles>", "</title>"),
-            ("<div><font style=display:none></div>x", "</font>"),
-            ("<table><tr><td><b>x</table>", "</b>"),
-            ("<a href='</a>'>x", "</a>"),
-            ("</i></div>", ""),
-        ];
-        for (html, want) in cases {
-            assert_eq!(end_tags(html), want, "{html}");
-        }
-        for storm in ["<div>", "<b><i></b>", "<p>", "</p>", "<b></div>"] {
-            assert!(end_tags(&storm.repeat(100_000)).len() <= DEEPEST * 12, "{storm}");
-        }
     }
 
     #[test]

@@ -1,48 +1,12 @@
-//! Style sheets and style attributes: what loads something unseen, runs something, or tells the author's mail program, goes.
-//!
-//! A background or a font from a server is loaded without being a picture that one sees, so every remote `url()` goes.
+//! Style sheets and style attributes: what may go out of them, and whether one hides something.
 
-use super::link::{Target, target};
-use crate::message::{scrub, work};
-
-/// Whole pieces (declarations, at-rules) with one of these go.
-const FORBIDDEN: &[&str] = &[
-    "expression(",
-    "behavior:",
-    "-moz-binding",
-    "javascript:",
-    "vbscript:",
-    "image-set(",
-    "cross-fade(",
-    "@import",
-    "@namespace",
-    "@charset",
-    "-ms-filter",
-    "progid:",
-];
-
-/// At-rules that style sheets of mail have; those of [`FORBIDDEN`] go.
-const AT_RULES: &[&str] = &[
-    "container",
-    "counter-style",
-    "document",
-    "font-face",
-    "font-feature-values",
-    "keyframes",
-    "layer",
-    "media",
-    "page",
-    "property",
-    "scope",
-    "starting-style",
-    "supports",
-    "viewport",
-];
+use super::sheet;
+use crate::message::work;
 
 /// Cleans the declarations of a style attribute. `None`: nothing to clean.
 #[must_use]
 pub(super) fn clean(css: &str) -> Option<String> {
-    without(css, is_forbidden)
+    changed(css, sheet::attribute(css))
 }
 
 /// Cleans a style sheet. What may hold an address goes, whoever's it is: if the receiver's became
@@ -50,104 +14,13 @@ pub(super) fn clean(css: &str) -> Option<String> {
 /// is the receiver's; nobody sees the sheet, so the quote cannot be told by its lines.
 #[must_use]
 pub(super) fn clean_sheet(css: &str) -> Option<String> {
-    without(css, |shadow| is_forbidden(shadow) || holds_address(shadow) || shows_domain(shadow))
+    changed(css, sheet::cleaned(css))
 }
 
-/// Whether a piece shows a word with a dot in it, as domains and local parts are, or what stands in
-/// an attribute: with the rest of an address in the text, that would be one. Whoever's it is: see
-/// [`clean_sheet`]. Whom it hits: links lose their addresses on paper.
-fn shows_domain(shadow: &str) -> bool {
-    let Some((name, value)) = shadow.split_once(':').filter(|_| shadow.contains("content")) else { return false };
-    let words = value.as_bytes().windows(3).any(|three| match three {
-        [before, b'.', after] => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
-        _ => false,
-    });
-    name.trim_end().ends_with("content") && (words && !value.contains("url(") || value.contains("attr("))
-}
-
-/// Whether an `@` stands in a piece that does not begin a rule.
-fn holds_address(shadow: &str) -> bool {
-    let start = shadow.len() - shadow.trim_start().len();
-    let is_rule = |at: usize| at == start && is_at_rule(shadow.get(at + 1..).unwrap_or(""));
-    scrub::signs(shadow).any(|at| !is_rule(at) && !is_in_content_id(shadow.get(..at).unwrap_or("")))
-}
-
-/// Whether what ends here begins a link to another part (`url(cid:a@b)`). Such an id has been
-/// replaced by one of ours before, whatever it was.
-fn is_in_content_id(before: &str) -> bool {
-    let in_id = |c: char| c.is_ascii_alphanumeric() || ".-_=+$%".contains(c);
-    before.trim_end_matches(in_id).ends_with("cid:")
-}
-
-fn is_at_rule(text: &str) -> bool {
-    let vendors = ["-webkit-", "-moz-", "-ms-", "-o-"];
-    let text = vendors.iter().find_map(|vendor| text.strip_prefix(vendor)).unwrap_or(text);
-    let length = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').count();
-    let (name, rest) = text.split_at(length);
-    AT_RULES.contains(&name) && !rest.starts_with('.')
-}
-
-fn without(css: &str, forbidden: impl Fn(&str) -> bool) -> Option<String> {
-    let mut out = String::with_capacity(css.len());
-    let mut rest = css;
-    let mut changed = false;
-    while !rest.is_empty() && !work::is_over() {
-        let (piece, after) = rest.split_at(piece_length(rest));
-        rest = after;
-        work::count(piece.len() * READINGS);
-        let shadow = shadow(piece);
-        if forbidden(&shadow) || hides_picture(&shadow, piece) {
-            changed = true;
-            match piece.as_bytes().last() {
-                // A rule without a selector would take the next one's.
-                Some(b'{') => out.push_str("none{"),
-                Some(b'}') => out.push('}'),
-                _ => {}
-            }
-        } else if piece.contains("/*") {
-            changed = true;
-            without_comments(piece, &mut out);
-        } else {
-            out.push_str(piece);
-        }
-    }
-    // What was taken out must not have glued an end tag together.
-    changed.then(|| out.replace("</", "< /"))
-}
-
-/// Whether a piece holds a picture that is not written as it was cleaned (`data_uri`): with escapes
-/// or comments in it, or not in base 64.
-fn hides_picture(shadow: &str, piece: &str) -> bool {
-    let plainly = || piece.to_ascii_lowercase().contains(";base64,") && !piece.contains('\\') && !piece.contains("/*");
-    shadow.contains("data:image") && !plainly()
-}
-
-/// Passes over each piece of a style sheet.
-const READINGS: usize = 12;
-
-/// Up to the next `;`, `{` or `}` that is in no string, bracket or comment.
-fn piece_length(css: &str) -> usize {
-    let bytes = css.as_bytes();
-    let (mut quote, mut depth, mut at) = (None, 0_usize, 0);
-    while let Some(&byte) = bytes.get(at) {
-        match (quote, byte) {
-            (_, b'\\') => at += 1,
-            (Some(open), _) if byte == open || byte == b'\n' => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'/') if bytes.get(at + 1) == Some(&b'*') => {
-                let end = css.get(at + 2..).and_then(|body| body.find("*/"));
-                at = end.map_or(bytes.len(), |end| at + 2 + end + 1);
-            }
-            (None, b'(') => depth += 1,
-            (None, b')') => depth = depth.saturating_sub(1),
-            (None, b'{' | b'}') => return at + 1,
-            (None, b';') if depth == 0 => return at + 1,
-            (None, _) => {}
-        }
-        at += 1;
-    }
-    css.len()
+/// What is whole stays as it was written, unless programs that know less of style sheets could read
+/// something else in it.
+fn changed(css: &str, (cleaned, whole): (String, bool)) -> Option<String> {
+    (!(whole && sheet::is_plain(css)) && cleaned != css).then_some(cleaned)
 }
 
 fn without_comments(piece: &str, out: &mut String) {
@@ -192,19 +65,6 @@ fn unescape(text: &str) -> String {
     }
     out.push_str(rest);
     out
-}
-
-fn is_forbidden(shadow: &str) -> bool {
-    shadow.trim_start().starts_with("mso-") || FORBIDDEN.iter().any(|word| shadow.contains(word)) || has_remote(shadow)
-}
-
-fn has_remote(shadow: &str) -> bool {
-    shadow.match_indices("url(").any(|(at, _)| {
-        let behind = shadow.get(at + 4..).unwrap_or("");
-        let link = behind.trim_start_matches([' ', '\t', '\r', '\n', '"', '\'']);
-        work::count(behind.len() - link.len());
-        !matches!(target(link), Target::Part | Target::Picture) && !link.starts_with(')')
-    })
 }
 
 /// Whether an element of this style shows nothing to speak of; `picture`: it is a picture, not a box around others.
@@ -258,24 +118,95 @@ mod tests {
         // css, cleaned (None: as it was)
         let cases = [
             ("color:red;font-family:\"A;B\"", None),
+            (" Color : RED ;; margin: 0 auto -0 5% ! important; ", None),
             ("background:url(https://t.test/x.gif);color:red", Some("color:red")),
-            ("color:red;background:u\\72l( 'http://x' )", Some("color:red;")),
+            ("color:red;background:u\\72l( 'http://x' )", Some("color:red")),
             ("background:u/**/rl(http://x)", Some("")),
             ("background:url(cid:a@b)", None),
-            ("background:url('data:image/png;base64,aa')", None),
+            ("background:url('data:image/png;base64,aa') no-repeat", None),
             ("background:url(/x.gif)", Some("")),
-            ("width:exp/*x*/ression(alert(1));a:b", Some("a:b")),
-            ("mso-fareast-language:JA; color:red", Some(" color:red")),
-            ("@import 'http://x/a.css';p{color:red}", Some("p{color:red}")),
-            ("/* Font Definitions */p{a:b}", Some("p{a:b}")),
-            ("p{a:b;background-image:url(//x)}q{c:d}", Some("p{a:b;}q{c:d}")),
-            ("@import url(x){a:b}", Some("none{a:b}")),
-            ("@font-face{font-family:\"\\FF2D\\FF33 x\"}", None),
-            ("a:'x\n;background:url(//x);b:c", Some("a:'x\n;b:c")),
-            ("</* *//style>", Some("< /style>")),
+            ("width:exp/*x*/ression(alert(1));color:b", Some("color:b")),
+            ("mso-fareast-language:JA; color:red", Some("color:red")),
+            ("color:'x\n;background:url(//x);color:blue", Some("color:blue")),
+            ("font-family:\"</style>\"", Some("font-family:\"\\3c /style>\"")),
+            ("font-family:\"\\3c /style>\"", None),
+            // what leaves its place, covers, or pushes others away
+            ("position:absolute;color:red", Some("color:red")),
+            ("pos\\69tion:fixed;top:0;z-index:9", Some("")),
+            ("transform:scale(0);filter:blur(9px);animation:x 1s;transition:all 1s;zoom:0", Some("")),
+            ("all:unset;content:'x';clip-path:inset(0);mask:none;contain:size", Some("")),
+            ("margin:0 0 -100px", Some("")),
+            ("margin:0 -10px", None),
+            ("margin-top:-1px;margin-left:-5.4pt", Some("margin-left:-5.4pt")),
+            ("height:600px;min-height:90vh;height:100in", Some("height:600px")),
+            (
+                "height:calc(1px * 9999);width:calc(100% - 20px);width:100vw",
+                Some("width:calc(100% - 20px);width:100vw"),
+            ),
+            ("padding:0 10% 301px", Some("")),
+            ("line-height:150%;line-height:1.5;line-height:999", Some("line-height:150%;line-height:1.5")),
+            ("font:bold 12px/1.5 'MS PGothic',x", None),
+            ("font:12px/500 x", Some("")),
+            ("font-size:200%;font-size:99em", Some("font-size:200%")),
+            ("-webkit-text-size-adjust:none;-webkit-text-size-adjust:1%", Some("-webkit-text-size-adjust:none")),
+            ("--x:1;color:var(--x);color:rgba(0, 0, 0, .5)", Some("color:rgba(0, 0, 0, 0.5)")),
+            ("color:red}body{display:none", Some("")),
+            ("color:red!important x;color:blue !important", Some("color:blue!important")),
         ];
         for (css, want) in cases {
             assert_eq!(clean(css).as_deref(), want, "{css}");
+            if let Some(want) = want {
+                assert_eq!(clean(want), None, "{want}");
+            }
+        }
+    }
+
+    #[test]
+    fn sheets() {
+        // css, cleaned (None: as it was), bound to the author's part
+        let cases = [
+            ("p{color:red}\nTD.x > a , b{margin:0}", None, ".rly p{color:red}.rly TD.x>a,.rly b{margin:0}"),
+            ("@import 'http://x/a.css';p{color:red}", Some("p{color:red}"), ".rly p{color:red}"),
+            ("@charset 'x';@import url(x){a:b}q{color:c}", Some("q{color:c}"), ".rly q{color:c}"),
+            ("/* Font Definitions */p{color:b}", Some("p{color:b}"), ".rly p{color:b}"),
+            ("<!-- p{color:b} -->", Some("p{color:b}"), ".rly p{color:b}"),
+            ("@font-face{font-family:x;src:local(y)}@keyframes a{from{color:b}}", Some(""), ""),
+            (
+                "@media only screen and (max-width:600px){.x{width:100%!important}}",
+                None,
+                "@media only screen and (max-width:600px){.rly .x{width:100%!important}}",
+            ),
+            ("@media print{@layer x{p{color:b}}}", Some(""), ""),
+            ("@media print{p{color:b}", None, "@media print{.rly p{color:b}}"),
+            ("p{color:b;q{color:c}}s{color:d}", Some("p{color:b}s{color:d}"), ".rly p{color:b}.rly s{color:d}"),
+            ("p::before{content:'x.y';color:b}", Some("p::before{color:b}"), ".rly p::before{color:b}"),
+            // the page
+            (
+                "body,html{margin:0;background:#111;display:none}",
+                None,
+                ".rly .rly-b,.rly{margin:0;background:#111;display:none}body{margin:0;background:#111}",
+            ),
+            (
+                "html>body.x p,:root,* , body+p, html~p{color:b}",
+                None,
+                ".rly .rly-b.x p,.rly,.rly *,.rly .rly-b+p{color:b}",
+            ),
+            ("[data-ogsc] .x,[class~=\"a\"]{color:b}", None, "[data-ogsc] .rly .x,.rly [class~=\"a\"]{color:b}"),
+            ("a[href^=\"mailto:report\"]{display:none}", None, ".rly a[href^=\"mailto:report\"]{display:none}"),
+            (".rly p,.rly+p,.rly~*{color:b}", None, ".rly p,.rly .rly+p,.rly .rly~*{color:b}"),
+            ("p:not(.x):nth-child(2n + 1){color:b}", None, ".rly p:not(.x):nth-child(2n + 1){color:b}"),
+            ("> p, + q, &, a|b, p >, p > > q, s{color:b}", Some("s{color:b}"), ".rly s{color:b}"),
+            ("p\\{color:b}q{color:c}", Some("p\\{color{color:c}"), ""),
+        ];
+        for (css, want, bound) in cases {
+            if css.contains('\\') {
+                // Escapes are written anew; what they are read as stands in one selector.
+                assert!(sheet::bound(css).is_empty() || sheet::bound(css).starts_with(".rly "), "{css}");
+                continue;
+            }
+            assert_eq!(clean_sheet(css).as_deref(), want, "{css}");
+            assert_eq!(sheet::bound(want.unwrap_or(css)), bound, "{css}");
+            assert_eq!(sheet::bound(css), bound, "{css}");
         }
     }
 
@@ -303,8 +234,11 @@ mod tests {
 
     #[test]
     fn storms_are_linear() {
-        for storm in ["/*", "url(", "\\", "(", "'", ";", "a:b;", "{", "</", "url(x"] {
-            let _ = clean(&storm.repeat(400_000 / storm.len()));
+        for storm in
+            ["/*", "url(", "\\", "(", "'", ";", "color:b;", "{", "</", "url(x", "p{", "@media x{", ",", "p:not("]
+        {
+            let css = storm.repeat(400_000 / storm.len());
+            let _ = (clean(&css), clean_sheet(&css), sheet::bound(&css));
         }
     }
 }

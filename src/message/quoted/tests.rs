@@ -539,6 +539,7 @@ fn ordinary_mail_asks_for_nothing() {
         ("Yes.\n", false),
         ("Write to me@other.test.\n\nOn Sat, 21 Nov 2026, Sato <Seller-Alias@m.test> wrote:\n> Hello\n> Sato\n", false),
         ("> Hello [ref:bbqxerik4m2fdq7opkxa2zzt] report+bbqxerik4m2fdq7opkxa2zztabcde@m.test [/ref]\n", false),
+        ("> Hello\n> -- \n> report+bbqxerik4m2fdq7opkxa2zztabcde@m.test\n> Ref: bbqxer-ik4m2f-dq7opk-xa2zzt\n", false),
         ("Yes.\n> On Sat, Hana <buyer-alias@m.test> wrote:\n>> x\n", true),
         ("Yes.\n> is it x@y.test\n", true),
         ("Yes.\n> is it x%40y.test\n", true),

@@ -26,6 +26,8 @@ const KINDS: &[(&str, &str)] = &[
 ];
 
 const MARK: &str = "bbqxerik4m2fdq7opkxa2zzt";
+/// As footers show it.
+const REFERENCE: &str = "Ref: bbqxer-ik4m2f-dq7opk-xa2zzt";
 
 /// A shape as it is written in the table.
 struct Shape<'a> {
@@ -106,7 +108,7 @@ fn shape(raw: &[u8], ids: &mut Vec<String>) -> String {
     let mut out = short.or(kind.strip_prefix("multipart/")).unwrap_or(kind).to_owned();
     let body = part.decoded();
     let text = String::from_utf8_lossy(&body).into_owned();
-    if part.is("text") && text.contains(MARK) {
+    if part.is("text") && text.contains(REFERENCE) {
         out.push('*');
     }
     let mut say = |what: &str, value: Option<String>| {
@@ -121,7 +123,10 @@ fn shape(raw: &[u8], ids: &mut Vec<String>) -> String {
     if !part.disposition.value.is_empty() {
         say(&part.disposition.value, Some(own.unwrap_or_default()));
     }
-    let before = text.split(MARK).next().unwrap().trim_end_matches("[ref:");
+    // What the author wrote: his part of a page, or what is above the separator.
+    let ends = ["\r\n-- \r\n", "</article>", "<style>@media", "<div class=\"rly-f\""];
+    let before = ends.iter().fold(text.as_str(), |text, end| text.split(end).next().unwrap());
+    let before = before.split_once("<div class=\"rly-b\">").map_or(before, |(_, part)| part);
     if part.is("text") {
         let source = before.split_once("src=\"").map(|(_, rest)| rest.split('"').next().unwrap());
         say("shows", source.map(|to| to.strip_prefix("cid:").map_or_else(|| to.to_owned(), &mut number)));
@@ -149,7 +154,9 @@ fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
     let replacements = Replacements::new((&keys[0], &author), (&keys[1], &receiver));
     let footer = Footer {
         mark: MARK.to_owned(),
-        keep: "Keep".to_owned(),
+        links: "Each opens a mail.".to_owned(),
+        addresses: "Write to them.".to_owned(),
+        send: "Just send it.".to_owned(),
         seller: None,
         actions: vec![Action {
             purpose: Purpose::Report,

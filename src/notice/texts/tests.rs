@@ -90,8 +90,8 @@ fn an_operators_files_are_checked() {
         ("words.txt", "time: {year}\n", "is missing in `time`"),
         ("words.txt", "months: a, b\n", "needs 12 names"),
         ("words.txt", "tags: [Belangrijk]\n", ""),
-        ("footer.txt", "keep: Keep this.\n", ""),
-        ("footer.txt", "kept: Keep this.\n", "no word `kept`"),
+        ("footer.txt", "send: Send this.\n", ""),
+        ("footer.txt", "sent: Send this.\n", "no word `sent`"),
     ];
     for (name, text, want) in table {
         let (_, problems) = Texts::built_in().with([file("nl", name, text)]);

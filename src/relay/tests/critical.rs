@@ -101,11 +101,11 @@ async fn a_machine_opens_no_thread() {
         assert!(world.newest().automatic, "{what}");
         let copy = world.arrived(SELLER).await.remove(0);
         let id = header(&copy, "Message-ID").unwrap().to_owned();
-        let mark = copy.split_once("[ref:").map(|(_, rest)| rest.split_once(']').unwrap().0.to_owned());
+        let mark = copy.split_once("Ref: ").map(|(_, rest)| rest.split_once('\n').unwrap().0.trim().to_owned());
         let by_id = |n: u32| format!("From: {SELLER}\nSubject: SALE {n}\nIn-Reply-To: {id}\n\nBuy!\n");
         let by_mark = |n: u32| {
             let mark = mark.as_ref().unwrap();
-            format!("From: {SELLER}\nSubject: SALE {n}\n\nBuy!\n> [ref:{mark}]\n")
+            format!("From: {SELLER}\nSubject: SALE {n}\n\nBuy!\n> Ref: {mark}\n")
         };
         let blocked = ("block".to_owned(), "opted-out".to_owned());
         assert_eq!(world.outcome(&by_id(1)).await, blocked, "{what}");
@@ -170,9 +170,9 @@ async fn a_machine_keeps_no_thread_open() {
     let away_id =
         copies.iter().find(|copy| copy.contains("Away.")).map(|copy| header(copy, "Message-ID").unwrap()).unwrap();
     let asked = copies.iter().find(|copy| header(copy, "Subject") == Some("Q")).unwrap();
-    let mark = asked.split_once("[ref:").unwrap().1.split_once(']').unwrap().0;
+    let mark = asked.split_once("Ref: ").unwrap().1.split_once('\n').unwrap().0.trim();
     let by_id = |n: u32| format!("From: {SELLER}\nSubject: SALE {n}\nIn-Reply-To: {away_id}\n\nBuy!\n");
-    let by_mark = |n: u32| format!("From: {SELLER}\nSubject: SALE {n}\n\nBuy!\n> [ref:{mark}]\n");
+    let by_mark = |n: u32| format!("From: {SELLER}\nSubject: SALE {n}\n\nBuy!\n> Ref: {mark}\n");
     assert_eq!(
         (at(179, SELLER, by_id(1)).await, at(179, SELLER, by_mark(2)).await),
         ("relayed-thread", "relayed-mark")

@@ -406,7 +406,7 @@ async fn an_answer_stops_the_clock_of_its_thread() {
     type Case<'a> = (&'a str, fn(&str, &str) -> String, usize, usize);
     let table: [Case<'_>; 9] = [
         ("by its id", |id, _| format!("Subject: x\nIn-Reply-To: {id}\n\nAnswer\n"), 1, 0),
-        ("by its mark", |_, mark| format!("Subject: x\n\nAnswer\n> [ref:{mark}]\n"), 1, 0),
+        ("by its mark", |_, mark| format!("Subject: x\n\nAnswer\n> Ref: {mark}\n"), 1, 0),
         ("by its subject", |_, _| "Subject: Re: Question one\n\nAnswer\n".into(), 1, 0),
         (
             "by its subject, in Japanese",
@@ -449,7 +449,7 @@ async fn an_answer_stops_the_clock_of_its_thread() {
             }
             let copies = world.arrived(SELLER).await;
             let one = copies.iter().find(|copy| header(copy, "Subject") == Some("Question one")).unwrap();
-            let mark = one.split_once("[ref:").map_or("", |(_, rest)| rest.split_once(']').unwrap().0);
+            let mark = one.split_once("Ref: ").map_or("", |(_, rest)| rest.split_once('\n').unwrap().0.trim());
             let message = format!("From: {SELLER}\n{}", answer(header(one, "Message-ID").unwrap(), mark));
             assert_eq!(world.waiting(), 2);
             assert_eq!(world.send(SELLER, &[buyer_alias], &message).await.code(), 250, "{what}");

@@ -4,7 +4,7 @@ use super::*;
 use crate::message::transfer::{encode_base64, encode_qp};
 use crate::store::Switch;
 use crate::types::PartyId;
-use crate::types::token::MARK;
+use crate::types::token::{MARK, Purpose};
 
 const ASK: &str = "From: b-real-9c1@home.example\nSubject: Question\nMessage-ID: <ask@home.example>\nContent-Type: multipart/alternative; boundary=b\n\n\
                    --b\n\nIs it blue?\n--b\nContent-Type: text/html\n\n<html><body><p>Is it blue?</p></body></html>\n--b--\n";
@@ -20,13 +20,44 @@ fn seen(message: &str) -> String {
 /// The footer of a message: its plain lines, and as HTML.
 fn footer_of(message: &str) -> (Vec<String>, String) {
     let parsed = mail_parser::MessageParser::new().parse(message.as_bytes()).unwrap();
-    let between = |text: &str, end: &str| {
-        let start = text.find("[ref:").unwrap();
-        text[start..start + text[start..].find(end).unwrap() + end.len()].to_owned()
-    };
-    let plain = between(&parsed.body_text(0).unwrap(), "[/ref]");
-    let html = between(parsed.html_bodies().next().unwrap().text_contents().unwrap(), "[/ref]</div>");
-    (plain.lines().map(str::to_owned).collect(), html)
+    let plain = parsed.body_text(0).unwrap().replace('\r', "");
+    let plain = plain[plain.rfind("-- \n").unwrap()..].trim_end().lines().map(str::to_owned).collect();
+    let html = parsed.html_bodies().next().unwrap().text_contents().unwrap();
+    let html = html[html.find("<div class=\"rly-f\"").unwrap()..].trim_end().trim_end_matches("</body></html>");
+    (plain, html.to_owned())
+}
+
+/// The reference at the end of a footer, and the mark in it.
+fn reference(mark: &str) -> String {
+    let groups: Vec<&str> = (0..4).map(|n| &mark[n * 6..n * 6 + 6]).collect();
+    format!("Ref: {}", groups.join("-"))
+}
+
+/// The same footer as it was once written.
+fn old_footer((plain, _): &(Vec<String>, String), mark: &str) -> (Vec<String>, String) {
+    let [first, last] = [format!("[ref:{mark}] Please keep this line."), "[/ref]".to_owned()];
+    let acts: Vec<_> =
+        plain.iter().filter_map(|line| line.split_once(": ")).filter(|(_, to)| to.contains('+')).collect();
+    let link = |(label, to): &(&str, &str)| format!("<a href=\"mailto:{to}?subject=x\">{label}</a><br>\r\n");
+    let html = format!("{first}<br>\r\n{}{last}</div>", acts.iter().map(link).collect::<String>());
+    let line = |(label, to): &(&str, &str)| format!("{label}: {to}");
+    (std::iter::once(first).chain(acts.iter().map(line)).chain([last]).collect(), html)
+}
+
+/// HTML as Outlook's Word writes it again: paragraphs, links and line breaks.
+fn as_word(html: &str) -> String {
+    let mut out = String::new();
+    for piece in html.split_inclusive('>') {
+        let (text, tag) = piece.split_once('<').unwrap_or((piece, ""));
+        out.push_str(text);
+        let name = tag.trim_end_matches('>').split(' ').next().unwrap();
+        match name {
+            "a" | "/a" | "br" => out.push_str(&format!("<{tag}")),
+            "div" | "td" => out.push_str("<o:p></o:p></span></p>\r\n<p class=MsoNormal><span>"),
+            _ => {}
+        }
+    }
+    out
 }
 
 /// Lines of at most `columns` characters, broken between words, as a mail program does; a longer word is cut.
@@ -54,29 +85,26 @@ fn reply(fixture: &str, alias: &str, (plain, html): &(Vec<String>, String)) -> S
     }
     let (head, body) = fixture.split_once("\n\n").unwrap();
     let link = |line: &String, to: &str| {
-        line.split_once(": ").map_or(line.clone(), |(label, address)| to.replace("{l}", label).replace("{a}", address))
+        let acts = line.split_once(": ").filter(|(_, address)| address.contains('+'));
+        acts.map_or(line.clone(), |(label, address)| to.replace("{l}", label).replace("{a}", address))
     };
-    let forms: [(&str, Vec<String>); 10] = [
+    let targets = plain.iter().filter(|line| line.contains('+')).map(|line| link(line, "  1. mailto:{a}"));
+    let is_reference = |line: &&String| line.starts_with("Ref: ") || line.starts_with("[ref:");
+    let anchors = html.split("</a>").filter_map(|piece| Some(piece[piece.find("<a ")?..].to_owned() + "</a>"));
+    let forms: [(&str, Vec<String>); 13] = [
         ("{footer}", plain.clone()),
-        ("{mark}", vec![plain[0].clone()]),
+        ("{mark}", plain.iter().filter(is_reference).cloned().collect()),
+        ("{first}", plain.iter().take(2).cloned().collect()),
+        ("{anchors}", anchors.collect()),
+        ("{rendered}", mail_parser::decoders::html::html_to_text(html).lines().map(str::to_owned).collect()),
         ("{flowed}", wrapped(plain, 30, " ")),
         ("{narrow}", wrapped(plain, 20, "")),
         ("{squeezed}", vec![plain.join(" ")]),
         ("{targets}", plain.iter().map(|line| link(line, "{l}<mailto:{a}?subject=x>")).collect()),
-        (
-            "{footnotes}",
-            plain
-                .iter()
-                .map(|line| link(line, "[1]{l}"))
-                .chain(plain.iter().map(|line| link(line, "  1. mailto:{a}")))
-                .collect(),
-        ),
+        ("{footnotes}", plain.iter().map(|line| link(line, "[1]{l}")).chain(targets).collect()),
         ("{bare}", plain.iter().map(|line| link(line, "{l}")).collect()),
         ("{html}", vec![html.clone()]),
-        (
-            "{word}",
-            vec![html.replace("<br>\r\n", "<o:p></o:p></span></p>\r\n<p class=MsoNormal><span>").replace("</div>", "")],
-        ),
+        ("{word}", vec![as_word(html)]),
     ];
     let mut out = String::new();
     for line in body.replace("{alias}", alias).split_inclusive('\n') {
@@ -140,18 +168,19 @@ async fn an_answer_is_known_by_the_mark_that_it_quotes() {
     let asked = world.newest();
     let at_seller = world.arrived(SELLER).await.remove(0);
     let footer = footer_of(&at_seller);
-    let mark = footer.0[0]["[ref:".len()..][..MARK].to_owned();
     let secret = world.store.secret();
-    assert_eq!(secret.mark(world.pair.id, Role::Seller, MessageId(asked.number)), mark);
+    let mark = secret.mark(world.pair.id, Role::Seller, MessageId(asked.number));
+    assert_eq!(footer.0.last(), Some(&reference(&mark)), "{footer:?}");
     assert!(
         footer.0[1].starts_with("No response needed: done+") && footer.0[2].starts_with("Report this message: report+"),
         "{footer:?}"
     );
     assert!(header(&at_seller, "List-Unsubscribe").is_none());
     let fixtures = fixtures();
-    assert!(fixtures.len() > 12, "{}", fixtures.len());
-    for (name, fixture) in &fixtures {
-        let message = format!("From: {SELLER}\nSubject: Re: Question\n{}", reply(fixture, buyer_alias, &footer));
+    assert!(fixtures.len() > 18, "{}", fixtures.len());
+    let footers = [old_footer(&footer, &mark), footer];
+    for ((name, fixture), footer) in fixtures.iter().flat_map(|one| footers.iter().map(move |footer| (one, footer))) {
+        let message = format!("From: {SELLER}\nSubject: Re: Question\n{}", reply(fixture, buyer_alias, footer));
         let answer = world.send(SELLER, &[buyer_alias], &message).await.wire();
         let newest = world.newest();
         assert_eq!(
@@ -162,15 +191,17 @@ async fn an_answer_is_known_by_the_mark_that_it_quotes() {
         let at_buyer = world.arrived(BUYER).await.remove(0);
         let text = seen(&at_buyer);
         assert!(text.contains("Yes, it is blue.") && text.contains("Is it blue?"), "{name}: {text}");
-        for word in [&mark, "done+", "No response needed"] {
+        // A label without its link, where the rest of the footer is lost, says nothing.
+        let label = if name == "links-alone.eml" { "done+" } else { "No response needed" };
+        for word in [&mark, &reference(&mark), "done+", label] {
             assert!(!text.contains(word), "{name}: {word} in\n{text}");
         }
         // The buyer's own footer, once in each text.
-        let own = secret.mark(world.pair.id, Role::Buyer, MessageId(asked.number));
+        let own = reference(&secret.mark(world.pair.id, Role::Buyer, MessageId(asked.number)));
         let texts = if name == "both-parts.eml" { 2 } else { 1 };
         for (word, times) in [
             (own.as_str(), texts),
-            ("[/ref]", texts),
+            ("Ref: ", texts),
             ("Report this message", texts),
             ("Seller: Sato Shop", texts),
             ("No more messages from sellers", texts),
@@ -218,7 +249,10 @@ async fn collected_replies_quote_the_mark_and_lose_nothing_else() {
         let newest = world.newest();
         assert_eq!((newest.reason.as_str(), &newest.thread), ("relayed-mark", &asked.id), "{name}");
         let arrived = seen(&world.arrived(BUYER).await.remove(0));
-        assert!(!arrived.contains("done+") && arrived.matches("[ref:").count() == 1, "{name}: {arrived}");
+        assert!(
+            !arrived.contains("done+") && arrived.matches("Ref: ").count() == 1 + text.matches("Ref: ").count(),
+            "{name}: {arrived}"
+        );
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             assert!(arrived.contains(line), "{name}: {line:?} is lost\n{arrived}");
         }
@@ -238,6 +272,8 @@ async fn a_mark_is_worth_nothing_elsewhere() {
     let marks = |role| world.store.secret().mark(world.pair.id, role, first);
     let forged = format!("{}{}", &good[..MARK - 1], if good.ends_with('a') { 'b' } else { 'a' });
     let unknown = world.store.secret().mark(world.pair.id, Role::Seller, MessageId(first.0 + 1));
+    let token = |message| world.store.secret().token(Purpose::Report, message);
+    let report = token(first);
     let many: String =
         (0..40).map(|n| format!("[ref:{}{}] ", &forged[..MARK - 2], ["aa", "bb", "cc", "dd"][n % 4])).collect();
     // who writes, to whom, the text, whether it arrives
@@ -251,6 +287,16 @@ async fn a_mark_is_worth_nothing_elsewhere() {
         (SELLER, buyer_alias, format!("[ref:{}]", &good[..MARK - 1]), false),
         (SELLER, buyer_alias, good.clone(), false),
         (SELLER, buyer_alias, format!("[ref:{unknown}]"), false),
+        (SELLER, buyer_alias, reference(&good), true),
+        (SELLER, buyer_alias, reference(&forged), false),
+        (SELLER, other_buyer.buyer_alias.as_str(), reference(&good), false),
+        // The token of an acting address, which the seller was sent.
+        (SELLER, buyer_alias, format!("report+{report}@m.test"), true),
+        (SELLER, buyer_alias, format!("DONE+{report}@m.test"), false),
+        (SELLER, buyer_alias, format!("bounce+{report}@m.test"), false),
+        (SELLER, other_buyer.buyer_alias.as_str(), format!("report+{report}@m.test"), false),
+        ("s2@elsewhere.example", other_seller.buyer_alias.as_str(), format!("report+{report}@m.test"), false),
+        (SELLER, buyer_alias, format!("report+{}@m.test", token(MessageId(first.0 + 1))), false),
     ];
     for (from, to, text, passes) in cases {
         let mail = format!("From: {from}\nSubject: Offer\n\n{text}\n");
@@ -277,14 +323,14 @@ async fn footers_are_the_same_after_a_restart_and_can_be_turned_off() {
     let world = world().await;
     let (buyer_alias, seller_alias) = world.aliases();
     assert_eq!(world.send(BUYER, &[seller_alias], ASK).await.code(), 250);
-    let mark = footer_of(&world.arrived(SELLER).await.remove(0)).0.remove(0);
+    let mark = footer_of(&world.arrived(SELLER).await.remove(0)).0.pop().unwrap();
     let reply = format!("From: {SELLER}\nSubject: Re: Question\n\nYes.\n> {mark}\n");
     assert_eq!(world.send(SELLER, &[buyer_alias], &reply).await.code(), 250);
     let arrived = world.arrived(BUYER).await.remove(0);
     let item = world.newest_item();
     let Loaded::Bytes(again) = world.relay.rebuilt(&item).unwrap() else { panic!("it is stopped") };
     let again = String::from_utf8(again.to_vec()).unwrap().replace("\r\n", "\n");
-    assert!(again.contains("[ref:") && arrived.ends_with(&again), "{again}\n{arrived}");
+    assert!(again.contains("Ref: ") && arrived.ends_with(&again), "{again}\n{arrived}");
 
     let world = world_with(|config| config.policy.footers = false).await;
     let (buyer_alias, seller_alias) = world.aliases();
@@ -293,7 +339,7 @@ async fn footers_are_the_same_after_a_restart_and_can_be_turned_off() {
     assert_eq!(world.send(SELLER, &[buyer_alias], &hello).await.code(), 250);
     for copy in [world.arrived(SELLER).await.remove(0), world.arrived(BUYER).await.remove(0)] {
         assert!(
-            !copy.contains("[ref:") && !copy.contains("m.test?") && header(&copy, "List-Unsubscribe").is_none(),
+            !copy.contains("Ref: ") && !copy.contains("m.test?") && header(&copy, "List-Unsubscribe").is_none(),
             "{copy}"
         );
     }
@@ -323,7 +369,9 @@ async fn where_footers_stand() {
         assert_eq!(world.send(BUYER, &[seller_alias], &mail).await.code(), 250);
         let copy = world.arrived(SELLER).await.remove(0);
         let two = copy.find("two").unwrap();
-        let has: Vec<bool> = [&copy[..two], &copy[two..]].iter().map(|half| half.contains("[ref:")).collect();
+        let has: Vec<bool> = [&copy[..two], &copy[two..]].iter().map(|half| half.contains("Ref: ")).collect();
         assert_eq!(has, want, "{copy}");
+        // Styles of a page reach nothing of another.
+        assert_eq!(copy.matches("<article").count(), copy.matches("Content-Type: text/html").count(), "{copy}");
     }
 }
