@@ -208,12 +208,13 @@ fn shapes() {
 #[test]
 fn signatures_that_go_are_told() {
     // shape, paths
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 6] = [
         ("signed(plain, p7s)", &["1"]),
         ("mixed(plain, p7s name=smime.p7s)", &["1"]),
         ("mixed(signed(plain, pgp-signature), plain)", &["1.1"]),
         ("mixed(plain, p7s name=contract.p7s)", &[]),
         ("signed(plain, plain)", &[]),
+        ("mixed(plain, pgp-keys)", &[]),
     ];
     for (comes, want) in cases {
         let raw = Shape { rest: comes, parts: 0 }.message();
