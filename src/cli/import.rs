@@ -1,7 +1,8 @@
 //! `marketrelay import FILE`: sellers, buyers and orders from JSON Lines. Good lines are kept in batches; each bad one is told with its number and why.
 
+use super::party::read_senders;
 use super::{Context, Failure, Outcome};
-use crate::store::{Change, NewOrder, NewParty, Open, OwnDomain, StoreError, Switch};
+use crate::store::{Change, NewOrder, NewParty, Open, StoreError, Switch};
 use crate::types::{Address, ExternalId, Providers, Role, SystemRandom, Time};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -224,7 +225,9 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
     let told = |error: StoreError| error.to_string();
     match line {
         Line::Seller { id, marketplace, name, email, senders, language, auto_replies, unauthenticated, suspended } => {
-            let (domains, senders) = shops.senders(senders)?;
+            let senders =
+                senders.map(|texts| read_senders(&texts, &shops.own_domains, &shops.providers)).transpose()?;
+            let (domains, senders) = senders.unzip();
             let new = NewParty {
                 marketplace: shops.named(marketplace)?,
                 role: Role::Seller,
@@ -278,18 +281,7 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
     }
 }
 
-/// Domains that are a seller's alone, and addresses; none where nothing was said.
-type Senders = (Option<Vec<OwnDomain>>, Option<Vec<Address>>);
-
 impl Shops {
-    fn senders(&self, list: Option<Vec<String>>) -> Result<Senders, String> {
-        let Some(list) = list else { return Ok((None, None)) };
-        let (domains, single): (Vec<String>, Vec<String>) = list.into_iter().partition(|text| text.starts_with('@'));
-        let domain = |text: &String| OwnDomain::read(text, &self.own_domains, &self.providers);
-        let domains = domains.iter().map(domain).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-        Ok((Some(domains), Some(single.iter().map(|text| address(text)).collect::<Result<_, _>>()?)))
-    }
-
     fn named(&self, name: Option<String>) -> Result<String, String> {
         match name.or_else(|| self.default.clone()) {
             Some(name) if self.domains.contains_key(&name) => Ok(name),

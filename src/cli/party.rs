@@ -3,7 +3,7 @@
 use super::output::{table, yes};
 use super::{Context, Failure, Outcome};
 use crate::store::{NewParty, Open, OwnDomain, Party, Switch};
-use crate::types::{Address, ExternalId, Role, Time};
+use crate::types::{Address, ExternalId, Providers, Role, Time};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -174,25 +174,36 @@ fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
     if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
 }
 
-/// The same with domains among them, that are a seller's alone.
-fn senders(context: &Context<'_>, texts: &[String]) -> Result<(Option<Vec<Address>>, Option<Vec<OwnDomain>>), Failure> {
-    let (domains, single): (Vec<String>, Vec<String>) = texts.iter().cloned().partition(|text| text.starts_with('@'));
-    if domains.is_empty() {
-        let found = addresses(texts)?;
-        let none = found.is_some().then(Vec::new);
-        return Ok((found, none));
+/// What a seller writes from: domains that are its own alone, and addresses.
+pub(super) type Senders = (Vec<OwnDomain>, Vec<Address>);
+
+/// Reads addresses, and `@domain` among them.
+pub(super) fn read_senders(texts: &[String], own: &[String], providers: &Providers) -> Result<Senders, String> {
+    let (mut domains, mut addresses) = (Vec::new(), Vec::new());
+    for text in texts {
+        if text.starts_with('@') {
+            domains.push(OwnDomain::read(text, own, providers).map_err(|error| error.to_string())?);
+        } else {
+            addresses.push(Address::parse(text).map_err(|error| format!("an address is wrong: {error}"))?);
+        }
     }
-    let (own, table) = (context.own_domains(), context.config.authentication.table());
-    let read = |text: &String| OwnDomain::read(text, &own, &table);
-    let domains = domains.iter().map(read).collect::<Result<_, _>>()?;
-    Ok((Some(addresses(&single)?.unwrap_or_default()), Some(domains)))
+    Ok((domains, addresses))
+}
+
+/// Nothing was said: they stay. An empty text alone: there are none any more.
+fn senders(context: &Context<'_>, texts: &[String]) -> Result<Option<Senders>, Failure> {
+    if texts.is_empty() || texts == [""] {
+        return Ok((!texts.is_empty()).then(Senders::default));
+    }
+    let (own, providers) = (context.own_domains(), context.config.authentication.table());
+    read_senders(texts, &own, &providers).map(Some).map_err(Failure::Failed)
 }
 
 impl Seller {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         match self {
             Self::Set { id, name, email, senders: texts, auto_replies, unauthenticated, language, refusals } => {
-                let (further, domains) = senders(&context, &texts)?;
+                let (domains, further) = senders(&context, &texts)?.unzip();
                 let new = NewParty {
                     marketplace: context.marketplace()?.id.clone(),
                     role: Role::Seller,

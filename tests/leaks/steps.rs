@@ -16,7 +16,8 @@ use marketrelay::message::footer::{self, Action, Footer};
 use marketrelay::message::said::Said;
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, text, tnef, transfer, uuencode, vcard,
+    Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, search, text, tnef, transfer,
+    uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
 use marketrelay::types::token::Purpose;
@@ -157,6 +158,13 @@ fn scanners() -> Vec<Scanner> {
         b"",
         &addresses,
         Box::new(move |input| drop(scrub::scrub_name(&text_of(input), &replacements))),
+    );
+    let domains = ["home.example".to_owned()];
+    add(
+        "addresses of a domain",
+        b"Subject: x\r\n\r\n",
+        &addresses,
+        Box::new(move |input| drop(search::addresses_in(input, &domains, 32))),
     );
     let footers = bytes_of(FOOTERS);
     for (name, is_html) in [("footers in text", false), ("footers in HTML", true)] {
