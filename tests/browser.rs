@@ -43,7 +43,8 @@ fn arrived(raw: &str, language: &str) -> String {
     let order = Order { footer: Some(footer(language)), ..house.order() };
     let out = rewrite(raw.as_bytes(), &order).unwrap().bytes;
     let read = mail_parser::MessageParser::new().parse(&out).unwrap();
-    read.html_bodies().next().unwrap().text_contents().unwrap().to_owned()
+    // As programs show several.
+    read.html_bodies().map(|part| part.text_contents().unwrap()).collect()
 }
 
 /// The same with a footer that nothing protects but styles of its own: as it was before there was
@@ -115,6 +116,11 @@ fn no_author_reaches_the_footer() {
         let html = std::fs::read_to_string(file).unwrap();
         pages.push(write(format!("safe-{}", stem(file)), arrived(&as_mail(&html), "en")));
         pages.push(write(format!("bare-{}", stem(file)), unprotected(&html)));
+        // The trick in one part, the footer in the next.
+        let part = |html: &str| format!("--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{html}\r\n");
+        let parts = format!("{}{}--b--\r\n", part(&html), part("<p>Hello</p>"));
+        let both = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}");
+        pages.push(write(format!("both-{}", stem(file)), arrived(&both, "en")));
     }
     for file in files("ordinary", "eml") {
         let mail = std::fs::read_to_string(&file).unwrap();

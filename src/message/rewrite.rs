@@ -321,6 +321,9 @@ impl Writer<'_> {
             } else {
                 under = footer.under_text(whole);
             }
+        } else if html && self.order.footer.is_some() && self.inside == 0 && part.disposition.value != "attachment" {
+            // Some programs show all pages of a message as one, the footer's among them.
+            changed = Some(super::html::page(changed.as_deref().unwrap_or(&text), |_| String::new()));
         }
         let may_be_receiver =
             changed.is_some() && linked.is_none() && footer.is_none() && !charset.eq_ignore_ascii_case("utf-8");

@@ -123,7 +123,7 @@ mod tests {
         for (html, want) in cases {
             let (start, end) = (html.find('[').unwrap(), html.find(']').unwrap());
             let plain = html.replace(['[', ']'], "");
-            let out = match &emptied(&plain, &[start..end - 1])[0] {
+            let out = match &emptied(&plain, std::slice::from_ref(&(start..end - 1)))[0] {
                 Some(gone) => format!("{}{}", &plain[..gone.start], &plain[gone.end..]),
                 None => html.to_owned(),
             };

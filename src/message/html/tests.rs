@@ -172,6 +172,7 @@ fn addresses_are_replaced_wherever_they_stand() {
         ("<p>x</p><p>b-real-9c1@home.example</p><p>y</p>", Some("<p>x</p><p>alias@m.test</p><p>y</p>")),
         ("<style>p::after{content:\"home.example\";margin:0}</style>x", Some("<style>p::after{margin:0}</style>x")),
         ("<style>p::after{content:'home\\2e example'}</style>x", Some("<style></style>x")),
+        ("<style>a::after{content:'(' attr(title) ')'}</style>x", Some("<style></style>x")),
         (
             "<style>p::after{content:'\\201C'}q{content:'.'}i{content:url(cid:a.b)}td:before{content:'Name:'}</style>x",
             Some(

@@ -371,5 +371,7 @@ async fn where_footers_stand() {
         let two = copy.find("two").unwrap();
         let has: Vec<bool> = [&copy[..two], &copy[two..]].iter().map(|half| half.contains("Ref: ")).collect();
         assert_eq!(has, want, "{copy}");
+        // Styles of a page reach nothing of another.
+        assert_eq!(copy.matches("<article").count(), copy.matches("Content-Type: text/html").count(), "{copy}");
     }
 }
