@@ -319,6 +319,9 @@ fn the_authors_own_address_goes_out_nowhere() {
             let told = facts(&shown)["addresses"].is_string();
             assert_eq!(told, left || kind == "wide binary", "{kind}: {shown}");
         }
+        // He is told once of all of them.
+        let notice = sink.next(side.own);
+        assert_eq!(notice.header("Subject").unwrap(), "A file that you sent shows your mail address");
     }
     relay.stop();
 }
