@@ -118,6 +118,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
         Reason::Unclean | Reason::Malformed | Reason::RepeatedField(_) => ("unclean", "5.6.0"),
         Reason::OverQuota { .. } => ("over-quota", "5.4.5"),
         Reason::OptedOut | Reason::OverCritical { .. } => ("opted-out", "5.7.1"),
+        Reason::AutomaticRepeated | Reason::SameWords => ("automatic", "5.7.1"),
         Reason::Unauthenticated | Reason::AuthenticationFailed(_) | Reason::DnsTrouble => ("unauthenticated", "5.7.26"),
         Reason::Gone => ("gone", "5.1.1"),
         Reason::Loop => ("other", "5.4.6"),
@@ -126,7 +127,7 @@ pub fn of_decision(reason: &Reason) -> (&'static str, &'static str) {
 }
 
 /// The keys that [`of_decision`] gives beside those of [`FailureClass`].
-pub const DECISION_KEYS: [&str; 11] = [
+pub const DECISION_KEYS: [&str; 12] = [
     "address-in-file",
     "over-size",
     "forbidden",
@@ -136,6 +137,7 @@ pub const DECISION_KEYS: [&str; 11] = [
     "elsewhere",
     "over-quota",
     "opted-out",
+    "automatic",
     "unauthenticated",
     "not-allowed",
 ];

@@ -18,25 +18,28 @@ use std::time::Duration;
 pub const WITHIN: Duration = Duration::from_secs(3600);
 /// So many of a pair at most, the newest ones.
 pub const MOST: usize = 32;
+/// What was written longer ago than this, or later, is no answer of a program.
+pub const FRESH: Duration = Duration::from_secs(86_400);
+
 /// Messages of a pair that are taken together.
 struct Talk {
     /// Whether the second belongs to the first one's.
     holds: fn(&Turn, &Turn) -> bool,
     /// Each side's words for so many times are one too many.
     times: usize,
-    /// Also where both sides say the same.
-    alike: bool,
+    /// Also where the message is not one that was written just now.
+    old: bool,
 }
 
 const TALKS: [Talk; 4] = [
     // A thread.
-    Talk { holds: |own, turn| own.thread == turn.thread, times: 3, alike: true },
-    // A program that does not name what it answers begins a thread each time.
-    Talk { holds: |own, turn| own.begins() && turn.begins(), times: 3, alike: false },
-    // One does, the other does not: people who answer several questions alike look the same.
-    Talk { holds: |_, _| true, times: 5, alike: false },
-    // Whoever tries something out sends the same both ways.
-    Talk { holds: |_, _| true, times: 12, alike: true },
+    Talk { holds: |own, turn| own.thread == turn.thread, times: 3, old: true },
+    // A program that does not name what it answers begins a thread each time. Somebody who sends on
+    // old mail does, too.
+    Talk { holds: |own, turn| own.begins() && turn.begins(), times: 3, old: false },
+    // One program does, the other does not: people who answer several questions alike look the same.
+    Talk { holds: |_, _| true, times: 5, old: false },
+    Talk { holds: |_, _| true, times: 12, old: true },
 ];
 /// A side's newest messages of which one has to say the same: helpers that send two for one.
 const NEWEST: usize = 2;
@@ -71,9 +74,10 @@ pub fn may_go_round(own: &Turn, before: &[Turn]) -> bool {
 
 /// Whether a message is one too many: with it both sides have sent their own same words for the
 /// third time in turn. `before`: what went to the other side before it within the hour, the newest
-/// first. `same(a, b)`: whether two say the same; asked seldom, as it reads them.
-pub fn goes_round(own: &Turn, before: &[Turn], mut same: impl FnMut(&Turn, &Turn) -> bool) -> bool {
-    TALKS.iter().any(|talk| {
+/// first. `fresh`: by its date it was written just now. `same(a, b)`: whether two of one side say
+/// the same; asked seldom, as it reads them.
+pub fn goes_round(own: &Turn, fresh: bool, before: &[Turn], mut same: impl FnMut(&Turn, &Turn) -> bool) -> bool {
+    TALKS.iter().filter(|talk| fresh || talk.old).any(|talk| {
         let held: Vec<&Turn> = before.iter().filter(|turn| (talk.holds)(own, turn)).collect();
         talk.repeats(own, &held, &mut same)
     })
@@ -93,7 +97,7 @@ impl Talk {
                 let said = if turn.author == own.author { own } else { heard };
                 turn.id == heard.id || turn.id == last.id || same(said, turn)
             };
-            take_turns(own.author, self.times, before.iter().copied(), counts) && (self.alike || !same(own, heard))
+            take_turns(own.author, self.times, before.iter().copied(), counts)
         })
     }
 }
@@ -129,7 +133,7 @@ mod tests {
 
     /// Turns as words, the oldest first: the side, the thread's number (`-`: it begins one), the
     /// words. The last one is asked about.
-    fn one_too_many(talk: &str) -> bool {
+    fn one_too_many(talk: &str, fresh: bool) -> bool {
         let mut turns: Vec<(Turn, char)> = Vec::new();
         let mut begun: Vec<(char, MessageId)> = Vec::new();
         for (n, word) in talk.split_whitespace().enumerate() {
@@ -146,7 +150,7 @@ mod tests {
         let words = |turn: &Turn| turns.iter().find(|(other, _)| other.id == turn.id).unwrap().1;
         let before: Vec<Turn> = turns.iter().rev().skip(1).map(|(turn, _)| *turn).collect();
         let mut asked = 0;
-        let found = goes_round(&own, &before, |a, b| {
+        let found = goes_round(&own, fresh, &before, |a, b| {
             asked += 1;
             words(a) == words(b)
         });
@@ -178,10 +182,9 @@ mod tests {
             // Answers that name nothing: each begins a thread.
             ("s-x b-q s-a b-q s-a b-q s-a", true),
             ("b-q s-a b-q s-a b-q", false),
-            // Whoever tries something out sends the same both ways.
-            ("b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q", false),
-            ("b1q s1q b1q s1q b1q s1q", true),
-            ("b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q b-q s-q", true),
+            // The same program on both sides.
+            ("b-q s-q b-q s-q b-q", false),
+            ("b-q s-q b-q s-q b-q s-q", true),
             // The same question in three threads, and the same answer in each.
             ("b1q s1a b2q s2a b3q s3a", false),
             ("b1q s1a b1q s1a b2q s2a b2q s2a", false),
@@ -190,7 +193,12 @@ mod tests {
             ("b1q s1a b2q s2a b3q s3a b4q s4a b5q s5a", true),
         ];
         for (talk, want) in cases {
-            assert_eq!(one_too_many(talk), want, "{talk}");
+            assert_eq!(one_too_many(talk, true), want, "{talk}");
+        }
+        // What was written long ago is no answer, but in a thread.
+        let old = [("b-q s-a", 3, false), ("b-q s-a", 11, false), ("b-q s-a", 12, true), ("b1q s1a", 3, true)];
+        for (round, times, want) in old {
+            assert_eq!(one_too_many(&[round].repeat(times).join(" "), false), want, "{round} {times}");
         }
     }
 
@@ -202,7 +210,7 @@ mod tests {
             let last = talk.last().unwrap().clone();
             let said = |word: &String| (word.as_bytes()[0], word.as_bytes()[2]);
             let times = |wanted: (u8, u8)| talk.iter().rev().take(MOST + 1).filter(|word| said(word) == wanted).count();
-            if one_too_many(&talk.iter().rev().take(MOST + 1).rev().cloned().collect::<Vec<_>>().join(" ")) {
+            if one_too_many(&talk.iter().rev().take(MOST + 1).rev().cloned().collect::<Vec<_>>().join(" "), true) {
                 let other = if last.starts_with('b') { b's' } else { b'b' };
                 proptest::prop_assert!(times(said(&last)) >= 3);
                 proptest::prop_assert!(b"xyz".iter().any(|words| times((other, *words)) >= 3));

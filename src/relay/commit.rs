@@ -170,6 +170,9 @@ impl Relay {
             if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
             }
+            if matches!(decision.reason, Reason::AutomaticRepeated | Reason::SameWords) {
+                written.waits |= self.tell_of_stop(change, letter, &decision.reason, judged.at)?;
+            }
             if decision.answer {
                 self.opt_out_reply(change, letter, &decision.reason, judged.at)?;
                 written.waits = true;

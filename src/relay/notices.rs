@@ -16,6 +16,9 @@ use crate::types::{Address, MessageId, Role, Time};
 /// What the history calls a notice of recipients that were refused, at the first that was not.
 const PARTIAL: &str = "partial-notice";
 
+/// What the history calls a notice of a machine that sends too much.
+const STOPPED: &str = "automatic-notice";
+
 /// A message that a notice is about, and the side that is told.
 pub(super) struct About<'a> {
     pub(super) message: MessageId,
@@ -84,6 +87,26 @@ impl Relay {
             let receiver = letter.pair.alias(letter.author.other());
             notice::opt_out_reply(frame, receiver, &letter.subject, &self.config.policy.opt_out.critical_tags)
         })
+    }
+
+    /// The author hears that a machine of his sends too much, and that this message did not go: once
+    /// a day, of a pair. Says whether he was told.
+    pub(super) fn tell_of_stop(
+        &self,
+        change: &Change<'_>,
+        letter: &Letter,
+        reason: &Reason,
+        now: Time,
+    ) -> Result<bool> {
+        let today = Day::at(now, &letter.shop.zone).starts;
+        if !change.tells_of_stop(letter.pair.id, letter.author, today, now)? {
+            return Ok(false);
+        }
+        change.record(letter.id, now, STOPPED, "")?;
+        let (key, status) = of_decision(reason);
+        let failed = Failed { receiver: letter.pair.alias(letter.author.other()), key, status };
+        self.tell(change, &letter.about(now), Name::Failure, now, |frame| notice::failure(frame, &failed))?;
+        Ok(true)
     }
 
     /// Where some recipients were accepted, the proved author learns which were not. Says whether there was anything to tell.

@@ -3,9 +3,10 @@
 
 use super::judged::Letter;
 use super::{Arrived, Relay};
+use crate::message::headers::{Field, date, split};
 use crate::message::said::Said;
 use crate::message::work;
-use crate::policy::turns::{Turn, goes_round, may_go_round};
+use crate::policy::turns::{FRESH, Turn, goes_round, may_go_round};
 use crate::store::{Result, StoreError};
 use crate::types::MessageId;
 use std::collections::HashMap;
@@ -30,7 +31,10 @@ impl Relay {
         let mut read =
             Read { relay: self, letter, most, known: HashMap::new(), allowed: limits.steps(), trouble: None };
         read.known.insert(own.id, Some(Rc::new(said)));
-        let found = goes_round(&own, &letter.turns, |later, earlier| read.same(later, earlier));
+        let date = |field: &Field<'_>| field.is("Date").then(|| date(&field.text())).flatten();
+        let written = split(&arrived.raw).0.iter().find_map(date).unwrap_or(arrived.at);
+        let fresh = arrived.at.since(written).max(written.since(arrived.at)) < FRESH;
+        let found = goes_round(&own, fresh, &letter.turns, |later, earlier| read.same(later, earlier));
         read.trouble.map_or(Ok(found), Err)
     }
 }

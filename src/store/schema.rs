@@ -340,9 +340,18 @@ ALTER TABLE chain ADD COLUMN salts BLOB;
 ALTER TABLE chain ADD COLUMN head BLOB;
 ";
 
-/// Answers of machines are counted: only they are in the index.
+/// Answers of machines are counted.
 const MACHINES: &str = "
+-- Only what is counted is in it.
 CREATE INDEX message_answers ON message (pair, author, received) WHERE automatic = 1 AND verdict = 'relay';
+
+-- When the author of one side was told last that a machine of his sends too much.
+CREATE TABLE stopped (
+    pair INTEGER NOT NULL REFERENCES pair,
+    author INTEGER NOT NULL,                   -- 0 buyer, 1 seller
+    told INTEGER NOT NULL,
+    PRIMARY KEY (pair, author)
+) WITHOUT ROWID, STRICT;
 ";
 
 /// What an author was told of mail that did not go, and when.

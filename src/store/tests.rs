@@ -587,7 +587,7 @@ fn old_rows_survive_each_migration() {
         "",
         "",
         // Machines.
-        "",
+        "INSERT INTO stopped VALUES (1, 1, 0);",
         // Told.
         "",
         // Mailboxes.

@@ -130,6 +130,10 @@ fn two_responders_stop_within_three_rounds() {
             let id = accepted(&reply).unwrap_or_else(|| panic!("{reply}"));
             let shown = place.cli(&["message", "show", &id]);
             if shown["message"]["verdict"] != "relay" {
+                // Whose it was hears of it, from `<>`.
+                let told = sink.next(me);
+                assert!(told.commands.iter().any(|c| c.starts_with("MAIL FROM:<>")), "{:?}", told.commands);
+                assert!(told.text().contains("What you write yourself is passed on"), "{}", told.message);
                 break shown;
             }
             heard = sink.next(next);

@@ -179,10 +179,8 @@ fn the_opt_out_reply() {
         // One for each thread and day: the second message of the thread is blocked in silence.
         let thread = ["--add-header", &format!("In-Reply-To: {id}")].map(str::to_owned);
         scene.send(SELLER, "again", &[&thread[0], &thread[1]]);
-        // Nobody answers a machine, or nobody.
-        for machine in
-            ["Auto-Submitted: auto-replied", "Precedence: bulk", "X-Auto-Response-Suppress: OOF", "List-Id: <x>"]
-        {
+        // Nobody answers a machine's answer, or nobody.
+        for machine in ["Auto-Submitted: auto-replied", "X-Autoreply: yes", "Precedence: auto_reply"] {
             scene.send(SELLER, "away", &["--add-header", machine]);
         }
         let null = ["--header", &format!("From: {SELLER}")].map(str::to_owned);

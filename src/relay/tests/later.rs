@@ -158,6 +158,7 @@ async fn a_bounce_is_told_anew() {
     let thread = row.thread.as_str();
     let (passed, stopped) = (("relayed", thread), ("automatic-repeated", thread));
     assert_eq!(seen, [stopped, stopped, passed, passed, passed]);
+    assert_eq!(world.arrived(BUYER).await.len(), 1, "whose program it is hears of it");
     // Somebody else's, or the author's own, is recorded and passed to nobody.
     for from in ["x@evil.example", SELLER] {
         let other = away.replace(BUYER, from);

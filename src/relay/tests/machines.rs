@@ -273,6 +273,31 @@ async fn answers_of_machines_are_counted() {
     }
 }
 
+/// Nothing ends in silence: the author hears once a day that his machine's messages stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authors_hear_of_it_once_a_day() {
+    use crate::policy::quota::Day;
+    let world = world().await;
+    let start = Day::at(Time::now(), &TimeZone::UTC).starts;
+    for day in 0..2_u64 {
+        for n in 0..6 {
+            let away = format!(
+                "From: {SELLER}\nAuto-Submitted: auto-replied\nSubject: away\nMessage-ID: <{day}.{n}@x>\n\nAway\n"
+            );
+            let at = start.plus(MINUTE * u32::try_from(day * 24 * 60 + n).unwrap());
+            let passes = n < 3;
+            assert_eq!(world.outcome_at(at, SELLER, &away).await.0 == "relay", passes, "{day} {n}");
+        }
+        assert_eq!(world.arrived(BUYER).await.len(), 3);
+        let told = world.arrived(SELLER).await;
+        let [notice] = told.as_slice() else { panic!("one notice, not {}", told.len()) };
+        let words = notice.replace("=\n", "");
+        assert!(words.contains("What you write yourself is passed on"), "{notice}");
+        assert!(!words.contains("b-real") && words.contains(world.aliases().0), "{notice}");
+        assert_eq!(header(notice, "Auto-Submitted"), Some("auto-replied"));
+    }
+}
+
 /// What a program had its hand in, that is no answer: relayed each time, counted in the quota, and
 /// with a clock like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
