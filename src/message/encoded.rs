@@ -17,6 +17,9 @@ const LONGEST: usize = 16 << 10;
 /// What to look for: a domain in base 64, and at which of four letters it begins.
 pub(super) struct Needles(Vec<(Finder<'static>, usize)>);
 
+/// Where a run stands, and what it says.
+type Run = (Range<usize>, Vec<u8>);
+
 impl Needles {
     /// For these domains, in A-labels, in `text`: none, where it holds no link.
     pub(super) fn new<'d>(text: &str, domains: impl Iterator<Item = &'d str>) -> Self {
@@ -32,14 +35,14 @@ impl Needles {
 
     /// Where one of them stands in a run of base 64, with what the run says from a place on at
     /// which it can be read. In order, each run once.
-    pub(super) fn runs(&self, text: &str) -> Vec<(Range<usize>, Vec<u8>)> {
+    pub(super) fn runs(&self, text: &str) -> Vec<Run> {
         let (bytes, mut hits) = (text.as_bytes(), Vec::new());
         for (finder, place) in &self.0 {
             work::skip(bytes.len());
             hits.extend(finder.find_iter(bytes).map(|at| (at, *place)));
         }
         hits.sort_unstable();
-        let (mut out, mut done): (Vec<(Range<usize>, Vec<u8>)>, usize) = (Vec::new(), 0);
+        let (mut out, mut done) = (Vec::<Run>::new(), 0);
         for (at, place) in hits {
             if at < done || work::is_over() {
                 continue;
@@ -63,7 +66,8 @@ impl Needles {
 
 /// A domain as it stands in base 64 when that many octets of a group are before it.
 fn needle(domain: &str, place: usize) -> (Finder<'static>, usize) {
-    let octets = [&[0; 2][..place], domain.as_bytes()].concat();
+    let mut octets = vec![0; place];
+    octets.extend_from_slice(domain.as_bytes());
     let written = BASE64_NOPAD.encode(&octets);
     // Digits that hold bits of other octets as well.
     let first = (place * 8).div_ceil(6);

@@ -14,6 +14,9 @@ static ENDINGS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 /// Labels below a country under which people have their domains: `com.au`, `co.jp`.
 const SECOND: &[&str] =
     &["com", "co", "net", "ne", "org", "or", "ac", "edu", "ed", "gov", "go", "gob", "gouv", "web", "info"];
+/// Countries that are words, too: what stands behind an address without a space is one of them
+/// rather.
+const WORDS: &[&str] = &["am", "as", "at", "be", "do", "in", "is", "it", "me", "no", "so", "to", "us"];
 /// Characters behind a domain that are read.
 const LONGEST: usize = 64;
 
@@ -40,13 +43,15 @@ pub(super) fn goes_on(domain: &str, rest: impl Iterator<Item = char>, own: bool)
     let labels: Vec<&str> = whole.split('.').collect();
     let ends = labels.last().is_some_and(|label| is_ending(label));
     match first {
-        '.' if own => {
-            ends && SECOND.contains(&last) && labels.len() == 2 && labels.iter().all(|label| label.len() <= 4)
-        }
+        '.' if own => SECOND.contains(&last) && matches!(*labels, [_, country] if is_country(country)),
         // A label that is no ending as well as another one behind it: `home.example-shop.de`.
         '.' | '-' => ends && labels.len() > 1,
         _ => !own || ends,
     }
+}
+
+fn is_country(label: &str) -> bool {
+    label.len() == 2 && is_ending(label) && !WORDS.contains(&label)
 }
 
 #[cfg(test)]
@@ -79,7 +84,9 @@ mod tests {
             ("shop.co", "m", true, true),
             ("shop.co", ".uk", true, true),
             ("shop.com", ".au", true, true),
-            ("shop.com", ".it", true, true),
+            ("shop.com", ".com.au", true, false),
+            ("shop.com", ".it is", true, false),
+            ("shop.com", ".zip", true, false),
             ("shop.jp", ".it", true, false),
             ("shop.com", "pany", true, true),
             ("shop.com", "tel", true, false),

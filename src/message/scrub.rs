@@ -14,25 +14,30 @@
 //! Only whole addresses go. A domain alone stays: it may be the name of a big provider, or a shop
 //! that the text is about.
 
+mod local;
+
 use super::anchors::Anchors;
 use super::endings::goes_on;
 use super::work;
 use super::written::{Reading, plain};
 pub(super) use super::written::{backward, forward, forward_over_gap};
 use crate::types::{AddressKey, Alias, Providers};
+use local::Local;
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// An address that must not be seen, and what stands in its place.
 #[derive(Clone, Debug)]
 pub struct Replacement {
-    /// Without what parts its words, where it is looked for widely.
+    /// Without fillers, where it is looked for widely: see [`crate::types::spelling`].
     local: Vec<char>,
-    /// A-labels, and Unicode if that differs.
+    /// A-labels, and Unicode if that differs; twins, where it is looked for widely.
     domains: Vec<Domain>,
     alias: String,
     /// As it stands in the name of a return path: `alias=m.test`.
     inside: String,
+    /// The same with the domain first.
+    turned: String,
     wide: bool,
     /// Letters that are glued before the local part make it somebody else's: short names at a
     /// provider, where strangers are neighbours (`jimbob@`).
@@ -62,16 +67,20 @@ impl Replacement {
     fn of(secret: &AddressKey, alias: Option<&Alias>, wide: bool) -> Self {
         let (local, domain) = secret.expose().rsplit_once('@').unwrap_or((secret.expose(), ""));
         let chars = |domain: &str| domain.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
-        let mut domains = vec![domain.to_owned()];
+        let all = if wide { secret.domains() } else { vec![domain] };
+        let mut domains: Vec<String> = all.into_iter().map(str::to_owned).collect();
         domains.extend(secret.unicode_domain());
         let alias = alias.map_or_else(String::new, |alias| alias.as_str().to_owned());
-        let local: Vec<char> = if wide { bare(local) } else { local.chars().collect() };
+        // A name that has nothing but fillers has one spelling.
+        let letters = Some(secret.letters()).filter(|letters| wide && !letters.is_empty());
+        let local: Vec<char> = letters.as_deref().unwrap_or(local).chars().collect();
         let letters = local.iter().filter(|c| c.is_alphanumeric()).count();
         Self {
             short: letters < DISTINCT && Providers::default().gives_mailboxes(domain),
             local,
             domains: domains.into_iter().map(|text| Domain { chars: chars(&text), text }).collect(),
             inside: alias.replace('@', "="),
+            turned: alias.split('@').rev().collect::<Vec<_>>().join("="),
             alias,
             wide,
         }
@@ -88,24 +97,11 @@ impl Replacement {
     }
 }
 
-/// A local part without its quotes, and without what parts its words: some servers pass over dots,
-/// and people remember one sign for another.
-fn bare(local: &str) -> Vec<char> {
-    let inner = local.strip_prefix('"').and_then(|local| local.strip_suffix('"'));
-    let without: Vec<char> = inner.unwrap_or(local).chars().filter(|c| !parts(*c) && *c != '\\').collect();
-    // Nothing but dots is a name, too.
-    if without.is_empty() { local.chars().collect() } else { without }
-}
-
 /// Steps of a place where an address might stand.
 const ANCHOR: usize = 5;
-/// Characters of a tag that are read at most.
-const TAG: usize = 160;
 /// Letters of a local part that is hardly the end of another one.
 const DISTINCT: usize = 6;
-/// Signs in a local part that are passed over.
-const DOTS: usize = 64;
-/// Octets of a link that Proofpoint wrote.
+/// Octets of such a word.
 const LINK: usize = 4096;
 
 /// Replaces every address in `text`; `html`: entities are read. `None`: there was none.
@@ -159,7 +155,7 @@ enum Kind {
     Html,
     /// A file's name, where other signs than spaces part words: `invoice_for_bob@home.example`.
     Name,
-    /// A link that Proofpoint wrote.
+    /// A word that escapes by other signs: see [`DEFENDED`].
     Defended,
 }
 
@@ -177,8 +173,9 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
             out.push((range, alias));
         }
     }
-    if search.first != 0 && defends(text) {
-        out.extend(in_defended_links(text, replacements));
+    if search.first != 0 && DEFENDED.iter().any(|mark| has(text, mark)) {
+        let words = DEFENDED.iter().flat_map(|mark| in_defended_words(text, mark, replacements));
+        out.extend(words);
         out.sort_by_key(|(range, _)| range.start);
         let mut done = 0;
         out.retain(|(range, _)| {
@@ -190,10 +187,10 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
     out
 }
 
-/// Links that Proofpoint wrote (`urldefense`, versions 2 and 3) escape by other signs than others.
-fn in_defended_links<'r>(text: &str, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
+/// Words that escape by other signs than others, from what they are known by to their end.
+fn in_defended_words<'r>(text: &str, mark: &str, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
     let (mut out, mut done) = (Vec::new(), 0);
-    for start in memchr::memmem::find_iter(text.as_bytes(), DEFENDED) {
+    for start in memchr::memmem::find_iter(text.as_bytes(), mark) {
         if start < done || work::is_over() {
             continue;
         }
@@ -203,7 +200,7 @@ fn in_defended_links<'r>(text: &str, replacements: &'r [Replacement]) -> Vec<(Ra
         let Some(link) = text.get(start..done) else { continue };
         work::count(link.len());
         let mut search = Search { text: link, kind: Kind::Defended, replacements, first: 0, done: 0 };
-        for at in memchr::memchr2_iter(b'-', b'*', link.as_bytes()) {
+        for at in memchr::memchr3_iter(b'-', b'*', b'+', link.as_bytes()) {
             work::count(ANCHOR);
             out.extend(search.at(at).map(|(range, alias)| (range.start + start..range.end + start, alias)));
         }
@@ -211,19 +208,23 @@ fn in_defended_links<'r>(text: &str, replacements: &'r [Replacement]) -> Vec<(Ra
     out
 }
 
-/// The host of Proofpoint's links.
-const DEFENDED: &[u8] = b"urldefense.";
+/// The host of links that Proofpoint writes (versions 2 and 3 escape as `-40` and `*40`), and what
+/// Exchange puts before an address inside another one (`IMCEASMTP-ann+40home+2Eexample@…`).
+const DEFENDED: [&str; 2] = ["urldefense.", "IMCEA"];
 
-fn defends(text: &str) -> bool {
+fn has(text: &str, mark: &str) -> bool {
     work::skip(text.len());
-    memchr::memmem::find(text.as_bytes(), DEFENDED).is_some()
+    memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_some()
 }
 
-/// The first letters of domains that are looked for behind a `=`, a bit each.
+/// The first letters of what is looked for behind a `=`, a bit each.
 fn first(replacements: &[Replacement]) -> u128 {
-    let wide = replacements.iter().filter(|replacement| replacement.wide);
-    let letters = wide.flat_map(|wide| &wide.domains).filter_map(|domain| domain.text.bytes().next());
-    letters.filter(u8::is_ascii).fold(0, |bits, letter| bits | 1 << letter)
+    let of = |wide: &Replacement| {
+        let domains = wide.domains.iter().map(|domain| domain.chars.first());
+        let first = domains.chain([wide.local.first()]).flatten().filter(|c| c.is_ascii());
+        first.fold(0, |bits, c| bits | 1 << u32::from(*c))
+    };
+    replacements.iter().filter(|replacement| replacement.wide).map(of).fold(0, |all, bits| all | bits)
 }
 
 /// A search for addresses in a text, from front to back.
@@ -248,7 +249,9 @@ impl<'r> Search<'_, 'r> {
         let mut wanted = self.replacements.iter().filter(|replacement| replacement.wide || others);
         let found = wanted.find_map(|replacement| {
             let alias = if inside { &replacement.inside } else { &replacement.alias };
-            self.matches(at, after, replacement).map(|range| (range, alias.as_str()))
+            let found = self.matches(at, after, replacement).map(|range| (range, alias.as_str()));
+            let turned = || Some((self.turned(at, after, replacement)?, replacement.turned.as_str()));
+            found.or_else(|| turned().filter(|_| inside))
         })?;
         self.done = found.0.end;
         Some(found)
@@ -292,9 +295,22 @@ impl<'r> Search<'_, 'r> {
             .find_map(|domain| domain_after(text, after, reading, domain, replacement.wide))?;
         // `_name@home.example_` is emphasis.
         let emphasis = self.kind == Kind::Text && text.get(stop..)?.starts_with('_');
-        let start = Before { text, reading, floor: self.done, replacement, name: emphasis || self.kind == Kind::Name }
-            .start(at)?;
-        Some(start..stop)
+        let name = emphasis || self.kind == Kind::Name;
+        Some(Local { text, reading, floor: self.done, replacement, name }.start(at)?..stop)
+    }
+
+    /// The same with the domain first, as in a return path that was rewritten for forwarding (SRS:
+    /// `SRS0=x=y=home.example=ann@list.test`).
+    fn turned(&self, at: usize, after: usize, replacement: &Replacement) -> Option<Range<usize>> {
+        let (text, reading) = (self.text, replacement.reading(self.kind));
+        let stop = Local { text, reading, floor: self.done, replacement, name: false }.end(after)?;
+        let ends = |domain: &Domain| {
+            let mut chars = domain.chars.iter().rev();
+            chars.try_fold(at, |at, want| reading.one_back_over_gap(text, at, self.done, *want))
+        };
+        let start = replacement.domains.iter().find_map(ends)?;
+        let goes_on = |(c, _): (char, usize)| c.is_alphanumeric() || matches!(c, '.' | '-');
+        (!reading.read_back(text, start, self.done).is_some_and(goes_on)).then_some(start..stop)
     }
 
     /// Behind the one or two spaces that people put beside an `@`.
@@ -320,119 +336,6 @@ fn domain_after(text: &str, mut at: usize, reading: Reading, domain: &Domain, ow
         Some(c)
     });
     (!goes_on(&domain.text, rest, own)).then_some(at)
-}
-
-/// What stands before an `@`.
-struct Before<'t, 'r> {
-    text: &'t str,
-    reading: Reading,
-    /// Nothing before it is read.
-    floor: usize,
-    replacement: &'r Replacement,
-    /// Other signs than spaces part words.
-    name: bool,
-}
-
-impl Before<'_, '_> {
-    /// The start of the local part, with its tag and quotes, if it is written before `at`.
-    fn start(&self, at: usize) -> Option<usize> {
-        let mut position = self.reading.back_over_gap(self.text, at, self.floor);
-        if !self.replacement.wide {
-            return self.tagged(position);
-        }
-        for _ in 0..2 {
-            match self.back(position).filter(|(c, _)| is_space(*c)) {
-                Some((_, start)) => position = start,
-                None => break,
-            }
-        }
-        let quoted = || {
-            let start = self.tagged(self.quote(position)?)?;
-            Some(self.quote(start).unwrap_or(start))
-        };
-        quoted().or_else(|| self.tagged(position))
-    }
-
-    fn back(&self, at: usize) -> Option<(char, usize)> {
-        self.reading.read_back(self.text, at, self.floor)
-    }
-
-    /// Before the quote that ends at `at`, however it is escaped.
-    fn quote(&self, at: usize) -> Option<usize> {
-        let (c, start) = self.back(at)?;
-        let slashes = self.text.get(self.floor..start)?.bytes().rev().take(4).take_while(|b| *b == b'\\').count();
-        matches!(plain(c), '"' | '\'' | '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}').then_some(start - slashes)
-    }
-
-    /// The start of the local part that ends at `at`, or before a tag that does.
-    fn tagged(&self, at: usize) -> Option<usize> {
-        if let Some(start) = self.local(at) {
-            return Some(start);
-        }
-        let mut position = at;
-        for _ in 0..TAG {
-            work::count(1);
-            let end = self.reading.back_over_gap(self.text, position, self.floor);
-            let (c, start) = self.back(end)?;
-            let c = plain(c);
-            if !is_local(c) {
-                return None;
-            }
-            position = start;
-            let separates = c == '+' || self.replacement.wide && matches!(c, '-' | '=');
-            if separates && let Some(start) = self.local(position) {
-                return Some(start);
-            }
-        }
-        None
-    }
-
-    /// The start of the local part that ends at `at`, if nothing before makes it another one.
-    fn local(&self, at: usize) -> Option<usize> {
-        let (mut position, mut dots) = (at, 0);
-        for want in self.replacement.local.iter().rev() {
-            work::count(1);
-            position = loop {
-                if let Some(start) = self.reading.one_back_over_gap(self.text, position, self.floor, *want) {
-                    break start;
-                }
-                let dot = self.back(self.reading.back_over_gap(self.text, position, self.floor));
-                let (_, start) = dot.filter(|(c, _)| self.replacement.wide && dots < DOTS && parts(*c))?;
-                dots += 1;
-                position = start;
-            };
-        }
-        (!self.joins(position)).then_some(position)
-    }
-
-    /// Whether what is before the local part makes it the end of another one: `bob` is not written
-    /// in `jimbob`, unless a gap parts them. A letter of another alphabet does not; nor, in a file's
-    /// name, does what parts words there; nor does a row of dots or dashes that leads to it.
-    fn joins(&self, start: usize) -> bool {
-        if self.reading.back_over_gap(self.text, start, self.floor) < start {
-            return false;
-        }
-        let ascii = self.replacement.local.first().is_some_and(char::is_ascii);
-        let is_letter = |c: char| if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
-        let is_sign = |c: char| matches!(c, '.' | '-' | '_' | '+');
-        let Some((c, before)) = self.back(start) else { return false };
-        if is_letter(c) {
-            return !self.replacement.wide || self.replacement.short;
-        }
-        if self.replacement.wide || self.name || !is_sign(c) {
-            return false;
-        }
-        self.back(before).is_some_and(|(c, _)| is_letter(c))
-    }
-}
-
-/// Whether a character parts the words of a local part. An ideographic full stop parts sentences.
-fn parts(c: char) -> bool {
-    !matches!(c, '\u{3002}' | '\u{ff61}') && matches!(plain(c), '.' | '-' | '_')
-}
-
-fn is_local(c: char) -> bool {
-    c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.\"".contains(c)
 }
 
 /// Where an `@` stands in HTML, however it is written.
@@ -559,6 +462,7 @@ mod tests {
             ("breal9c1@home.example", Some("alias@m.test")),
             ("b.r.e.a.l-9c1.@home.example", Some("alias@m.test")),
             ("b-real-9c1+a.b+c@home.example", Some("alias@m.test")),
+            ("a.nn+x@googlemail.com ann@GoogleMail.com", Some("alias@m.test alias@m.test")),
             ("b-real-9c1-shop@home.example", Some("alias@m.test")),
             ("b-real-9c1=shop@home.example", Some("alias@m.test")),
             ("\"b-real-9c1\"@home.example", Some("alias@m.test")),
@@ -615,6 +519,11 @@ mod tests {
             ("b-real-9c1\\x40home.example", Some("alias@m.test")),
             // in return paths
             ("bounces+b-real-9c1=home.example@list.test", Some("bounces+alias=m.test@list.test")),
+            ("SRS0=x1Yz=AB=home.example=b-real-9c1@list.test", Some("SRS0=x1Yz=AB=m.test=alias@list.test")),
+            ("SRS1=x=f.test==x1Yz=AB=gmail.com=an.n@list.test", Some("SRS1=x=f.test==x1Yz=AB=m.test=alias@list.test")),
+            ("SRS0=x1Yz=AB=home.example=b-real-9c12@list.test", None),
+            ("SRS0=x1Yz=AB=work.home.example=b-real-9c1@list.test", None),
+            ("<IMCEASMTP-b-real-9c1+40home+2Eexample@x.test>", Some("<IMCEASMTP-alias@m.test@x.test>")),
             ("prvs=0123abcd=b-real-9c1@home.example", Some("prvs=0123abcd=alias@m.test")),
             // other people, and other words
             ("jimann@gmail.com", None),

@@ -16,7 +16,7 @@ pub(super) struct Reading {
     /// So are escapes of programs, and escapes of escapes: `%2540`, `=40`, `\u0040`, `&amp;#64;`.
     /// And a NUL, which stands for the end of a block of HTML, is a line's end.
     pub(super) escapes: bool,
-    /// So are those of links that Proofpoint writes: `-40`, `*40`.
+    /// So are those of links that Proofpoint writes, and of Exchange: `-40`, `*40`, `+40`.
     pub(super) defended: bool,
 }
 
@@ -137,7 +137,7 @@ impl Reading {
                 (char::from(Some(octet).filter(u8::is_ascii_graphic)?), 1 + length)
             }
             b'\\' if self.escapes => slashed(bytes)?,
-            b'-' | b'*' if self.defended => {
+            b'-' | b'*' | b'+' if self.defended => {
                 let (octet, length) = nested(bytes.get(1..)?, *b"25")?;
                 (char::from(Some(octet).filter(u8::is_ascii)?), 1 + length)
             }
@@ -157,7 +157,7 @@ impl Reading {
         let least = floor.max(at.saturating_sub(ESCAPE));
         let before = bytes.get(least..at)?;
         work::count(2);
-        let is_sign = |byte: &u8| matches!(byte, b'%' | b'&' | b'=' | b'\\' | b'-' | b'*');
+        let is_sign = |byte: &u8| matches!(byte, b'%' | b'&' | b'=' | b'\\' | b'-' | b'*' | b'+');
         let signs = before.iter().enumerate().rev().filter(|(_, byte)| is_sign(byte));
         for (n, sign) in signs {
             work::count(2);
@@ -353,6 +353,7 @@ mod tests {
             ("-40", true),
             ("-2540", true),
             ("*40", true),
+            ("+40", true),
         ];
         for (text, defended) in cases {
             let reading = Reading { defended, ..WIDE };

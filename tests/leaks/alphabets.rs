@@ -3,7 +3,7 @@
 
 pub const ADDRESSES: &[&str] = &[
     "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
-    "\u{ad}", "\u{3164}", "+", "+t", "=", "=40", "=3D", "%25", "%2540", "\\", "\\u0040", "&amp;", "-40", "*", "urldefense.", "\0", "aG9tZS5leGFtcGxl", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
+    "\u{ad}", "\u{3164}", "+", "+t", "=", "=40", "=3D", "%25", "%2540", "\\", "\\u0040", "&amp;", "-40", "*", "urldefense.", "IMCEA", "SRS0=x=home.example=", "\0", "aG9tZS5leGFtcGxl", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
     ">", "|", "\r\n", "\n", "_", "-", ";", "é", "日", "\u{3002}", "=", "\"", "x", "\u{212a}",
 ];
 pub const FOOTERS: &[&str] = &[

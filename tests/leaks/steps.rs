@@ -26,6 +26,8 @@ use std::fmt::Write as _;
 
 /// At most so many times the steps for twice the octets.
 const DOUBLING: f64 = 2.3;
+/// Growth that is none.
+const DIP: f64 = 1.6;
 /// What grows so fast in large inputs as well needs no larger ones.
 const HOPELESS: f64 = 3.5;
 /// Octets of the smallest input.
@@ -377,7 +379,15 @@ fn worst(scanner: &Scanner, shape: &Shape<'_>, sizes: &[usize]) -> (f64, Vec<f64
         sizes.iter().map(|size| steps(scanner, &shape.written(scanner.before, *size + scanner.before.len()))).collect();
     // What ends at once costs next to nothing, twice of that too.
     let ratio = |pair: &[f64]| if pair[1] < UNIT as f64 { 0.0 } else { pair[1] / pair[0].max(UNIT as f64 / 2.0) };
-    (all.windows(2).map(ratio).fold(0.0, f64::max), all)
+    let ratios: Vec<f64> = all.windows(2).map(ratio).collect();
+    // Where two encodings are as long as each other, one size takes the cheaper one: what counts is
+    // how it grows from the first to the last.
+    let worst = if ratios.iter().any(|ratio| *ratio > 0.0 && *ratio < DIP) {
+        ratios.iter().product::<f64>().powf(1.0 / ratios.len() as f64)
+    } else {
+        ratios.iter().copied().fold(0.0, f64::max)
+    };
+    (worst, all)
 }
 
 /// Octets of the largest input, for `tests/bench/rewrite`: nothing is timed without it.

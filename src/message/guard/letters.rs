@@ -33,15 +33,13 @@ const DISTINCT: usize = 6;
 
 impl Letters {
     pub(super) fn new(key: &AddressKey) -> Self {
-        let (local, domain) = key.expose().rsplit_once('@').unwrap_or((key.expose(), ""));
         let letters = |text: &str| text.chars().map(plain).filter(|c| c.is_alphanumeric()).collect::<Vec<_>>();
-        let domains = std::iter::once(domain.to_owned()).chain(key.unicode_domain());
-        let local = letters(local);
-        Self {
-            short: local.len() < DISTINCT && Providers::default().gives_mailboxes(domain),
-            local,
-            domains: domains.map(|domain| (domain.clone(), letters(&domain))).collect(),
-        }
+        let all = key.domains();
+        let local = letters(&key.letters());
+        let is_provider = |domain: &&str| Providers::default().gives_mailboxes(domain);
+        let short = local.len() < DISTINCT && all.first().is_some_and(is_provider);
+        let domains = all.into_iter().map(str::to_owned).chain(key.unicode_domain());
+        Self { short, local, domains: domains.map(|domain| (domain.clone(), letters(&domain))).collect() }
     }
 
     pub(super) fn domains(&self) -> impl Iterator<Item = &str> {
@@ -59,7 +57,25 @@ impl Letters {
                 !goes_on(domain, rest, true)
             })
         });
-        behind && !self.local.is_empty() && self.ends(&before(text, sign))
+        if self.local.is_empty() {
+            return false;
+        }
+        behind && self.ends(&before(text, sign))
+            || text.get(sign..after) == Some("=") && self.is_turned(text, sign, after)
+    }
+
+    /// Whether the local part stands behind, and the domain before, as SRS writes them.
+    fn is_turned(&self, text: &str, sign: usize, after: usize) -> bool {
+        let whole = |at: usize| !READING.read(text, at).is_some_and(|(c, _)| shows(c));
+        behind(text, after, &self.local).is_some_and(whole) && {
+            let before = before(text, sign);
+            let letters = || before.iter().map(|(c, _)| *c);
+            let parted = |start: usize| before.get(start).is_some_and(|(_, gap)| start == 0 || *gap != Gap::None);
+            self.domains.iter().any(|(_, domain)| {
+                let start = before.len().checked_sub(domain.len());
+                start.is_some_and(|start| letters().skip(start).eq(domain.iter().copied()) && parted(start))
+            })
+        }
     }
 
     /// Whether the local part stands at the end, or before a tag.
@@ -115,8 +131,9 @@ fn gap_of(c: char) -> Gap {
 /// Whether one of the secrets stands in `text`.
 pub(super) fn found(text: &str, secrets: &[Letters]) -> bool {
     let mut anchors = Anchors::of_signs(text.as_bytes());
-    let domains = secrets.iter().flat_map(|secret| &secret.domains);
-    let first: Vec<char> = domains.filter_map(|(_, letters)| letters.first().copied()).collect();
+    let names = secrets.iter().map(|secret| secret.local.first());
+    let domains = secrets.iter().flat_map(|secret| secret.domains.iter().map(|(_, letters)| letters.first()));
+    let first: Vec<char> = names.chain(domains).flatten().copied().collect();
     let mut from = 0;
     while let Some(at) = anchors.next(from) {
         from = at + 1;
@@ -129,12 +146,17 @@ pub(super) fn found(text: &str, secrets: &[Letters]) -> bool {
     false
 }
 
-/// The same in links that Proofpoint wrote, which escape by other signs: `-40`, `*40`.
+/// The same in links that Proofpoint wrote, and in addresses that Exchange wrote into its own, which
+/// escape by other signs: `-40`, `*40`, `+40`.
 pub(super) fn found_in_defended(text: &str, secrets: &[Letters]) -> bool {
+    ["urldefense.", "IMCEA"].into_iter().any(|mark| found_behind(text, mark, secrets))
+}
+
+fn found_behind(text: &str, mark: &str, secrets: &[Letters]) -> bool {
     let bytes = text.as_bytes();
     work::skip(bytes.len());
     let mut done = 0;
-    memchr::memmem::find_iter(bytes, b"urldefense.").any(|start| {
+    memchr::memmem::find_iter(bytes, mark).any(|start| {
         if start < done {
             return false;
         }
@@ -154,7 +176,7 @@ fn percent_encoded(link: &str) -> String {
     while let Some(c) = chars.next() {
         let mut next = chars.clone();
         let escapes = digit(next.next(), 8) && digit(next.next(), 16);
-        out.push(if escapes && matches!(c, '-' | '*') { '%' } else { c });
+        out.push(if escapes && matches!(c, '-' | '*' | '+') { '%' } else { c });
     }
     out
 }
@@ -277,12 +299,17 @@ mod tests {
             ("b-real-9c1=40home.example", true),
             ("b-real-9c1\\u0040home.example", true),
             ("x+b-real-9c1=home.example@list.test", true),
+            ("SRS0=x1Yz=AB=home.example=b-real-9c1@list.test", true),
+            ("SRS0=x1Yz=AB=nothome.example=b-real-9c1@list.test", false),
+            ("SRS0=x1Yz=AB=home.example=b-real-9c12@list.test", false),
+            ("IMCEASMTP-b-real-9c1+40home+2Eexample@x.test", true),
             ("\"b-real-9c1\"@home.example", true),
             ("\\\"b-real-9c1\\\"@home.example", true),
             ("b\u{3164}-real-9c1@ho\u{fe0f}me.example", true),
             ("s@bücher.example s@xn--bcher-kva.example", true),
             ("a..b.@docomo.ne.jp", true),
             ("ab@docomo.ne.jp", true),
+            ("a-n-n+x@googlemail.com", true),
             // other people, and other words
             ("jimann@gmail.com", false),
             ("ann@gmail.company", false),
@@ -295,7 +322,8 @@ mod tests {
             ("a = b; home = example", false),
         ];
         for (text, want) in cases {
-            assert_eq!(found(text, &secrets), want, "{text}");
+            let found = found(text, &secrets) || found_in_defended(text, &secrets);
+            assert_eq!(found, want, "{text}");
         }
     }
 

@@ -53,15 +53,16 @@ pub(super) fn clean_sheet(css: &str) -> Option<String> {
     without(css, |shadow| is_forbidden(shadow) || holds_address(shadow) || shows_domain(shadow))
 }
 
-/// Whether a piece shows a word with a dot in it, as domains and local parts are: with the rest of
-/// an address in the text, that would be one. Whoever's it is: see [`clean_sheet`].
+/// Whether a piece shows a word with a dot in it, as domains and local parts are, or what stands in
+/// an attribute: with the rest of an address in the text, that would be one. Whoever's it is: see
+/// [`clean_sheet`]. Whom it hits: links lose their addresses on paper.
 fn shows_domain(shadow: &str) -> bool {
     let Some((name, value)) = shadow.split_once(':').filter(|_| shadow.contains("content")) else { return false };
     let words = value.as_bytes().windows(3).any(|three| match three {
         [before, b'.', after] => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
         _ => false,
     });
-    name.trim_end().ends_with("content") && words && !value.contains("url(")
+    name.trim_end().ends_with("content") && (words && !value.contains("url(") || value.contains("attr("))
 }
 
 /// Whether an `@` stands in a piece that does not begin a rule.

@@ -157,6 +157,7 @@ fn addresses_are_replaced_wherever_they_stand() {
         ("<p>x</p><p>b-real-9c1@home.example</p><p>y</p>", Some("<p>x</p><p>alias@m.test</p><p>y</p>")),
         ("<style>p::after{content:\"home.example\";a:b}</style>x", Some("<style>p::after{a:b}</style>x")),
         ("<style>p::after{content:'home\\2e example'}</style>x", Some("<style>p::after{}</style>x")),
+        ("<style>a::after{content:'(' attr(title) ')'}</style>x", Some("<style>a::after{}</style>x")),
         (
             "<style>p::after{content:'\\201C'}q{content:'.'}i{content:url(cid:a.b)}td:before{content:'Name:'}</style>x",
             None,
