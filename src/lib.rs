@@ -26,7 +26,8 @@
 //!                        once, inspect, same, said, words, written, endings, scrub, encoded,
 //!                        replacements, quoted/, rewrite,
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
-//!                        shared; archive; contents and its cleaners: html, data_uri, calendar, vcard,
+//!                        shared; archive; files/ (the author's addresses in documents);
+//!                        contents and its cleaners: html, data_uri, calendar, vcard,
 //!                        pgp, tnef, uuencode, yenc, metadata; sealed (signed and encrypted parts)
 //!                        over cms; content_id, located, kinds
 //!             notice/    what the relay writes itself, in the reader's language
@@ -106,8 +107,8 @@
 //!   Test: `warned_operators`.
 //!
 //! What is left to an attacker. Who answers edits a quoted line, or copies it into words of his
-//! own: then a right guess comes back as the alias. A file that holds a right guess and is sent
-//! back unchanged is refused to who sends it back. A DNS cache tells that somebody lately wrote
+//! own: then a right guess comes back as the alias. So does one in a file that is sent back, where
+//! the file can be rewritten. A DNS cache tells that somebody lately wrote
 //! from a domain, the limit of an alias whether others were refused there within the hour. A seller
 //! with `--unauthenticated allow` can be guessed, and spoken for. A provider that is missing from
 //! the table is a company to us, whose people vouch for one another. A signature without `t=` and

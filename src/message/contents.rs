@@ -31,8 +31,9 @@ pub(super) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    /// `steps`: what looking through files for addresses may cost.
+    /// `steps`: what looking through files for addresses may cost in one copy.
     pub(super) fn new(shared: &'a mut Shared, steps: u64) -> Self {
+        let steps = shared.left_to_look(steps);
         Self {
             passed: Vec::new(),
             unpacked: metadata::MOST_UNPACKED,
@@ -44,6 +45,12 @@ impl<'a> Told<'a> {
             steps,
             shared,
         }
+    }
+
+    /// Takes what looking through a file has cost off what there is.
+    pub(super) fn looked(&mut self, steps: u64) {
+        self.steps = self.steps.saturating_sub(steps);
+        self.shared.looked(steps);
     }
 
     /// For a message that stands in a file: what it costs is a part of this.
@@ -201,11 +208,12 @@ fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String>
 pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<'_>) -> Cow<'a, [u8]> {
     let begins = |with: &[u8]| memchr::memmem::find(bytes.get(..64).unwrap_or(&bytes), with).is_some();
     let is_card = begins(b"BEGIN:V") || begins(b"-----BEGIN PGP ") || bytes.starts_with(b"begin ");
+    let mut bytes = bytes;
     if is_card && order.documents.is_some() {
         let strict = order.replacements.strict();
         let order = &Order { replacements: &strict, quotes: Quoting::Ignored, ..order.clone() };
         let cleaned = std::str::from_utf8(&bytes).ok().and_then(|whole| text(whole, "", order, told).ok().flatten());
-        return cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
+        bytes = cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
     files::look(traces(bytes, order, told), order, told)
 }

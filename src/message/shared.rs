@@ -25,6 +25,8 @@ pub struct Shared {
     held: usize,
     files: HashMap<Key, (Cleaned, usize)>,
     pages: HashMap<Key, Option<String>>,
+    /// Steps that looking through files for addresses has cost in all copies.
+    looked: u64,
 }
 
 impl Shared {
@@ -37,6 +39,15 @@ impl Shared {
     /// A copy is written more than once: what is done from now on is kept.
     pub fn keep(&mut self) {
         self.several = true;
+    }
+
+    /// Of so many steps for a copy: what is left of three times as many for all of them.
+    pub(super) fn left_to_look(&self, steps: u64) -> u64 {
+        steps.min(steps.saturating_mul(3).saturating_sub(self.looked))
+    }
+
+    pub(super) fn looked(&mut self, steps: u64) {
+        self.looked = self.looked.saturating_add(steps);
     }
 
     /// A file's cleaner does its work if it has not done it before; it starts with `unpacked`, and

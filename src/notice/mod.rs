@@ -41,11 +41,13 @@ pub enum Name {
     StopDone,
     /// Mail in the reader's name was refused.
     Refused,
+    /// A file that was passed on shows the reader's own address.
+    FileAddress,
 }
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Failure,
         Self::Doubtful,
         Self::Delayed,
@@ -57,6 +59,7 @@ impl Name {
         Self::NoResponseDone,
         Self::StopDone,
         Self::Refused,
+        Self::FileAddress,
     ];
 
     /// The file's name without its ending, and the word used in metrics.
@@ -74,6 +77,7 @@ impl Name {
             Self::NoResponseDone => "no-response-done",
             Self::StopDone => "stop-done",
             Self::Refused => "refused",
+            Self::FileAddress => "file-address",
         }
     }
 
@@ -98,6 +102,9 @@ impl Name {
             ),
             Self::ReportDone | Self::NoResponseDone | Self::StopDone => {
                 (&["marketplace", "reference", "received"], &[])
+            }
+            Self::FileAddress => {
+                (&["marketplace", "reference", "received", "receiver", "subject", "part"], &["receiver"])
             }
             Self::Refused => {
                 (&["marketplace", "reference", "received", "number", "list", "quiet"], &["number", "list", "quiet"])
@@ -187,6 +194,14 @@ pub fn failure(frame: &Frame<'_>, failed: &Failed<'_>) -> Vec<u8> {
 #[must_use]
 pub fn doubtful(frame: &Frame<'_>, receiver: &Alias) -> Vec<u8> {
     write::letter(frame, &frame.fill(Name::Doubtful, &[("receiver", Value::Text(receiver.as_str()))]))
+}
+
+/// A message went, and a file of it shows its author's own address: in this part, `2.1`.
+#[must_use]
+pub fn file_address(frame: &Frame<'_>, receiver: &Alias, subject: &str, part: &str) -> Vec<u8> {
+    let values =
+        [("receiver", Value::Text(receiver.as_str())), ("subject", Value::Text(subject)), ("part", Value::Text(part))];
+    write::letter(frame, &frame.fill(Name::FileAddress, &values))
 }
 
 /// A message waits for long and is tried until `until`.

@@ -69,6 +69,7 @@ macro_rules! built_in {
         &[$(
             ($language, "failure.txt", include_str!(concat!("../../conf/notices/", $language, "/failure.txt"))),
             ($language, "delayed.txt", include_str!(concat!("../../conf/notices/", $language, "/delayed.txt"))),
+            ($language, "file-address.txt", include_str!(concat!("../../conf/notices/", $language, "/file-address.txt"))),
             ($language, "doubtful.txt", include_str!(concat!("../../conf/notices/", $language, "/doubtful.txt"))),
             ($language, "partial.txt", include_str!(concat!("../../conf/notices/", $language, "/partial.txt"))),
             ($language, "opt-out.txt", include_str!(concat!("../../conf/notices/", $language, "/opt-out.txt"))),

@@ -169,6 +169,7 @@ impl Relay {
             }
             if decision.verdict == Verdict::Relay {
                 self.queue_letter(change, letter, judged.at, &mut written)?;
+                written.waits |= self.tell_of_address(change, letter, judged.at)?;
             }
             if matches!(decision.reason, Reason::AutomaticRepeated | Reason::SameWords) {
                 written.waits |= self.tell_of_stop(change, letter, &decision.reason, judged.at)?;

@@ -37,7 +37,7 @@ impl Relay {
             Ok((bytes, passed, unsigned, left)) => {
                 letter.outgoing = Some(bytes);
                 tell_left(letter, &left);
-                letter.shows_address = left.iter().any(|(_, file)| file.why != Cannot::Unread);
+                letter.shows_address = shows_address(&left);
                 let told = |file: &Passed| format!("{}:{}:{}", file.path, file.kind, file.why.as_str());
                 let passed: Vec<String> = passed.iter().take(20).map(told).collect();
                 if !passed.is_empty() {
@@ -142,13 +142,14 @@ impl Relay {
             return Err(Stop::Costly);
         }
         found.map_err(|place| Stop::Leak(place.as_str()))?;
-        let left = looked_at.left.clone();
+        // A pass for which no time was left tells of files that another one has read.
+        let mut left = looked_at.left.clone();
+        left.extend(rewritten.left.iter().filter(|file| !looked_at.left.contains(file)).cloned());
         // The one place that decides of files in which the author's own address is left, whatever
         // they are packed in. The honest: it goes and he is told what helps, or, where the operator
         // wants that, it is refused and the part is named. What was not read may hold anything:
         // nobody is refused for that. The liar: nothing, as only his own addresses are looked for.
-        let shows = left.iter().find(|(_, file)| file.why != Cannot::Unread).map(|(part, _)| part.clone());
-        if let Some(part) = shows.filter(|_| in_files == AddressesInFiles::Refuse) {
+        if let Some(part) = shows_address(&left).filter(|_| in_files == AddressesInFiles::Refuse) {
             return Err(Stop::File(part, left));
         }
         let bytes = self.signed(&letter.shop.domain, rewritten.bytes, received);
@@ -318,6 +319,11 @@ impl Relay {
             Err(Stop::Costly) => Loaded::Unclean("costly"),
         })
     }
+}
+
+/// The first part that shows the author's own address, `2.1`.
+fn shows_address(left: &[(String, Left)]) -> Option<String> {
+    left.iter().find(|(_, file)| file.why != Cannot::Unread).map(|(part, _)| part.clone())
 }
 
 /// Which files show the author's own address, and which were not read, for the history.

@@ -126,8 +126,8 @@ pub(super) struct Letter {
     pub(super) turns: Vec<Turn>,
     /// Where the guard found an address.
     pub(super) place: Option<&'static str>,
-    /// A file of it shows the author's own address: see `addresses_in_files`.
-    pub(super) shows_address: bool,
+    /// The first part of it that is a file and shows the author's own address.
+    pub(super) shows_address: Option<String>,
     /// What it was judged by, in words for the history: see [`Facts::words`].
     pub(super) facts: String,
     /// The rule that decided; none where the message could not be read so far.
@@ -164,7 +164,7 @@ impl Letter {
             automatic: false,
             turns: Vec::new(),
             place: None,
-            shows_address: false,
+            shows_address: None,
             facts: String::new(),
             rule: None,
             ids: Ids::default(),

@@ -89,6 +89,22 @@ impl Relay {
         })
     }
 
+    /// The author hears that a file of a message that went shows his own address: once a day, of a
+    /// pair; and never a program. Says whether he was told.
+    pub(super) fn tell_of_address(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<bool> {
+        let Some(part) = letter.shows_address.as_ref().filter(|_| !letter.automatic) else { return Ok(false) };
+        let today = Day::at(now, &letter.shop.zone).starts;
+        if !change.tells(letter.pair.id, letter.author, Name::FileAddress.as_str(), today, now)? {
+            return Ok(false);
+        }
+        change.record(letter.id, now, "file-address-notice", "")?;
+        let receiver = letter.pair.alias(letter.author.other());
+        self.tell(change, &letter.about(now), Name::FileAddress, now, |frame| {
+            notice::file_address(frame, receiver, &letter.subject, part)
+        })?;
+        Ok(true)
+    }
+
     /// The author hears that a machine of his sends too much, and that this message did not go: once
     /// a day, of a pair. Says whether he was told.
     pub(super) fn tell_of_stop(

@@ -29,6 +29,7 @@ mod search;
 mod seen;
 #[cfg(test)]
 pub(crate) mod tests;
+mod told;
 mod turns;
 mod verify;
 mod writer;

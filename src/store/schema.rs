@@ -354,9 +354,15 @@ CREATE TABLE stopped (
 ) WITHOUT ROWID, STRICT;
 ";
 
-/// What an author was told of mail that did not go, and when.
+/// What an author was told of his mail, and when: once a day for each pair and reason.
 const TOLD: &str = "
--- nothing yet
+CREATE TABLE told (
+    pair INTEGER NOT NULL REFERENCES pair,
+    author INTEGER NOT NULL,                   -- 0 buyer, 1 seller
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,                       -- when last
+    PRIMARY KEY (pair, author, reason)
+) WITHOUT ROWID, STRICT;
 ";
 
 /// Mailboxes that several spellings reach.

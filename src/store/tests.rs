@@ -589,7 +589,7 @@ fn old_rows_survive_each_migration() {
         // Machines.
         "INSERT INTO stopped VALUES (1, 1, 0);",
         // Told.
-        "",
+        "INSERT INTO told VALUES (1, 1, 'address-in-file', 0);",
         // Mailboxes.
         "",
     ];

@@ -103,7 +103,7 @@ pub(super) fn look<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
     }
     let before = told.left.len();
     let (look, spent) = work::aside(told.steps, || inside(&bytes, order, secrets, told));
-    told.steps = told.steps.saturating_sub(spent.reading.max(spent.packing));
+    told.looked(spent.reading.max(spent.packing));
     if spent.end.is_none() {
         return settle(bytes, look, told);
     }

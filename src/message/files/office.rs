@@ -90,14 +90,17 @@ fn is_markup(name: &[u8]) -> bool {
     [&b".xml"[..], b".rels", b".vml", b".rdf"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Whether a lock is written and not in force.
+/// Whether a lock is written and not in force: programs write empty ones.
 fn is_off(xml: &str, mark: &str) -> bool {
     let tag = xml.split(mark).nth(1).and_then(|rest| rest.split('>').next()).unwrap_or("");
+    let is_on = |name: &str| ["1", "true", "on"].iter().any(|on| tag.contains(&format!("{name}=\"{on}\"")));
+    let has_password = || ["assword", "hashValue", "w:hash"].iter().any(|name| tag.contains(name));
     match mark {
-        "<w:documentProtection " => {
-            !["\"1\"", "\"true\"", "\"on\""].iter().any(|on| tag.contains(&format!("enforcement={on}")))
+        "<w:documentProtection " => !is_on("enforcement"),
+        "<workbookProtection" => {
+            !["lockStructure", "lockWindows", "lockRevision"].into_iter().any(is_on) && !has_password()
         }
-        "<fileSharing " => !tag.contains("reservationPassword") && !tag.contains("hashValue"),
+        "<fileSharing " => !has_password(),
         _ => false,
     }
 }

@@ -142,8 +142,8 @@ impl<'a> Package<'a> {
         if out.len() > most { Err(Why::Unsupported) } else { Ok(out) }
     }
 
-    /// The archive with these edits, one for each entry. Extra fields and comments of entries go:
-    /// owners and times of the author's system stand there. `comment`: that of the archive.
+    /// The archive with these edits, one for each entry. Extra fields and comments of entries go.
+    /// `comment`: that of the archive.
     ///
     /// # Errors
     /// It cannot be written as it was, as with two entries of one name.
@@ -164,12 +164,9 @@ impl<'a> Package<'a> {
                 edit.name = Some(stand_in.into_bytes());
             }
         }
-        // It reads the directory for itself, wherever it finds one.
-        if memchr::memmem::find_iter(self.bytes, b"PK\x01\x02").count() > 2 * MOST_ENTRIES {
-            return Err(Why::Unsupported);
-        }
         work::pack(self.bytes.len() / 4);
-        let mut source = ZipArchive::new(Cursor::new(self.bytes)).map_err(|_| Why::Unsupported)?;
+        let bare = self.bare().ok_or(Why::Unsupported)?;
+        let mut source = ZipArchive::new(Cursor::new(bare)).map_err(|_| Why::Unsupported)?;
         if source.len() != self.entries.len() || edits.len() != self.entries.len() {
             return Err(Why::Unsupported);
         }
@@ -218,6 +215,28 @@ impl<'a> Package<'a> {
             }
         }
         Ok(out)
+    }
+
+    /// The archive with a directory that has neither comments nor extra fields, which would be
+    /// copied: owners and times of the author's system stand in them.
+    fn bare(&self) -> Option<Vec<u8>> {
+        let start = self.bytes.len().checked_sub(self.directory.len())?;
+        let mut out = self.bytes.get(..start)?.to_vec();
+        for entry in &self.entries {
+            let [at, _] = entry.headers;
+            let header = self.bytes.get(at..at + 46)?;
+            out.extend_from_slice(header.get(..30)?);
+            out.extend_from_slice(&[0; 4]);
+            out.extend_from_slice(header.get(34..)?);
+            out.extend_from_slice(entry.name);
+        }
+        let size = u32::try_from(out.len() - start).ok()?.to_le_bytes();
+        let count = u16::try_from(self.entries.len()).ok()?.to_le_bytes();
+        out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+        for field in [&count[..], &count, &size, &u32::try_from(start).ok()?.to_le_bytes(), &[0, 0]] {
+            out.extend_from_slice(field);
+        }
+        Some(out)
     }
 
     /// The archive's comment.

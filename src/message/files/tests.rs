@@ -179,8 +179,15 @@ fn what_cannot_be_replaced_stays_and_is_told() {
         assert!(out == file, "{what} is changed");
     }
     // A lock that is not in force is none.
-    let open = ("word/settings.xml", &b"<w:documentProtection w:enforcement=\"0\"/>"[..]);
-    assert!(looked(&zipped("", &[TYPES, document, open])).1.is_empty());
+    for (part, lock) in [
+        ("word/settings.xml", "<w:documentProtection w:enforcement=\"0\"/>"),
+        ("xl/workbook.xml", "<workbookPr/><workbookProtection/>"),
+        ("xl/workbook.xml", "<fileSharing readOnlyRecommended=\"1\"/>"),
+    ] {
+        assert!(looked(&zipped("", &[TYPES, document, (part, lock.as_bytes())])).1.is_empty(), "{lock}");
+    }
+    let closed = ("xl/workbook.xml", &b"<workbookProtection lockStructure=\"1\"/>"[..]);
+    assert_eq!(looked(&zipped("", &[TYPES, document, closed])).1.len(), 1);
 }
 
 #[test]
@@ -205,6 +212,18 @@ fn gzip_is_opened() {
     let mut text = String::new();
     GzDecoder::new(&out[..]).read_to_string(&mut text).unwrap();
     assert_eq!((text.as_str(), left.as_slice()), ("mail alias@m.test", &[][..]));
+}
+
+/// A card of another charset is a text of it.
+#[test]
+fn cards_of_other_charsets() {
+    let card = b"BEGIN:VCARD\r\nVERSION:2.1\r\nFN:Ren\xe9\r\nEMAIL:a.real@home.example\r\nEND:VCARD\r\n";
+    let mut message = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n".to_vec();
+    crate::message::transfer::encode_base64(card, &mut message);
+    let out = ordered(&Limits::default(), |order| rewrite(&message, order)).unwrap();
+    let file = crate::message::mime::Part::read(&out.bytes, false).decoded().into_owned();
+    let file = String::from_utf8_lossy(&file);
+    assert!(file.contains("EMAIL:alias@m.test") && out.left.is_empty(), "{file}");
 }
 
 #[test]

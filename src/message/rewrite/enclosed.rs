@@ -104,8 +104,14 @@ impl Writer<'_> {
     pub(super) fn headers(&mut self, part: &Part<'_>) {
         let raw = part.decoded();
         let before = std::mem::take(&mut self.out);
-        self.inner_header(&Part::read(&raw, false));
-        let inner = std::mem::replace(&mut self.out, before);
+        let inner = Part::read(&raw, false);
+        self.inner_header(&inner);
+        let dated = inner.field("Date").is_some();
+        let mut inner = std::mem::replace(&mut self.out, before);
+        // The last field. A message has one in any case, what is told of one need not.
+        if let Some(at) = memchr::memmem::rfind(&inner, b"Date: ").filter(|_| !dated) {
+            inner.truncate(at);
+        }
         self.line("Content-Type", "text/rfc822-headers; charset=us-ascii");
         self.disposition(part);
         self.out.extend_from_slice(b"\r\n");

@@ -89,5 +89,33 @@ async fn one_rule_whatever_it_is_packed_in() {
             let raw = world.store.read(|view| view.raw(MessageId(newest.number))).unwrap();
             assert!(raw.is_some_and(|raw| raw.len() > 400), "{packing}");
         }
+        // He is told once, and only of his own.
+        let notices = world.arrived(SELLER).await;
+        let is_told = setting == AddressesInFiles::Notice && told;
+        assert_eq!(notices.len(), usize::from(is_told), "{setting:?} {notices:?}");
+        for notice in notices {
+            let words = notice.replace("=\n", "");
+            assert!(words.contains("part 1)") && words.contains(world.aliases().0), "{notice}");
+            assert!(!words.contains("b-real") && header(&notice, "Auto-Submitted").is_some(), "{notice}");
+        }
     }
+}
+
+/// A machine is not answered, and the next day people are told again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_once_a_day_and_never_to_a_machine() {
+    let world = world().await;
+    let (_, part) = invoices(SELLER).remove(0);
+    let automatic = format!("From: {SELLER}\nAuto-Submitted: auto-replied\nSubject: x\n{part}");
+    assert_eq!(world.send(SELLER, &[world.aliases().0], &automatic).await.code(), 250);
+    assert!(world.arrived(SELLER).await.is_empty());
+    let (pair, day) = (world.pair.id, 86_400_000);
+    let tells = async |author, at: i64| {
+        let since = Time(at - at % day);
+        world.store.write(move |change| change.tells(pair, author, "x", since, Time(at))).await.unwrap()
+    };
+    let start = 20_000 * day;
+    assert!(tells(Role::Seller, start).await && tells(Role::Buyer, start).await);
+    assert!(!tells(Role::Seller, start + 1000).await && tells(Role::Seller, start + day).await);
+    assert!(tells(Role::Seller, start - 9 * day).await, "the clock was ahead");
 }
