@@ -76,7 +76,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 /// Longest value, in characters: nobody's subject needs more.
 const LONGEST_VALUE: usize = 300;
 /// The words of `footer.txt`.
-const FOOTER: [&str; 7] = ["links", "addresses", "send", "seller", "done", "report", "stop"];
+const FOOTER: [&str; 8] = ["links", "addresses", "send", "unsigned", "seller", "done", "report", "stop"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 

@@ -189,6 +189,7 @@ fn scanners() -> Vec<Scanner> {
         links: "Each opens a mail.".to_owned(),
         addresses: "Write to them.".to_owned(),
         send: "Just send it.".to_owned(),
+        unsigned: "Not signed.".to_owned(),
         seller: None,
         actions: vec![Action { purpose: Purpose::Stop, label: "Stop".to_owned(), address: "stop+a@m.test".to_owned() }],
     };
