@@ -153,7 +153,7 @@ fn read_standard(top: &Part<'_>) -> Said {
 /// The reply code at the start of a text; 0 if there is none.
 fn code(text: &str) -> u16 {
     let digits = text.get(..3).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let ends = text.bytes().nth(3).is_none_or(|b| !b.is_ascii_digit());
+    let ends = text.as_bytes().get(3).is_none_or(|b| !b.is_ascii_digit());
     digits.filter(|_| ends).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
