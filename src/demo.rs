@@ -52,6 +52,7 @@ pub fn prepare(dir: Option<PathBuf>, listen: SocketAddr) -> Result<Demo, String>
             name: "Demo Market".to_owned(),
             language: "en".to_owned(),
             time_zone: "UTC".to_owned(),
+            contact: Some("help@demo.example".to_owned()),
         }],
         listener: vec![Listener {
             address: listen,

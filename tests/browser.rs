@@ -31,6 +31,7 @@ fn footer(language: &str) -> Footer {
         links: words("links"),
         addresses: words("addresses"),
         send: words("send"),
+        unsigned: words("unsigned"),
         seller: Some(Seller { label: words("seller"), name: "Sato Shop".to_owned() }),
         actions: [Purpose::Report, Purpose::Stop].map(action).to_vec(),
     }

@@ -85,7 +85,8 @@ fn warnings_are_told_and_fail_nothing() {
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     };
-    let quiet = format!("operator = 'o@x.test'\n{text}");
+    let quiet =
+        format!("operator = 'o@x.test'\n{text}").replace("[[marketplace]]", "[[marketplace]]\ncontact = 'c@x.test'");
     write(&quiet, 0o640);
     assert_eq!(world.run("check"), (0, "The configuration is good.\n".to_owned(), String::new()));
     assert_eq!(world.json("check"), serde_json::json!({ "problems": [], "warnings": [] }));

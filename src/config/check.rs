@@ -153,6 +153,13 @@ impl Config {
                 "is not a language tag",
                 "Write one of BCP 47, for example ja or zh-Hans",
             );
+            let contact = shop.contact.as_deref();
+            problems.unless(
+                contact.is_none_or(|text| is_contact(text, self)),
+                &place("contact"),
+                "is no address at which people reach the marketplace",
+                "Write a mail address outside the alias domains, or a web address that begins with https://",
+            );
             problems.unless(
                 jiff::tz::TimeZone::get(&shop.time_zone).is_ok(),
                 &place("time_zone"),
@@ -429,4 +436,18 @@ pub(super) fn readable(problems: &mut Problems, place: &str, file: &Path) {
         let what = format!("{} cannot be read ({})", file.display(), error.kind());
         problems.add(place, what, "Check the path, and that the daemon's user may read it");
     }
+}
+
+/// A mail address that is not in an alias domain, where only postmaster and abuse are read, or a
+/// web address.
+fn is_contact(text: &str, config: &Config) -> bool {
+    if let Some(rest) = text.strip_prefix("https://") {
+        return rest.len() < 200
+            && rest.starts_with(|c: char| c.is_alphanumeric())
+            && rest.chars().all(|c| c.is_ascii_graphic() && !"<>\"".contains(c));
+    }
+    let within = |address: &Address| {
+        config.marketplace.iter().any(|shop| ascii_domain(&shop.domain).is_ok_and(|domain| domain == address.domain()))
+    };
+    Address::parse(text).is_ok_and(|address| !within(&address))
 }

@@ -110,6 +110,9 @@ pub struct Marketplace {
     /// IANA time zone of its day.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// Where people reach the marketplace: a mail address, or a web address.
+    #[serde(default)]
+    pub contact: Option<String>,
 }
 
 fn english() -> String {

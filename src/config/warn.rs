@@ -38,6 +38,15 @@ impl Config {
                 "For such mail, set operator to the address of the people who run this",
             );
         }
+        for (n, shop) in self.marketplace.iter().enumerate() {
+            if shop.contact.is_none() {
+                warnings.add(
+                    format!("marketplace[{n}].contact"),
+                    "is missing: notices tell people to contact the marketplace, and not how",
+                    "Set it to a mail address that people answer, or to a web address that begins with https://",
+                );
+            }
+        }
         for (n, listener) in self.listener.iter().enumerate() {
             for (at, text) in listener.trusted_networks.iter().enumerate() {
                 if text.parse::<Network>().is_ok_and(|network| network.is_wide()) {

@@ -6,6 +6,8 @@
 use super::headers::{message_ids, split};
 use super::mime::Part;
 
+mod prose;
+
 /// What a report says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -39,27 +41,35 @@ pub struct Report {
     pub action: Action,
     /// Its status, `5.1.1` (RFC 3463).
     pub status: Option<(u16, u16, u16)>,
+    /// The reply code that it repeats; 0 if it repeats none.
+    pub code: u16,
     /// The Message-ID of the message that it gives back, or of its header, without angle brackets.
     pub about: Option<String>,
 }
 
-/// Action and status.
-type Said = (Action, Option<(u16, u16, u16)>);
+/// What a report says, in one of its ways to say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Said {
+    action: Action,
+    status: Option<(u16, u16, u16)>,
+    code: u16,
+    about: Option<String>,
+}
 
 /// Parts that are looked at; reports have three.
 const PARTS: usize = 20;
 
-/// First octets of a report in prose that are looked at.
-const PROSE: usize = 8 * 1024;
+/// Octets of a part that are looked at: the parts that programs read are small.
+const STATUS: usize = 64 * 1024;
 
 /// Reads a report. What is none is an automatic answer.
 #[must_use]
 pub fn read(raw: &[u8]) -> Report {
     let top = Part::read(raw, false);
-    let (action, status) = read_standard(&top);
-    let prose = if action == Action::Answer { read_prose(&top) } else { None };
-    let (action, status) = prose.unwrap_or((action, status));
-    Report { action, status, about: returned(&top) }
+    let standard = read_standard(&top);
+    let prose = if standard.action == Action::Answer { prose::read(&top) } else { None };
+    let said = prose.unwrap_or(standard);
+    Report { action: said.action, status: said.status, code: said.code, about: returned(&top).or(said.about) }
 }
 
 /// Mailboxes that mail systems report from. No provider gives one of them to a person: what comes
@@ -90,64 +100,13 @@ fn returned(top: &Part<'_>) -> Option<String> {
     let mut parts = top.children()?.into_iter().take(PARTS).map(|child| Part::read(child, false));
     let part = parts.find(|part| kinds.contains(&part.kind.value.as_str()))?;
     let decoded = part.decoded();
-    let (fields, _) = split(&decoded);
+    let (fields, _) = split(decoded.get(..STATUS.min(decoded.len())).unwrap_or(&[]));
     let id = fields.iter().find(|field| field.is("Message-ID"))?;
     message_ids(&id.text(), 1).pop()
 }
 
-/// How subjects of reports begin, in lower case, and what they mean.
-const SUBJECTS: &[(&str, Action)] = &[
-    ("delivery status notification (delay)", Action::Delayed),
-    ("warning: could not send message", Action::Delayed),
-    ("warning: message", Action::Delayed),
-    ("delayed mail (still being retried)", Action::Delayed),
-    ("delivery delayed", Action::Delayed),
-    ("delivery status notification (failure)", Action::Failed),
-    ("undelivered mail returned to sender", Action::Failed),
-    ("undeliverable", Action::Failed),
-    ("undeliverable mail", Action::Failed),
-    ("mail delivery failed", Action::Failed),
-    ("mail delivery failure", Action::Failed),
-    ("mail delivery system", Action::Failed),
-    ("returned mail:", Action::Failed),
-    ("failure notice", Action::Failed),
-    ("delivery failure", Action::Failed),
-    ("unzustellbar", Action::Failed),
-    ("non remis", Action::Failed),
-    ("no se puede entregar", Action::Failed),
-    ("配信不能", Action::Failed),
-    ("配信できませんでした", Action::Failed),
-    ("退信", Action::Failed),
-    ("系统退信", Action::Failed),
-];
-
-/// A report in prose: from a mailer daemon or postmaster, and either its subject is a known one, or a field of Exim's or qmail's first
-/// sentence says so.
-fn read_prose(top: &Part<'_>) -> Option<Said> {
-    let from = top.field("From")?.text().to_ascii_lowercase();
-    if !["mailer-daemon", "postmaster", "mail delivery", "mailerdaemon"].iter().any(|name| from.contains(name)) {
-        return None;
-    }
-    let body = match top.children() {
-        Some(children) => Part::read(children.first()?, false).decoded(),
-        None => top.decoded(),
-    };
-    let text = String::from_utf8_lossy(body.get(..PROSE.min(body.len())).unwrap_or(&[])).into_owned();
-    let subject = top.subject().unwrap_or_default().to_lowercase();
-    let by_subject =
-        SUBJECTS.iter().find(|(start, _)| subject.trim_start().starts_with(start)).map(|(_, action)| *action);
-    let qmail = text.trim_start().starts_with("Hi. This is the qmail-send program");
-    let action =
-        by_subject.or_else(|| (qmail || top.field("X-Failed-Recipients").is_some()).then_some(Action::Failed))?;
-    // The first one of the right class: programs' versions look like status codes, too.
-    let class = if action == Action::Delayed { 4 } else { 5 };
-    let mut words = text.split(|c: char| !(c.is_ascii_digit() || c == '.'));
-    let status = words.find_map(|word| status(word.trim_matches('.')).filter(|(found, ..)| *found == class));
-    Some((action, status))
-}
-
 fn read_standard(top: &Part<'_>) -> Said {
-    let mut found: Said = (Action::Answer, None);
+    let mut found = Said { action: Action::Answer, status: None, code: 0, about: None };
     let Some(children) = top.children() else { return found };
     for child in children.into_iter().take(PARTS) {
         let part = Part::read(child, false);
@@ -156,20 +115,22 @@ fn read_standard(top: &Part<'_>) -> Said {
         }
         let decoded = part.decoded();
         // A block for the message, then one for each recipient; ours had one.
-        let mut rest: &[u8] = &decoded;
+        let mut rest: &[u8] = decoded.get(..STATUS.min(decoded.len())).unwrap_or(&[]);
         for _ in 0..PARTS {
             let (fields, after) = split(rest);
             for field in &fields {
                 let text = field.text().to_ascii_lowercase();
                 if field.is("Action") {
-                    found.0 = match text.split([' ', ';', '(']).next().unwrap_or("") {
+                    found.action = match text.split([' ', ';', '(']).next().unwrap_or("") {
                         "failed" => Action::Failed,
                         "delayed" => Action::Delayed,
                         "delivered" | "relayed" | "expanded" => Action::Delivered,
                         _ => continue,
                     };
+                } else if field.is("Diagnostic-Code") {
+                    found.code = text.strip_prefix("smtp;").map_or(found.code, |reply| code(reply.trim_start()));
                 } else if field.is("Status") {
-                    found.1 = status(&text).or(found.1);
+                    found.status = status(&text).or(found.status);
                 }
             }
             if after.is_empty() || after.len() == rest.len() {
@@ -178,7 +139,22 @@ fn read_standard(top: &Part<'_>) -> Said {
             rest = after;
         }
     }
+    // Some leave the action out.
+    if found.action == Action::Answer && top.kind.get("report-type") == Some("delivery-status") {
+        found.action = match found.status {
+            Some((5, ..)) => Action::Failed,
+            Some((4, ..)) => Action::Delayed,
+            _ => Action::Answer,
+        };
+    }
     found
+}
+
+/// The reply code at the start of a text; 0 if there is none.
+fn code(text: &str) -> u16 {
+    let digits = text.get(..3).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let ends = text.as_bytes().get(3).is_none_or(|b| !b.is_ascii_digit());
+    digits.filter(|_| ends).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 fn status(text: &str) -> Option<(u16, u16, u16)> {
@@ -213,7 +189,8 @@ mod tests {
             ("Content-Type: multipart/report\r\n\r\n".to_owned(), Action::Answer, None),
         ];
         for (raw, action, status) in cases {
-            assert_eq!(read(raw.as_bytes()), Report { action, status, about: None }, "{raw}");
+            let found = read(raw.as_bytes());
+            assert_eq!((found.action, found.status), (action, status), "{raw}");
         }
     }
 
@@ -287,7 +264,8 @@ mod tests {
             (format!("Subject: failure notice\r\n\r\n{qmail}"), Action::Answer, None),
         ];
         for (raw, action, status) in cases {
-            assert_eq!(read(raw.as_bytes()), Report { action, status, about: None }, "{raw}");
+            let found = read(raw.as_bytes());
+            assert_eq!((found.action, found.status), (action, status), "{raw}");
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Footer {
     pub addresses: String,
     /// What a mail says that a link opens: to send it as it is.
     pub send: String,
+    /// Says that the author's signature was taken off.
+    pub unsigned: String,
     /// Who wrote to a buyer: mail programs hide the address that a name in `From` stands for, and forwarded mail loses both.
     pub seller: Option<Seller>,
     /// Addresses that act.
@@ -112,6 +114,14 @@ impl Footer {
             out.push(c);
         }
         out
+    }
+
+    /// The footer of a message whose author had signed it.
+    #[must_use]
+    pub fn of_unsigned(&self) -> Self {
+        let links = format!("{} {}", self.links, self.unsigned);
+        let addresses = format!("{}\r\n{}", self.addresses, self.unsigned);
+        Self { links, addresses, ..self.clone() }
     }
 
     /// What goes under `text`, from the line end that it lacks on: the text may be large, and is not copied for it.

@@ -28,6 +28,7 @@ use crate::policy::content::Closed;
 use crate::types::token::Purpose;
 use crate::types::{Alias, Time};
 pub(super) use enclosed::message_in_file;
+use std::borrow::Cow;
 
 /// What the outgoing message is to be. Ids are without brackets.
 #[derive(Clone, Debug)]
@@ -301,7 +302,11 @@ impl Writer<'_> {
         }
         let (mut under, mut back) = (String::new(), None);
         let footer = self.order.footer.as_ref().filter(|_| last);
-        if let Some(footer) = footer {
+        let footer = footer.map(|footer| match self.unsigned.as_slice() {
+            [] => Cow::Borrowed(footer),
+            _ => Cow::Owned(footer.of_unsigned()),
+        });
+        if let Some(footer) = &footer {
             let whole = changed.as_deref().unwrap_or(text);
             if html {
                 changed = Some(footer.under_html(whole));

@@ -29,15 +29,15 @@ const LOOKED_AT: usize = 16 << 10;
 const LINE: usize = 60;
 
 /// Whether a body that is said to be base 64 is that: most of it stands in lines of its alphabet,
-/// and where it is so short that words might look the same, `is_text` of what it decodes to.
+/// and where each line may as well be a word, what it decodes to `is_text`.
 ///
-/// Whom it hits: who sends a word of four letters as base 64 gets what he wrote. What it tells a
-/// liar: nothing; it goes out in an encoding of ours.
+/// Whom it hits: who writes a word under that name gets what he wrote. What it tells a liar:
+/// nothing; it goes out in an encoding of ours.
 #[must_use]
 pub fn is_base64(body: &[u8], is_text: impl Fn(&[u8]) -> bool) -> bool {
     let looked_at = body.get(..LOOKED_AT.min(body.len())).unwrap_or(body);
     let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    let (mut good, mut bad, mut lines, mut uneven) = (0, 0, 0, 0);
+    let (mut good, mut bad, mut lines, mut words) = (0, 0, 0, 0);
     for line in looked_at.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
         work::count(line.len());
         if !line.iter().all(in_alphabet) {
@@ -48,15 +48,22 @@ pub fn is_base64(body: &[u8], is_text: impl Fn(&[u8]) -> bool) -> bool {
             return true;
         }
         lines += 1;
-        uneven += usize::from(!line.len().is_multiple_of(4));
+        words += usize::from(is_word(line));
         good += line.len();
     }
     // No number of octets has one character left over.
     if good < bad || lines == 1 && good % 4 == 1 {
         return false;
     }
-    let short = good < LINE || uneven > 1;
-    !short || is_text(&decode_base64(looked_at))
+    words < lines || lines == 0 || is_text(&decode_base64(looked_at))
+}
+
+/// Small letters, the first perhaps a capital; or capitals, or digits alone.
+fn is_word(line: &[u8]) -> bool {
+    let rest = line.get(1..).unwrap_or(&[]);
+    let letters = line.iter().all(u8::is_ascii_alphabetic);
+    letters && (rest.iter().all(u8::is_ascii_lowercase) || line.iter().all(u8::is_ascii_uppercase))
+        || line.iter().all(u8::is_ascii_digit)
 }
 
 /// Decodes a line of whole groups; `false`: it is none, and nothing was decoded.
@@ -216,6 +223,9 @@ mod tests {
             ("caf\u{e9}\r\n", false),
             ("aGVsbG8=\r\n", true),
             ("aGVsbG8", true),
+            ("IL/g2NLV4iA=", true),
+            ("4pyT", true),
+            ("12345678\r\n", false),
             (&format!("{long}\r\n"), true),
             (&format!("{long}\r\n-- \r\nmailing list"), true),
             (&format!("preamble\r\n{long}\r\n"), true),

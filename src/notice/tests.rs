@@ -1,10 +1,22 @@
 //! Every notice in every language as a whole message, read back by another parser.
 
 use super::*;
+use crate::policy::Reason;
 use mail_parser::{MessageParser, MimeHeaders as _};
 
 const ALIAS: &str = "k7bzn4wq3xv9hdtm2@market.example.jp";
 const QUIET: &str = "quiet+aaaaaaaaaaaaaaaaaaaaaaaaaaaaa@market.example.jp";
+
+/// How people write the moment at which the message of these tests was received.
+const TIMES: [(&str, &str); 7] = [
+    ("en", "Saturday, 21 November 2026, 17:00 (UTC+9)"),
+    ("de", "Samstag, 21. November 2026, 17:00 Uhr (UTC+9)"),
+    ("fr", "samedi 21 novembre 2026 à 17 h 00 (UTC+9)"),
+    ("es", "sábado, 21 de noviembre de 2026, 17:00 (UTC+9)"),
+    ("it", "sabato 21 novembre 2026, ore 17:00 (UTC+9)"),
+    ("ja", "2026年11月21日(土) 17:00 (UTC+9)"),
+    ("zh-Hans", "2026年11月21日（星期六）17:00（UTC+9）"),
+];
 
 struct World {
     texts: Texts,
@@ -38,22 +50,30 @@ fn frame<'a>(world: &'a World, language: &'a str) -> Frame<'a> {
         about: MessageId(77),
         received: Time::from_rfc3339("2026-11-21T08:00:00Z").unwrap(),
         original_id: Some("CAF+a=b.1@mail.sellerco.example"),
+        contact: "support@example.test",
+        subject: "新商品のご案内 <b>& more</b>",
+        name: "Bea",
+        order: "250-1",
     }
 }
 
 fn all(world: &World, frame: &Frame<'_>) -> Vec<(Name, Vec<u8>)> {
     let until = frame.now.plus(std::time::Duration::from_secs(86_400));
     let tags = crate::config::OptOut::default().critical_tags;
-    let failed = Failed::delivery(&world.alias, FailureClass::MailboxFull);
-    let refused = [Failed { receiver: &world.other, key: "over-quota", status: "5.4.5" }, failed];
-    let subject = "新商品のご案内 <b>& more</b> ".repeat(9);
+    let failed = Failed { receiver: &world.alias, why: FailureClass::MailboxFull.into() };
+    let opens = until.rfc3339();
+    let over = Failed { receiver: &world.other, why: Why::of(&Reason::OverQuota { limit: 620, opens }) };
+    let refused = [over.clone(), failed.clone()];
     let mut made = vec![
         (Name::Failure, failure(frame, &failed)),
         (Name::Delayed, delayed(frame, &world.alias, until)),
         (Name::Partial, partial(frame, &refused)),
-        (Name::OptOut, opt_out_reply(frame, &world.alias, &subject, &tags)),
-        (Name::OptOutStrict, opt_out_reply(frame, &world.alias, &subject, &[])),
-        (Name::OptOutLimit, opt_out_limit(frame, &world.alias, &subject, 20, until)),
+        (Name::Reported, reported(frame, &failed)),
+        (Name::Stopped, stopped(frame, &[over], "a.zip")),
+        (Name::Doubtful, doubtful(frame, &failed)),
+        (Name::OptOut, opt_out_reply(frame, &world.alias, &tags)),
+        (Name::OptOutStrict, opt_out_reply(frame, &world.alias, &[])),
+        (Name::OptOutLimit, opt_out_limit(frame, &world.alias, 20, until)),
     ];
     for name in [Name::ReportDone, Name::NoResponseDone, Name::StopDone] {
         made.push((name, confirmation(frame, name)));
@@ -101,7 +121,8 @@ fn every_notice_is_a_sound_message() {
             assert!(!plain.contains('{') && !html.contains('{'), "{what}: a placeholder is left\n{plain}");
             assert!(!html.contains("<b>"), "{what}");
             if !matches!(name, Name::StopDone | Name::Refused) {
-                assert!(plain.contains("2026-11-21 17:00 (+09:00)"), "{what}\n{plain}");
+                let time = TIMES.iter().find(|(tag, _)| *tag == language).unwrap().1;
+                assert!(plain.contains(time), "{what}\n{plain}");
             }
             assert!(plain.contains(&MessageId(77).to_string()), "{what}");
         }
@@ -122,7 +143,8 @@ fn a_notice_of_refused_mail_tells_numbers_and_checks() {
             plain.lines().filter(|line| line.starts_with(&format!("- {}", world.other.as_str()))).collect();
         assert_eq!(lines.len(), CHECKS.len(), "{plain}");
         for line in &lines {
-            assert!(line.contains(" × 3, 2026-11-21 17:00 (+09:00) – 2026-11-21 18:00 (+09:00): "), "{line}");
+            let time = TIMES.iter().find(|(tag, _)| *tag == language).unwrap().1;
+            assert!(line.contains(&format!(" × 3, {time} – {}: ", time.replace("17", "18"))), "{line}");
             assert!(!line.ends_with(": "), "{language}: a check has no sentence\n{line}");
         }
         assert_eq!(lines.iter().collect::<std::collections::BTreeSet<_>>().len(), CHECKS.len());
@@ -176,8 +198,8 @@ fn an_authors_message_id_cannot_write_a_header() {
 #[test]
 fn the_opt_out_reply_carries_the_sellers_subject() {
     let world = world();
-    let frame = frame(&world, "ja");
-    let bytes = opt_out_reply(&frame, &world.alias, "ご案内\r\nBcc: x@y.test", &["[重要]".to_owned()]);
+    let frame = Frame { subject: "ご案内\r\nBcc: x@y.test", ..frame(&world, "ja") };
+    let bytes = opt_out_reply(&frame, &world.alias, &["[重要]".to_owned()]);
     let message = MessageParser::default().parse(&bytes).unwrap();
     assert_eq!(message.subject(), Some("自動返信: ご案内  Bcc: x@y.test"));
     assert!(message.bcc().is_none());
@@ -191,8 +213,8 @@ proptest::proptest! {
     #[test]
     fn any_subject_and_id(subject in "(?s).{0,400}", id in "(?s).{0,60}") {
         let world = world();
-        let frame = Frame { original_id: Some(&id), ..frame(&world, "ja") };
-        let bytes = opt_out_reply(&frame, &world.alias, &subject, &["[重要]".to_owned()]);
+        let frame = Frame { original_id: Some(&id), subject: &subject, ..frame(&world, "ja") };
+        let bytes = opt_out_reply(&frame, &world.alias, &["[重要]".to_owned()]);
         let text = String::from_utf8(bytes.clone()).unwrap();
         proptest::prop_assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 998));
         proptest::prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']));
@@ -205,4 +227,30 @@ proptest::proptest! {
         }
         proptest::prop_assert_eq!(names, wanted);
     }
+}
+
+/// Which message it is, whom to ask, and the tags of the reader's language alone; what is not known
+/// is left out with its line.
+#[test]
+fn a_notice_says_which_message_and_what_helps() {
+    let world = world();
+    let tags = crate::config::OptOut::default().critical_tags;
+    let plain = |bytes: &[u8]| MessageParser::default().parse(bytes).unwrap().body_text(0).unwrap().into_owned();
+    for (language, own, other) in
+        [("ja", "[重要]", "[Wichtig]"), ("de", "[Wichtig]", "[重要]"), ("en", "[Important]", "[Wichtig]")]
+    {
+        let frame = frame(&world, language);
+        let text = plain(&opt_out_reply(&frame, &world.alias, &tags));
+        assert!(text.contains(own) && !text.contains(other), "{text}");
+        for word in ["Bea", "250-1", "新商品", "support@example.test", ALIAS] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        let none = Frame { subject: "", name: "", order: "", ..frame };
+        let failed = Failed { receiver: &world.alias, why: Why::of(&Reason::TooLarge(25)) };
+        let text = plain(&stopped(&none, &[failed], ""));
+        assert!(text.contains("25") && text.lines().filter(|line| line.starts_with("- ")).count() == 2, "{text}");
+    }
+    // An operator's own tags are shown to everybody.
+    let text = plain(&opt_out_reply(&frame(&world, "ja"), &world.alias, &["[Urgent]".to_owned()]));
+    assert!(text.contains("[Urgent]"), "{text}");
 }

@@ -3,8 +3,10 @@
 //!
 //! Values are made harmless when they are filled in: one line each, no control characters; in HTML also escaped.
 
-use super::{Name, Value};
-use crate::types::html_escaped;
+use super::{Name, Value, times, write};
+use crate::policy::failure::Why;
+use crate::types::{Time, html_escaped};
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
@@ -33,6 +35,7 @@ struct Language {
     plain: BTreeMap<Name, Template>,
     html: BTreeMap<Name, String>,
     reasons: BTreeMap<String, String>,
+    words: BTreeMap<String, String>,
     footer: BTreeMap<String, String>,
 }
 
@@ -53,6 +56,19 @@ pub struct Filled {
     pub text: String,
     /// A whole HTML document.
     pub html: String,
+    /// It was made of the text, and is no file of its own.
+    pub is_made: bool,
+}
+
+/// Whom a text is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// The reader's language; may be empty.
+    pub language: &'a str,
+    /// The marketplace's, for readers whose own has no text.
+    pub default: &'a str,
+    /// The marketplace's time zone.
+    pub zone: &'a TimeZone,
 }
 
 /// Longest file that is read, in octets.
@@ -60,7 +76,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 /// Longest value, in characters: nobody's subject needs more.
 const LONGEST_VALUE: usize = 300;
 /// The words of `footer.txt`.
-const FOOTER: [&str; 7] = ["links", "addresses", "send", "seller", "done", "report", "stop"];
+const FOOTER: [&str; 8] = ["links", "addresses", "send", "unsigned", "seller", "done", "report", "stop"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 
@@ -79,6 +95,9 @@ macro_rules! built_in {
             ($language, "no-response-done.txt", include_str!(concat!("../../conf/notices/", $language, "/no-response-done.txt"))),
             ($language, "stop-done.txt", include_str!(concat!("../../conf/notices/", $language, "/stop-done.txt"))),
             ($language, "refused.txt", include_str!(concat!("../../conf/notices/", $language, "/refused.txt"))),
+            ($language, "reported.txt", include_str!(concat!("../../conf/notices/", $language, "/reported.txt"))),
+            ($language, "stopped.txt", include_str!(concat!("../../conf/notices/", $language, "/stopped.txt"))),
+            ($language, "words.txt", include_str!(concat!("../../conf/notices/", $language, "/words.txt"))),
             ($language, "footer.txt", include_str!(concat!("../../conf/notices/", $language, "/footer.txt"))),
             ($language, "reasons.txt", include_str!(concat!("../../conf/notices/", $language, "/reasons.txt"))),
         )*]
@@ -147,7 +166,16 @@ impl Texts {
         language.tag.clone_from(&file.language);
         if file.name == "reasons.txt" {
             let keys: Vec<&str> = super::reason_keys().collect();
-            language.reasons.extend(read_words(&text, "reason", &keys)?);
+            let reasons = read_words(&text, "reason", &keys)?;
+            reasons.values().try_for_each(|line| check_placeholders(line, &REASON, &[]))?;
+            language.reasons.extend(reasons);
+            return Ok(());
+        }
+        if file.name == "words.txt" {
+            let words = read_words(&text, "word", &times::WORDS)?;
+            let all = language.words.clone().into_iter().chain(words).collect();
+            times::fault(&all).map_or(Ok(()), Err)?;
+            language.words = all;
             return Ok(());
         }
         if file.name == "footer.txt" {
@@ -162,13 +190,14 @@ impl Texts {
         match kind {
             "txt" => {
                 let template = Template::read(&text)?;
-                check_placeholders(name, &format!("{}\n{}", template.subject, template.body))?;
+                let text = format!("{}\n{}", template.subject, template.body);
+                check_placeholders(&text, &name.placeholders(), name.needed())?;
                 language.plain.insert(name, template);
                 // An operator's new text would otherwise come with the old HTML.
                 language.html.remove(&name);
             }
             "html" => {
-                check_placeholders(name, &text)?;
+                check_placeholders(&text, &name.placeholders(), name.needed())?;
                 language.html.insert(name, text);
             }
             _ => return Err("the name must end in .txt or .html".to_owned()),
@@ -176,34 +205,63 @@ impl Texts {
         Ok(())
     }
 
-    /// The notice `name` for a reader of `language`, or else in the marketplace's `default` language, or else in English.
+    /// The notice `name` in the reader's language, or else in the marketplace's, or else in English.
+    /// A line of a list that is about a value that is empty is left out.
     #[must_use]
-    pub fn fill(&self, name: Name, language: &str, default: &str, values: &[(&str, Value<'_>)]) -> Filled {
-        let found = [language, default, LAST_RESORT].into_iter().flat_map(chain).find_map(|tag| {
+    pub fn fill(&self, name: Name, reader: &Reader<'_>, values: &[(&str, Value<'_>)]) -> Filled {
+        let found = [reader.language, reader.default, LAST_RESORT].into_iter().flat_map(chain).find_map(|tag| {
             let language = self.languages.get(&tag)?;
             Some((language, language.plain.get(&name)?))
         });
         // English is built in, so there is always one; an empty notice is still better than none.
         let Some((language, template)) = found else { return Filled::default() };
+        let time = |at: Time| times::written(&language.words, at, reader.zone);
         let value = |placeholder: &str| {
-            let value = &values.iter().find(|(known, _)| *known == placeholder)?.1;
+            // What a notice says of itself has the last word over what its frame says.
+            let value = &values.iter().rev().find(|(known, _)| *known == placeholder)?.1;
             Some(match value {
                 Value::Text(text) => harmless(text),
-                Value::Reason(key) => self.reason(language, key),
+                Value::Time(at) => time(*at),
+                Value::Reason(why) => self.reason(language, why, &time),
+                Value::Tags(tags) => harmless(&self.tags(language, tags).join(", ")),
                 Value::List(rows) => {
-                    let row =
-                        |(what, key): &(String, &str)| format!("- {}: {}", harmless(what), self.reason(language, key));
+                    let row = |row: &super::Row<'_>| {
+                        let span = row.span.map(|(first, last)| format!(", {} – {}", time(first), time(last)));
+                        let (span, reason) = (span.unwrap_or_default(), self.reason(language, row.why, &time));
+                        format!("- {}{span}: {reason}", harmless(&row.what))
+                    };
                     rows.iter().map(row).collect::<Vec<_>>().join("\n")
                 }
             })
         };
-        let text = replace(&template.body, |name| value(name));
-        let html = match language.html.get(&name) {
+        let body: Vec<&str> = template.body.lines().filter(|line| !is_empty_item(line, value)).collect();
+        let text = replace(&format!("{}\n", body.join("\n")), |name| value(name));
+        let own = language.html.get(&name);
+        let html = match own {
             Some(html) => replace(html, |name| value(name).map(|text| html_escaped(&text).replace('\n', "<br>\n"))),
-            None => html_of(&text, &language.tag),
+            None => write::html_of(&text, &language.tag),
         };
         let subject = replace(&template.subject, |name| value(name)).trim().to_owned();
-        Filled { language: language.tag.clone(), subject, text, html }
+        Filled { language: language.tag.clone(), subject, text, html, is_made: own.is_none() }
+    }
+
+    /// Of the operator's tags those that belong to the language, and those that belong to none; or
+    /// else the English ones, or else all.
+    fn tags<'t>(&self, language: &Language, tags: &'t [String]) -> Vec<&'t str> {
+        let has = |language: &Language, tag: &str| {
+            let own = language.words.get("tags").map_or("", String::as_str);
+            times::names(own).any(|own| own.to_lowercase() == tag.trim().to_lowercase())
+        };
+        let of = |wanted: &dyn Fn(&str) -> bool| -> Vec<&'t str> {
+            tags.iter().map(String::as_str).filter(|tag| wanted(tag)).collect()
+        };
+        let known = |tag: &str| self.languages.values().any(|language| has(language, tag));
+        let own = of(&|tag| has(language, tag) || !known(tag));
+        if !own.is_empty() {
+            return own;
+        }
+        let english = self.languages.get(LAST_RESORT).map(|english| of(&|tag| has(english, tag)));
+        english.filter(|tags| !tags.is_empty()).unwrap_or_else(|| of(&|_| true))
     }
 
     /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: one of [`FOOTER`], or the
@@ -219,15 +277,29 @@ impl Texts {
         self.languages.values().filter_map(move |language| language.footer.get(word)).map(String::as_str)
     }
 
-    fn reason(&self, language: &Language, key: &str) -> String {
-        let english = || self.languages.get(LAST_RESORT).and_then(|language| language.reasons.get(key));
-        language.reasons.get(key).or_else(english).cloned().unwrap_or_default()
+    fn reason(&self, language: &Language, why: &Why, time: &dyn Fn(Time) -> String) -> String {
+        let english = || self.languages.get(LAST_RESORT).and_then(|language| language.reasons.get(why.key));
+        let line = language.reasons.get(why.key).or_else(english).map_or("", String::as_str);
+        replace(line, |name| {
+            Some(match name {
+                "number" => why.number.map(|number| number.to_string()).unwrap_or_default(),
+                "opens" => why.opens.map(time).unwrap_or_default(),
+                "kind" => harmless(&why.kind),
+                _ => return None,
+            })
+        })
     }
 }
 
 impl Default for Filled {
     fn default() -> Self {
-        Self { language: LAST_RESORT.to_owned(), subject: String::new(), text: String::new(), html: String::new() }
+        Self {
+            language: LAST_RESORT.to_owned(),
+            subject: String::new(),
+            text: String::new(),
+            html: String::new(),
+            is_made: true,
+        }
     }
 }
 
@@ -275,14 +347,13 @@ fn read_words(text: &str, what: &str, keys: &[&str]) -> Result<BTreeMap<String, 
     Ok(words)
 }
 
-/// Every placeholder must be one of the notice's, and those without which it says nothing must be there.
-fn check_placeholders(name: Name, text: &str) -> Result<(), String> {
-    let (all, needed) = name.placeholders();
-    let mut used = Vec::new();
-    let _ = replace(text, |placeholder| {
-        used.push(placeholder.to_owned());
-        None
-    });
+/// What may stand in a line of `reasons.txt`.
+const REASON: [&str; 3] = ["number", "opens", "kind"];
+
+/// Every placeholder must be one that is filled in, and those without which a text says nothing
+/// must be there.
+fn check_placeholders(text: &str, all: &[&str], needed: &[&str]) -> Result<(), String> {
+    let used = placeholders(text);
     let wrong = used.iter().find(|placeholder| !all.contains(&placeholder.as_str()));
     if let Some(wrong) = wrong {
         return Err(format!("{{{wrong}}} is not filled in here; there are: {{{}}}", all.join("}, {")));
@@ -291,6 +362,21 @@ fn check_placeholders(name: Name, text: &str) -> Result<(), String> {
         Some(missing) => Err(format!("{{{missing}}} is missing")),
         None => Ok(()),
     }
+}
+
+fn placeholders(text: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    let _ = replace(text, |placeholder| {
+        used.push(placeholder.to_owned());
+        None
+    });
+    used
+}
+
+/// Whether a line is an item of a list whose values are empty: `- Order: ` says nothing.
+fn is_empty_item(line: &str, value: impl Fn(&str) -> Option<String>) -> bool {
+    let used = if line.starts_with("- ") { placeholders(line) } else { Vec::new() };
+    !used.is_empty() && used.iter().all(|name| value(name).is_some_and(|value| value.is_empty()))
 }
 
 /// Replaces each `{name}`, names being lower-case letters; one without a value stays. One pass: values are not looked at.
@@ -324,27 +410,6 @@ fn harmless(text: &str) -> String {
     };
     let line: String = text.chars().take(LONGEST_VALUE).map(|c| if bad(c) { ' ' } else { c }).collect();
     line.trim().to_owned()
-}
-
-/// A plain text as HTML: paragraphs, and lists where lines begin with `- `.
-fn html_of(text: &str, language: &str) -> String {
-    let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"></head><body>\n",
-        html_escaped(language)
-    );
-    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
-        if paragraph.starts_with("- ") {
-            out.push_str("<ul>\n");
-            for item in paragraph.lines() {
-                out.push_str(&format!("<li>{}</li>\n", html_escaped(item.trim_start_matches("- "))));
-            }
-            out.push_str("</ul>\n");
-        } else {
-            out.push_str(&format!("<p>{}</p>\n", html_escaped(paragraph).replace('\n', "<br>\n")));
-        }
-    }
-    out.push_str("</body></html>\n");
-    out
 }
 
 /// Reads `LANG/NAME` under `directory`. Files that no notice has are left to [`Texts::with`] to complain of; hidden ones

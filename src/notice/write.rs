@@ -3,7 +3,7 @@
 use super::texts::Filled;
 use super::{Failed, Frame};
 use crate::policy::LOOP_MARK;
-use crate::types::Time;
+use crate::types::{Time, html_escaped};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address;
 use mail_builder::headers::content_type::ContentType;
@@ -25,7 +25,7 @@ pub(super) fn report(
         status.push_str(&format!(
             "\r\nFinal-Recipient: rfc822; {}\r\nAction: {action}\r\nStatus: {}\r\n",
             recipient.receiver.as_str(),
-            recipient.status
+            recipient.why.status
         ));
         if let Some(until) = until {
             status.push_str(&format!("Will-Retry-Until: {}\r\n", until.rfc5322()));
@@ -117,4 +117,25 @@ fn boundary(frame: &Frame<'_>, which: &str) -> String {
 /// would begin another.
 fn is_message_id(id: &str) -> bool {
     (3..=250).contains(&id.len()) && id.contains('@') && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b))
+}
+
+/// A plain text as HTML: paragraphs, and lists where lines begin with `- `.
+pub(super) fn html_of(text: &str, language: &str) -> String {
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"></head><body>\n",
+        html_escaped(language)
+    );
+    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+        if paragraph.starts_with("- ") {
+            out.push_str("<ul>\n");
+            for item in paragraph.lines() {
+                out.push_str(&format!("<li>{}</li>\n", html_escaped(item.trim_start_matches("- "))));
+            }
+            out.push_str("</ul>\n");
+        } else {
+            out.push_str(&format!("<p>{}</p>\n", html_escaped(paragraph).replace('\n', "<br>\n")));
+        }
+    }
+    out.push_str("</body></html>\n");
+    out
 }

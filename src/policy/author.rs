@@ -188,6 +188,13 @@ pub fn is_known(facts: &Facts<'_>) -> bool {
     facts.author == Author::Party && unproved(facts).is_none()
 }
 
+/// Whether he is proved, or nobody checks: then he may be written to. A seller who is let in
+/// without proof is not: whoever forges his mail would have mail sent to him.
+#[must_use]
+pub fn is_proved(facts: &Facts<'_>) -> bool {
+    is_known(facts) && matches!(facts.proof, Proof::Proved | Proof::NotChecked)
+}
+
 /// What keeps the mail of somebody who calls himself the party from being his.
 fn unproved(facts: &Facts<'_>) -> Option<Reason> {
     if facts.other_mailbox {

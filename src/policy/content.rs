@@ -11,6 +11,89 @@ pub const UNLISTED: &str = "application/x-unlisted-archive";
 /// The content type that stands for a file, or one in it, that opens only with a password. Ours.
 pub const ENCRYPTED: &str = "application/x-encrypted";
 
+/// What a forbidden part is, as far as people have a word for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind<'r> {
+    /// It opens only with a password.
+    Password,
+    /// An archive that cannot be looked into.
+    Archive,
+    /// A program or script, by what is in it.
+    Program,
+    /// A document with macros; its extension, or nothing.
+    Macros(&'r str),
+    /// Files with this extension.
+    Extension(&'r str),
+    /// Files of this content type, for which we have no word.
+    Other(&'r str),
+}
+
+/// Content types of programs.
+const PROGRAMS: &[&str] = &[
+    "application/x-msdownload",
+    "application/x-dosexec",
+    "application/x-executable",
+    "application/x-sharedlib",
+    "application/x-mach-binary",
+    "application/vnd.microsoft.portable-executable",
+    "application/x-msi",
+    "application/x-ms-shortcut",
+    "application/x-shellscript",
+    "application/x-sh",
+    "application/x-bat",
+    "application/java-archive",
+    "application/vnd.android.package-archive",
+    "application/vnd.ms-htmlhelp",
+];
+/// Extensions of documents with macros.
+const WITH_MACROS: &[&str] = &["docm", "dotm", "xlsm", "xltm", "xlam", "pptm", "potm", "ppam", "ppsm", "sldm"];
+const MACROS: &str = "application/vnd.ms-office.vbaproject";
+
+impl<'r> Kind<'r> {
+    /// What an entry of the operator's lists stands for: a content type, or an extension, with or
+    /// without its dot.
+    #[must_use]
+    pub fn of(rule: &'r str) -> Self {
+        let rule = rule.trim().trim_start_matches('.');
+        let is = |kind: &&str| kind.eq_ignore_ascii_case(rule);
+        match rule {
+            _ if is(&ENCRYPTED) => Self::Password,
+            _ if is(&UNLISTED) => Self::Archive,
+            _ if is(&MACROS) => Self::Macros(""),
+            _ if PROGRAMS.iter().any(is) => Self::Program,
+            _ if rule.contains('/') => Self::Other(rule),
+            _ if WITH_MACROS.iter().any(is) => Self::Macros(rule),
+            _ => Self::Extension(rule),
+        }
+    }
+
+    /// The key of its sentence in `conf/notices/LANG/reasons.txt`.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Archive => "archive",
+            Self::Program => "program",
+            Self::Macros(_) => "macros",
+            Self::Extension(_) | Self::Other(_) => "forbidden",
+        }
+    }
+
+    /// What people call such files, where that is a name: `.exe`. An entry of any length is cut, so
+    /// that a reply line stays below RFC 5321's 512 octets.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let (dot, name) = match self {
+            Self::Macros("") | Self::Password | Self::Archive | Self::Program => return String::new(),
+            Self::Extension(name) | Self::Macros(name) => (".", name),
+            Self::Other(name) => ("", name),
+        };
+        let short: String = name.chars().take(64).collect();
+        let end = if short.len() < name.len() { "..." } else { "" };
+        format!("{dot}{}{end}", short.to_ascii_lowercase())
+    }
+}
+
 /// Why nobody here can read a part, and judge a claim about it.
 ///
 /// Whom each hits, and what it tells a liar: the author of such mail, behind the proof of who he

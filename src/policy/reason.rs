@@ -1,8 +1,8 @@
 //! The words of a decision: what history, metrics and log call it, and what SMTP answers. Replies follow the table "SMTP
 //! replies" of the specification; they help an honest person, and name no address and no rule that would help another.
 
+use super::content::Kind;
 use crate::types::{MessageId, Reply};
-use std::borrow::Cow;
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,7 +201,7 @@ impl Reason {
         match (self, verdict) {
             (_, Verdict::Relay | Verdict::Block) => Reply::new(250, 6, 0, format!("Accepted as {id}")),
             (Self::Loop, _) => reply(554, 4, 6, "This message is going round in circles"),
-            (Self::Malformed, _) => reply(550, 6, 0, "This is not a message by RFC 5322"),
+            (Self::Malformed, _) => reply(550, 6, 0, "This message is damaged, or was not written as mail programs write: write it anew in a mail program"),
             // The same for every author and recipient. The name is one of a closed list, not what
             // the message holds.
             (Self::RepeatedField(field), _) => Reply::new(
@@ -234,10 +234,16 @@ impl Reason {
             }
             (Self::TooManyAttachments(count), _) => tell(554, 6, 1, format!("Too many attachments: {count} at most")),
             (Self::Forbidden { part, rule }, _) => {
-                // The operator's entry is a content type or an extension, with or without its dot.
-                let kind = shortened(rule.trim().trim_start_matches('.'));
-                let what = if kind.contains('/') { format!("files of type {kind}") } else { format!(".{kind} files") };
-                tell(554, 6, 1, format!("Part {part} may not be sent: {what} are not accepted"))
+                let kind = Kind::of(rule);
+                let what = match &kind {
+                    Kind::Password => "it opens only with a password; send it without one".to_owned(),
+                    Kind::Archive => "it is an archive that cannot be looked into; send the files or a ZIP".to_owned(),
+                    Kind::Program => "programs are not accepted".to_owned(),
+                    Kind::Macros(_) => "documents with macros are not accepted; save it without them".to_owned(),
+                    Kind::Extension(_) => format!("{} files are not accepted", kind.name()),
+                    Kind::Other(_) => format!("files of type {} are not accepted", kind.name()),
+                };
+                tell(554, 6, 1, format!("Part {part} may not be sent: {what}"))
             }
             (Self::Encrypted { part }, _) => tell(
                 554,
@@ -277,7 +283,7 @@ impl Reason {
                 554,
                 6,
                 0,
-                "This message could not be made anonymous: write a new message without quoted mail or attachments"
+                "Your mail address may stand in this message where it cannot be hidden: write a new one without quoted mail or attachments"
                     .to_owned(),
             ),
             // Without an id: anybody's mail may be told so, before it is known whose it is. An
@@ -328,11 +334,3 @@ impl Reason {
 
 /// What an address that is no alias is answered, and one whose party is gone.
 pub const NO_SUCH_ADDRESS: &str = "No such address here";
-
-/// An operator's list entry, cut so that the reply line stays below RFC 5321's 512 octets.
-fn shortened(rule: &str) -> Cow<'_, str> {
-    match rule.char_indices().nth(64) {
-        Some((end, _)) => Cow::Owned(format!("{}...", rule.get(..end).unwrap_or(""))),
-        None => Cow::Borrowed(rule),
-    }
-}

@@ -123,6 +123,7 @@ impl Relay {
             received: act.received,
             original: act.original.as_deref(),
             writer: act.writer.as_ref(),
+            subject: "",
         };
         self.tell(change, &about, name, now, |frame| notice::confirmation(frame, name))?;
         Ok(true)

@@ -17,6 +17,7 @@ pub(super) struct Report {
     message: MessageId,
     action: Action,
     status: Option<(u16, u16, u16)>,
+    code: u16,
     proof: Evidence,
 }
 
@@ -53,15 +54,14 @@ const BOUNCED: &str = "bounced";
 const LATER: &str = "bounced-later";
 
 impl Relay {
-    /// Reads a report for each of the messages that it is addressed to. Changes nothing.
+    /// What a report says of each of the messages that it is addressed to. Changes nothing.
     pub(super) fn read_reports(
         &self,
         view: &View<'_>,
         arrived: &Arrived,
         inspection: &std::result::Result<Inspection, Malformed>,
-        messages: &[(MessageId, &Address)],
+        (found, messages): (&bounce::Report, &[(MessageId, &Address)]),
     ) -> Result<Vec<Report>> {
-        let found = bounce::read(&arrived.raw);
         let author =
             inspection.as_ref().ok().and_then(|found| found.author.as_ref().ok()).map(|author| &author.address);
         let daemon = author.filter(|author| arrived.envelope.sender.is_none() && bounce::is_daemon(author.local()));
@@ -70,7 +70,7 @@ impl Relay {
                 Some(daemon) => self.evidence(view, arrived, (*message, recipient), daemon, found.about.as_deref())?,
                 None => Evidence::None,
             };
-            Ok(Report { message: *message, action: found.action, status: found.status, proof })
+            Ok(Report { message: *message, action: found.action, status: found.status, code: found.code, proof })
         };
         messages.iter().map(one).collect()
     }
@@ -129,10 +129,13 @@ impl Relay {
         if !failed || !matches!(row.fate.as_str(), "delivered" | "queued") {
             return Ok(false);
         }
+        let class = FailureClass::of_reply(report.code, report.status.map(|(_, subject, detail)| (subject, detail)));
         if proved {
-            let class =
-                report.status.map_or(FailureClass::Other, |(_, s, d)| FailureClass::of_reply(550, Some((s, d))));
-            return self.tell_failure(change, report.message, class, now);
+            return if row.fate == "delivered" {
+                self.tell_report(change, report.message, (class, true), now)
+            } else {
+                self.tell_failure(change, report.message, class, now)
+            };
         }
         let pair = row.pair.and_then(|pair| u128::try_from(pair.0).ok());
         // Lost with the process, and counted though the transaction may fail: it only has to be
@@ -140,6 +143,6 @@ impl Relay {
         if !locked(&self.doubts).take(pair, 0, now) {
             return Ok(false);
         }
-        self.tell_doubt(change, report.message, now)
+        self.tell_report(change, report.message, (class, false), now)
     }
 }

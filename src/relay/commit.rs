@@ -181,7 +181,7 @@ impl Relay {
             written.decisions.push(decision);
             written.ids.push(letter.id);
         }
-        written.waits |= self.partial_notice(change, judged, &written.decisions, &written.ids)?;
+        written.waits |= self.tell_authors(change, judged, &written.decisions, &written.ids)?;
         for report in &judged.reports {
             written.waits |= self.take_report(change, report, judged.at)?;
         }

@@ -245,7 +245,8 @@ impl Relay {
         let mark = secret.mark(letter.pair.id, side, letter.thread);
         let [links, addresses] =
             ["links", "addresses"].map(|word| words(word).replace("{marketplace}", &shop.settings.name));
-        Some(Footer { mark, links, addresses, send: words("send"), seller, actions: purposes.map(action).to_vec() })
+        let (send, unsigned) = (words("send"), words("unsigned"));
+        Some(Footer { mark, links, addresses, send, unsigned, seller, actions: purposes.map(action).to_vec() })
     }
 
     /// The message with a DKIM signature by each of the domain's keys before it. `at` is the message's own time, so that a retry sends the same bytes.

@@ -3,11 +3,13 @@
 use super::judged::{Gathered, Judged, Letter};
 use super::target::{NoTarget, Target};
 use super::{Arrived, Relay, Shop};
+use crate::message::bounce;
 use crate::message::work::{self, Allowance};
 use crate::message::{Inspection, Malformed, Shared, inspect};
-use crate::policy::author::is_known;
+use crate::policy::author::{is_known, is_proved};
 use crate::policy::automatic::Automatic;
 use crate::policy::content::Part;
+use crate::policy::failure::Why;
 use crate::policy::opt_out::without_critical;
 use crate::policy::{Decision, REPEATED, Reason, Verdict, decide_by, every_answer, may_act};
 use crate::store::{Body, Pair, Party, StoreError, View};
@@ -104,7 +106,8 @@ impl Relay {
         }
         if !reported.is_empty() {
             // Once for all that it is addressed to, and not while the store writes.
-            match self.store.glance(|view| self.read_reports(view, arrived, &inspection, &reported)) {
+            let found = bounce::read(raw);
+            match self.store.glance(|view| self.read_reports(view, arrived, &inspection, (&found, &reported))) {
                 Ok(reports) => judged.reports = reports,
                 Err(error) => return judged.trouble(&error, self.logs(None)),
             }
@@ -235,12 +238,17 @@ impl Relay {
             letter.answers = every_answer(&facts);
         }
         letter.known = is_known(&facts);
+        letter.proved = is_proved(&facts);
+        letter.answerable = inspection.automatic.is_none() && arrived.envelope.sender.is_some();
         letter.facts = facts.words();
         letter.quota.clone_from(&facts.quota);
         letter.uncritical = without_critical(&facts);
         if may_act(&facts).is_none() {
             self.look_back(view, arrived, inspection, letter)?;
         }
+        let part = Why::of(&decision.reason).part;
+        let leaf = inspection.leaves.iter().find(|leaf| !part.is_empty() && leaf.path == part);
+        letter.file = leaf.and_then(|leaf| leaf.name.clone()).unwrap_or_default();
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;

@@ -116,6 +116,12 @@ pub(super) struct Letter {
     pub(super) writer: Option<Address>,
     /// The author is the party, as far as can be known: see [`is_known`].
     pub(super) known: bool,
+    /// He is proved, and not only let in without proof: he may be written to.
+    pub(super) proved: bool,
+    /// Nothing in it asks not to be answered by machine, and its envelope sender is somebody.
+    pub(super) answerable: bool,
+    /// The name of the attachment that it was refused for.
+    pub(super) file: String,
     /// It has a row in the history; a stranger's may be part of a sum instead.
     pub(super) kept: bool,
     pub(super) subject: String,
@@ -159,6 +165,9 @@ impl Letter {
             original: None,
             writer: None,
             known: false,
+            proved: false,
+            answerable: false,
+            file: String::new(),
             kept: true,
             subject: String::new(),
             automatic: false,

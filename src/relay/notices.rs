@@ -2,10 +2,11 @@
 
 use super::judged::{Judged, Letter};
 use super::{Relay, Shop};
+use crate::message::text::shown_name;
 use crate::metrics::count;
 use crate::notice::{self, Failed, Frame, Name};
 use crate::outbound::{House, Loaded};
-use crate::policy::failure::{FailureClass, of_decision};
+use crate::policy::failure::{FailureClass, Why};
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
@@ -29,6 +30,8 @@ pub(super) struct About<'a> {
     pub(super) original: Option<&'a str>,
     /// The address that it was written from, where that is known.
     pub(super) writer: Option<&'a Address>,
+    /// Its subject, decoded; empty where the notice is not about one message.
+    pub(super) subject: &'a str,
 }
 
 impl Relay {
@@ -47,9 +50,12 @@ impl Relay {
         let Some(to) = writer.or(author.main.as_ref()) else { return Ok(()) };
         let own = self.next_id(now);
         let message_id = self.message_id(own, &about.shop.domain);
+        let named = shown_name(&about.pair.party(about.author.other()).name);
+        let order = order(change, about)?;
         let frame = Frame {
             texts: &self.texts,
             marketplace: &about.shop.settings.name,
+            contact: about.shop.settings.contact.as_deref().unwrap_or_default(),
             domain: &about.shop.domain,
             default_language: &about.shop.settings.language,
             zone: &about.shop.zone,
@@ -60,6 +66,9 @@ impl Relay {
             about: about.message,
             received: about.received,
             original_id: about.original,
+            subject: about.subject,
+            name: &named,
+            order: &order,
         };
         count(&self.metrics.notices, name.as_str());
         let new = NewItem {
@@ -80,13 +89,89 @@ impl Relay {
         if let Reason::OverCritical { limit, .. } = reason {
             let opens = Day::at(now, &letter.shop.zone).ends;
             return self.tell(change, &about, Name::OptOutLimit, now, |frame| {
-                notice::opt_out_limit(frame, letter.pair.alias(letter.author.other()), &letter.subject, *limit, opens)
+                notice::opt_out_limit(frame, letter.pair.alias(letter.author.other()), *limit, opens)
             });
         }
         self.tell(change, &about, Name::OptOut, now, |frame| {
             let receiver = letter.pair.alias(letter.author.other());
-            notice::opt_out_reply(frame, receiver, &letter.subject, &self.config.policy.opt_out.critical_tags)
+            notice::opt_out_reply(frame, receiver, &self.config.policy.opt_out.critical_tags)
         })
+    }
+
+    /// Tells authors what did not go. Says whether there was anything to tell.
+    pub(super) fn tell_authors(
+        &self,
+        change: &Change<'_>,
+        judged: &Judged,
+        decisions: &[Decision],
+        ids: &[MessageId],
+    ) -> Result<bool> {
+        let partial = self.partial_notice(change, judged, decisions, ids)?;
+        let taken = |found: &Decision| matches!(found.verdict, Verdict::Relay | Verdict::Block);
+        let accepted = judged.took_more() || decisions.iter().any(taken);
+        let refused = |verdict| match verdict {
+            // Of a part the notice above tells.
+            Verdict::Reject => !accepted,
+            Verdict::Block => true,
+            // It comes again by itself.
+            Verdict::Defer | Verdict::Relay => false,
+        };
+        let mut groups: Vec<(&Reason, Vec<&Letter>)> = Vec::new();
+        for (letter, decision) in judged.letters.iter().zip(decisions).filter(|(_, found)| refused(found.verdict)) {
+            let reason = &decision.reason;
+            let wanted = match reason {
+                // Answered already, or nothing new.
+                Reason::OptedOut | Reason::OverCritical { .. } => {
+                    decision.verdict == Verdict::Reject && letter.pair.seller.auto_replies && letter.answerable
+                }
+                Reason::Repeated | Reason::Loop | Reason::AutomaticRepeated | Reason::SameWords => false,
+                _ => letter.answerable,
+            };
+            if wanted {
+                match groups.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, letters)) => letters.push(letter),
+                    None => groups.push((reason, vec![letter])),
+                }
+            }
+        }
+        let mut told = partial;
+        for (reason, letters) in groups {
+            told |= self.tell_why(change, &letters, reason, judged.at)?;
+        }
+        Ok(told)
+    }
+
+    /// Tells the proved author why his message did not go to these: at most once a day for each
+    /// pair and reason. Says whether there was anything to tell.
+    ///
+    /// Whom it hits: the author himself, at the address that he wrote from; nobody who is not
+    /// proved, so that nobody has mail sent to others. What it tells: what the reply told him.
+    pub(super) fn tell_why(
+        &self,
+        change: &Change<'_>,
+        letters: &[&Letter],
+        reason: &Reason,
+        now: Time,
+    ) -> Result<bool> {
+        let why = Why::of(reason);
+        let mut fresh: Vec<&Letter> = Vec::new();
+        for letter in letters.iter().filter(|letter| letter.proved) {
+            let day = Day::at(now, &letter.shop.zone).starts;
+            if change.tells(letter.pair.id, letter.author, why.key, day, now)? {
+                fresh.push(letter);
+            }
+        }
+        let Some(first) = fresh.first() else { return Ok(false) };
+        if matches!(reason, Reason::OptedOut | Reason::OverCritical { .. }) {
+            self.opt_out_reply(change, first, reason, now)?;
+            return Ok(true);
+        }
+        let failed: Vec<Failed<'_>> = fresh
+            .iter()
+            .map(|letter| Failed { receiver: letter.pair.alias(letter.author.other()), why: why.clone() })
+            .collect();
+        self.tell(change, &first.about(now), Name::Stopped, now, |frame| notice::stopped(frame, &failed, &first.file))?;
+        Ok(true)
     }
 
     /// The author hears that a file of a message that went shows his own address: once a day, of a
@@ -100,7 +185,7 @@ impl Relay {
         change.record(letter.id, now, "file-address-notice", "")?;
         let receiver = letter.pair.alias(letter.author.other());
         self.tell(change, &letter.about(now), Name::FileAddress, now, |frame| {
-            notice::file_address(frame, receiver, &letter.subject, part)
+            notice::file_address(frame, receiver, part)
         })?;
         Ok(true)
     }
@@ -119,9 +204,8 @@ impl Relay {
             return Ok(false);
         }
         change.record(letter.id, now, STOPPED, "")?;
-        let (key, status) = of_decision(reason);
-        let failed = Failed { receiver: letter.pair.alias(letter.author.other()), key, status };
-        self.tell(change, &letter.about(now), Name::Failure, now, |frame| notice::failure(frame, &failed))?;
+        let failed = [Failed { receiver: letter.pair.alias(letter.author.other()), why: Why::of(reason) }];
+        self.tell(change, &letter.about(now), Name::Stopped, now, |frame| notice::stopped(frame, &failed, ""))?;
         Ok(true)
     }
 
@@ -132,7 +216,7 @@ impl Relay {
     /// was for the operator, what was meant for the alias is lost to him; that is told at his
     /// registered address (`owners`). The liar would otherwise have mail sent to whom he guesses,
     /// and see it by the time.
-    pub(super) fn partial_notice(
+    fn partial_notice(
         &self,
         change: &Change<'_>,
         judged: &Judged,
@@ -167,8 +251,8 @@ impl Relay {
         let failed: Vec<Failed<'_>> = refused
             .iter()
             .map(|(letter, decision)| {
-                let (key, status) = of_decision(&decision.reason);
-                Failed { receiver: letter.pair.alias(letter.author.other()), key, status }
+                let receiver = letter.pair.alias(letter.author.other());
+                Failed { receiver, why: Why::of(&decision.reason) }
             })
             .collect();
         self.tell(change, &letter.about(judged.at), Name::Partial, judged.at, |frame| notice::partial(frame, &failed))?;
@@ -185,17 +269,28 @@ impl Relay {
     ) -> Result<bool> {
         self.about_stored(change, id, |about| {
             let receiver = about.pair.alias(about.author.other());
-            let failed = Failed::delivery(receiver, class);
+            let failed = Failed { receiver, why: class.into() };
             self.tell(change, about, Name::Failure, now, |frame| notice::failure(frame, &failed))
         })
     }
 
-    /// Tells the author of a message of a report that nothing proves. Says whether there was
-    /// anybody to tell.
-    pub(super) fn tell_doubt(&self, change: &Change<'_>, id: MessageId, now: Time) -> Result<bool> {
+    /// Tells the author of a message that its server had taken of a report that it was not delivered
+    /// after all. Says whether there was anybody to tell.
+    pub(super) fn tell_report(
+        &self,
+        change: &Change<'_>,
+        id: MessageId,
+        (class, proved): (FailureClass, bool),
+        now: Time,
+    ) -> Result<bool> {
         self.about_stored(change, id, |about| {
             let receiver = about.pair.alias(about.author.other());
-            self.tell(change, about, Name::Doubtful, now, |frame| notice::doubtful(frame, receiver))
+            let failed = Failed { receiver, why: class.into() };
+            let name = if proved { Name::Reported } else { Name::Doubtful };
+            self.tell(change, about, name, now, |frame| match name {
+                Name::Reported => notice::reported(frame, &failed),
+                _ => notice::doubtful(frame, &failed),
+            })
         })
     }
 
@@ -210,7 +305,8 @@ impl Relay {
         let Some(shop) = self.shop_of_marketplace(&pair.buyer.marketplace) else { return Ok(false) };
         let original = entry.original.as_deref();
         let (author, received) = (entry.author, entry.received);
-        tell(&About { message: id, shop, pair: &pair, author, received, original, writer: None })?;
+        let subject = change.message(id)?.map(|row| row.subject).unwrap_or_default();
+        tell(&About { message: id, shop, pair: &pair, author, received, original, writer: None, subject: &subject })?;
         Ok(true)
     }
 }
@@ -225,8 +321,28 @@ impl Letter {
             received,
             original: self.original.as_deref(),
             writer: self.writer.as_ref(),
+            subject: &self.subject,
         }
     }
+}
+
+/// Orders of a pair that a notice names.
+const ORDERS: usize = 3;
+
+/// The order that a message is about, as far as one can tell: what its subject names, or else the
+/// newest of its pair.
+fn order(view: &View<'_>, about: &About<'_>) -> Result<String> {
+    let orders = view.orders(Some(about.pair.id), None, 100)?;
+    let named = || orders.iter().filter(|order| about.subject.contains(&order.id));
+    let mut ids: Vec<&str> = if named().next().is_some() {
+        named().take(ORDERS).map(|order| order.id.as_str()).collect()
+    } else {
+        orders.iter().take(ORDERS + 1).map(|order| order.id.as_str()).collect()
+    };
+    if let Some(more) = ids.get_mut(ORDERS) {
+        *more = "…";
+    }
+    Ok(ids.join(", "))
 }
 
 impl Relay {

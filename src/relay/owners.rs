@@ -160,8 +160,16 @@ impl Relay {
         let quiet = self.quiet_address(shop, party);
         // The notice is a step in the walk of the newest of them; 0 where all of them are sums.
         let message = refused.iter().filter_map(|row| row.message).max().unwrap_or(MessageId(0));
-        let about =
-            About { message, shop, pair, author: first.author, received: first.last, original: None, writer: None };
+        let about = About {
+            message,
+            shop,
+            pair,
+            author: first.author,
+            received: first.last,
+            original: None,
+            writer: None,
+            subject: "",
+        };
         self.tell(change, &about, Name::Refused, now, |frame| notice::refused(frame, number, &named, &quiet))?;
         change.set_told_of_refusals(party, now, run)?;
         Ok(true)

@@ -292,6 +292,8 @@ async fn quota_holds_in_parallel_and_opted_out_buyers_are_left_alone() {
     let codes = sends.join_all().await;
     assert_eq!(codes.iter().filter(|c| **c == 250).count(), 5, "{codes:?}");
     assert_eq!(world.arrived(BUYER).await.len(), 5);
+    let told = world.arrived(SELLER).await;
+    assert!(told.len() == 1 && told[0].contains("Status: 5.4.5") && told[0].contains("600"), "{told:?}");
     let used = world.store.read(|v| v.quota_used(seller, day)).unwrap();
     assert_eq!(used, 600);
 

@@ -206,6 +206,8 @@ fn refusals_are_heard_in_the_session() {
     assert!(!front.sink.next(BUYER).message.contains("s-real"));
     let log = front.postfix.log();
     assert!(!log.contains("status=bounced") && !log.contains("qmgr"), "Postfix kept nothing: {log}");
+    // The proved author of the forbidden file hears of it by mail, too.
+    assert!(front.sink.next(SELLER).message.contains("Auto-Submitted: auto-replied"));
     assert!(front.world.others().is_empty() && front.sink.others().is_empty());
     front.relay.stop();
 }
@@ -234,6 +236,7 @@ fn a_shared_front_bounces_to_proved_authors_only() {
         assert!(Instant::now() < deadline, "{}", front.postfix.log());
         std::thread::yield_now();
     }
+    assert!(front.sink.next(SELLER).message.contains("Auto-Submitted: auto-replied"));
     assert!(front.world.others().is_empty() && front.sink.others().is_empty(), "{:?}", front.world.others());
     front.relay.stop();
 }

@@ -80,9 +80,9 @@ fn footer() -> message::Footer {
     let action =
         message::footer::Action { purpose, label: "Stop & go".to_owned(), address: format!("stop+{TOKEN}@m.test") };
     let seller = message::footer::Seller { label: "Seller".to_owned(), name: "Käse & <Co>".to_owned() };
-    let [mark, links, addresses, send] =
-        ["bbqxerik4m2fdq7opkxa2zzt", "Wörter", "Wörter", "Wörter & mehr"].map(str::to_owned);
-    message::Footer { mark, links, addresses, send, seller: Some(seller), actions: vec![action] }
+    let [mark, links, addresses, send, unsigned] =
+        ["bbqxerik4m2fdq7opkxa2zzt", "Wörter", "Wörter", "Wörter & mehr", "Wörter"].map(str::to_owned);
+    message::Footer { mark, links, addresses, send, unsigned, seller: Some(seller), actions: vec![action] }
 }
 
 /// A token's form.

@@ -189,6 +189,7 @@ fn scanners() -> Vec<Scanner> {
         links: "Each opens a mail.".to_owned(),
         addresses: "Write to them.".to_owned(),
         send: "Just send it.".to_owned(),
+        unsigned: "Not signed.".to_owned(),
         seller: None,
         actions: vec![Action { purpose: Purpose::Stop, label: "Stop".to_owned(), address: "stop+a@m.test".to_owned() }],
     };
@@ -262,42 +263,9 @@ fn scanners() -> Vec<Scanner> {
             let _ = transfer::decode_base64(input);
         }),
     );
-    add(
-        "octets of a field",
-        b"X: y\r\nSubject: ",
-        OCTETS,
-        Box::new(|input| {
-            let part = mime::Part::read(input, false);
-            drop((part.subject(), part.fields.iter().map(headers::Field::text).collect::<Vec<_>>()));
-        }),
-    );
-    for charset in [
-        "utf-8",
-        "us-ascii",
-        "x-unknown",
-        "iso-2022-jp",
-        "iso-2022-kr",
-        "iso-2022-cn",
-        "shift_jis",
-        "cp932",
-        "gb18030",
-        "big5",
-        "euc-tw",
-        "windows-1251",
-        "cp437",
-        "utf-16le",
-        "utf-16",
-        "utf-32",
-        "utf-7",
-        "hz-gb-2312",
-    ] {
-        let house = House::buyer_writes();
-        add(
-            "a page of some charset",
-            b"",
-            OCTETS,
-            Box::new(move |input| whole_way(&house, &format!("Content-Type: text/html; charset={charset}"), input)),
-        );
+    for charset in
+        ["utf-8", "us-ascii", "x-unknown", "iso-2022-jp", "shift_jis", "gb18030", "utf-16le", "utf-7", "hz-gb-2312"]
+    {
         let (house, fields) = (House::buyer_writes(), format!("Content-Type: text/plain; charset={charset}"));
         add("a text of some charset", b"", OCTETS, Box::new(move |input| whole_way(&house, &fields, input)));
     }
@@ -405,6 +373,38 @@ fn scanners() -> Vec<Scanner> {
         add("cryptographic messages", before, ELEMENTS, Box::new(|input| drop(cms::read(input))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
+    let octets = [OCTETS, STATES].concat();
+    add(
+        "octets of a field",
+        b"X: y\r\nSubject: ",
+        &octets,
+        Box::new(|input| {
+            let part = mime::Part::read(input, false);
+            drop((part.subject(), part.fields.iter().map(headers::Field::text).collect::<Vec<_>>()));
+        }),
+    );
+    for charset in [
+        "x-unknown",
+        "iso-8859-1",
+        "iso-2022-jp",
+        "iso-2022-kr",
+        "iso-2022-cn",
+        "cp932",
+        "big5",
+        "euc-tw",
+        "windows-1251",
+        "cp437",
+        "utf-16",
+        "utf-32",
+        "utf-7",
+        "hz-gb-2312",
+    ] {
+        for kind in ["html", "plain"] {
+            let house = House::buyer_writes();
+            let fields = format!("Content-Type: text/{kind}; charset={charset}");
+            add("charsets", b"", &octets, Box::new(move |input| whole_way(&house, &fields, input)));
+        }
+    }
     out
 }
 

@@ -102,7 +102,9 @@ fn the_collections_through_the_daemon() {
     let mut names = Vec::new();
     let signed = tempfile::tempdir().unwrap();
     for (n, address) in arrivals.enumerate() {
-        let wire = sink.next(address);
+        // What was refused is told to its author, by notices that came by no session.
+        let wire = std::iter::repeat_with(|| sink.next(address)).find(|wire| wire.message.contains(" with ESMTP id "));
+        let wire = wire.unwrap();
         let message = wire.message.strip_prefix('.').unwrap_or(&wire.message).replace("\r\n.", "\r\n");
         let header = message.split("\r\n\r\n").next().unwrap();
         let id = header.split_once(" with ESMTP id ").and_then(|(_, rest)| rest.split_once(';')).unwrap().0;

@@ -119,6 +119,8 @@ fn a_message_that_costs_too_much_is_refused_while_others_pass() {
     // Each was given up when it had cost what it may, and a little: not what it would have.
     let each = work(&relay) / 6.0;
     assert!((100.0..140.0).contains(&each), "{each}");
+    // Their author hears of it once.
+    assert!(sink.next(SELLER).message.contains("Auto-Submitted: auto-replied"));
     assert!(sink.others().is_empty());
     relay.stop();
 }

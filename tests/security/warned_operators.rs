@@ -46,6 +46,7 @@ fn each_open_door_is_told() {
         let made = Place::new(sink.port, listener);
         let dir = made.dir.path();
         let text = std::fs::read_to_string(&made.config).unwrap() + &filled(more, dir);
+        let text = text.replacen("[[marketplace]]", "[[marketplace]]\ncontact = \"https://market.example/help\"", 1);
         std::fs::write(&made.config, text).unwrap();
         std::fs::write(dir.join("pw"), "secret\n").unwrap();
         if more == "DKIM" {

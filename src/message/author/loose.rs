@@ -40,11 +40,6 @@ fn in_brackets(shown: &[char]) -> Option<(Address, std::ops::Range<usize>)> {
     if name.last() == Some(&'\\') {
         return None;
     }
-    // `<shop> <a@b.test>`: who takes the first brackets finds a local address.
-    let first = name.iter().position(|c| *c == '<');
-    if first.is_some_and(|first| name.iter().skip(first).any(|c| *c == '>')) {
-        return None;
-    }
     // `<<a@b.test>>`
     let opened = name.iter().filter(|c| **c == '<').count();
     let closed = behind.iter().filter(|c| **c == '>').count();
@@ -55,12 +50,32 @@ fn in_brackets(shown: &[char]) -> Option<(Address, std::ops::Range<usize>)> {
     if closed > opened || ends_group || !tail.all(harmless) {
         return None;
     }
-    let inner: String = shown.get(opening + 1..closing)?.iter().collect();
+    let address = bracketed(shown.get(opening + 1..closing)?)?;
+    // `<shop> <a@b.test>`: who takes the first brackets finds a local address.
+    let mut before = name;
+    while let Some(open) = before.iter().position(|c| *c == '<') {
+        before = before.get(open + 1..)?;
+        let Some(close) = before.iter().position(|c| *c == '>') else { break };
+        let first = bracketed(before.get(..close)?)?;
+        if !is_same(&first, &address) {
+            return None;
+        }
+        before = before.get(close + 1..)?;
+    }
+    Some((address, 0..opening))
+}
+
+/// The address between two brackets.
+fn bracketed(inner: &[char]) -> Option<Address> {
+    let inner: String = inner.iter().collect();
     let inner = inner.trim_matches([' ', '\t']);
     // What programs copy from a link.
     let scheme = inner.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
-    let inner = inner.get(scheme.map_or(0, str::len)..)?;
-    Some((address(inner)?, 0..opening))
+    address(inner.get(scheme.map_or(0, str::len)..)?)
+}
+
+fn is_same(one: &Address, other: &Address) -> bool {
+    one.expose().eq_ignore_ascii_case(other.expose())
 }
 
 /// `address (name)` or `(name) address`. With the place of the last comment.
@@ -84,10 +99,11 @@ fn alone(shown: &[char]) -> Option<(Address, std::ops::Range<usize>)> {
         comment = at..end;
         at = end;
     }
-    let spaces = [' ', '\t'];
-    // An empty place in a list is none; a group has a name.
-    let ends = if shown.contains(&':') { &spaces[..] } else { &[' ', '\t', ',', ';'][..] };
-    Some((address(bare.trim_matches(ends))?, comment))
+    // An empty place in a list is none, and the same twice is one; a group has a name.
+    let parts = |c: char| matches!(c, ',' | ';') && !shown.contains(&':');
+    let mut found = bare.split(parts).map(|part| part.trim_matches([' ', '\t'])).filter(|part| !part.is_empty());
+    let first = address(found.next()?)?;
+    found.all(|part| address(part).is_some_and(|other| is_same(&first, &other))).then_some((first, comment))
 }
 
 /// Where the comment ends that begins at `at`; one that nothing closes, at the end.
@@ -149,8 +165,7 @@ pub(super) fn names_another(text: &str, address: &Address) -> bool {
         let local = if local.ends_with('"') { local } else { local.trim_start_matches('"') };
         is_domain(domain)
             && !local.is_empty()
-            && !Address::parse(&format!("{local}@{domain}"))
-                .is_ok_and(|found| found.expose().eq_ignore_ascii_case(address.expose()))
+            && !Address::parse(&format!("{local}@{domain}")).is_ok_and(|found| is_same(&found, address))
     })
 }
 

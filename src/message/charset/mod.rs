@@ -95,8 +95,20 @@ pub(super) fn read_for<'a>(bytes: &'a [u8], said: &str, form: Form<'_>) -> Readi
             reading.text = Cow::Owned(bare.into_owned());
             reading.goes = Goes::Anew("utf-16".to_owned());
         }
+    } else if reading.faults == 0 && reading.is_guessed(said) {
+        return mixed(bytes, said, form, &reading).unwrap_or(reading);
     }
     reading
+}
+
+/// A text that is read as something else than it says, where that hides an address: an author may
+/// have written it in one charset and the rest in another. Nothing about it is sure then.
+fn mixed<'a>(bytes: &'a [u8], said: &str, form: Form<'_>, reading: &Reading<'_>) -> Option<Reading<'a>> {
+    let own = names::find(said).and_then(|said| if let Charset::Web(encoding) = said { Some(encoding) } else { None });
+    let seen = |text: &str| find(text, form.markup, form.author).len();
+    let known = seen(&reading.text);
+    let views = [Some(UTF_8), own].into_iter().flatten();
+    views.map(|view| read::kept(bytes, read::web_name(said), view)).find(|view| seen(&view.text) > known)
 }
 
 impl<'a> Reading<'a> {
@@ -112,6 +124,13 @@ impl<'a> Reading<'a> {
     /// How much speaks against it that it is in the charset that it was said to be in.
     pub(super) fn doubts(&self, said: &str) -> usize {
         self.faults + usize::from(names::find(said).is_some_and(|said| said != self.charset && said.is_plain()))
+    }
+
+    /// Whether it is read as something else than it says, and not as UTF-8.
+    fn is_guessed(&self, said: &str) -> bool {
+        matches!(self.charset, Charset::Web(encoding) if encoding != UTF_8)
+            && matches!(self.goes, Goes::Anew(_))
+            && names::find(said) != Some(self.charset)
     }
 
     /// Whether it goes out in its own charset unless it changes, which is not UTF-8.

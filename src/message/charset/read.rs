@@ -166,7 +166,7 @@ fn recoded<'a>(bytes: &'a [u8], encoding: &'static Encoding) -> Option<Reading<'
 
 /// A text of which not everything decodes, or that could be anything: read so that its octets come
 /// back. Under its name, if it has one.
-fn kept<'a>(bytes: &'a [u8], name: Option<String>, encoding: &'static Encoding) -> Reading<'a> {
+pub(super) fn kept<'a>(bytes: &'a [u8], name: Option<String>, encoding: &'static Encoding) -> Reading<'a> {
     let (text, faults) = octets::decode(bytes, encoding);
     let goes = name.map_or(Goes::Untold, Goes::As);
     if octets::encode(&text, encoding).is_some_and(|back| back == bytes) {
@@ -257,7 +257,7 @@ fn is_strange(c: char) -> bool {
 }
 
 /// A name that all programs know, as it is written.
-fn web_name(said: &str) -> Option<String> {
+pub(super) fn web_name(said: &str) -> Option<String> {
     let said = said.trim();
     let encoding = Encoding::for_label_no_replacement(said.as_bytes())?;
     (encoding != encoding_rs::X_USER_DEFINED).then(|| said.to_ascii_lowercase())

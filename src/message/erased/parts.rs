@@ -101,7 +101,8 @@ impl Conversation<'_> {
         }
         let reading = charset::read(&decoded, part.kind.get("charset").unwrap_or(""), is_html);
         let new = self.text(&reading.text, is_html)?;
-        if let Some(octets) = reading.encoded(&new) {
+        let told = part.kind.get("charset").is_some() && !reading.is_kept();
+        if let Some(octets) = reading.encoded(&new).filter(|_| !told) {
             return Some(Body { kind: None, octets: encoded(&octets, part.encoding) });
         }
         let form = charset::Form { file: false, markup: is_html, author: &[] };

@@ -15,9 +15,10 @@ fn footer() -> Footer {
     let actions =
         vec![action(Purpose::NoResponse, "No <response> needed"), action(Purpose::Report, "Report this message")];
     let seller = Seller { label: "Seller".to_owned(), name: "Sato <Shop> [/ref] \r\n[1] s@sato.example".to_owned() };
-    let [links, addresses, send] =
-        ["Each link -- they say -- opens a mail.", "Write to them.", "Just send it & go."].map(str::to_owned);
-    Footer { mark: MARK_A.to_owned(), links, addresses, send, seller: Some(seller), actions }
+    let [links, addresses, send, unsigned] =
+        ["Each link -- they say -- opens a mail.", "Write to them.", "Just send it & go.", "Not signed -- any more."]
+            .map(str::to_owned);
+    Footer { mark: MARK_A.to_owned(), links, addresses, send, unsigned, seller: Some(seller), actions }
 }
 
 /// The reference of [`MARK_A`].

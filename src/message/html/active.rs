@@ -115,6 +115,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Steps that an element, and an attribute, cost by their names.
 const ELEMENT: usize = 300;
 const ATTRIBUTE: usize = 300;
+/// What lol_html takes to hand over a piece of text, and to write another in its place: a lone `<`
+/// is a piece of its own.
+const PIECE: usize = 32;
 /// A tag of more attributes is nobody's mail.
 const MOST_ATTRIBUTES: usize = 128;
 /// Readings of a document at most.
@@ -248,6 +251,7 @@ fn is_ambiguous(element: &Element<'_, '_>, html: &str) -> bool {
 }
 
 fn text(chunk: &mut TextChunk<'_>, sheet: &RefCell<String>, state: &State) {
+    work::count(PIECE);
     match chunk.text_type() {
         // A lone `<` is text. It must not become a tag when what comes behind it goes.
         TextType::Data if chunk.as_str().contains('<') => {

@@ -38,7 +38,10 @@ impl Writer<'_> {
         let signs: Vec<bool> = (0..children.len()).map(|at| is_signature(&children, at, subtype == "signed")).collect();
         if signs.contains(&true) {
             // It names its owner and would not hold; what it signed stays, and what somebody put behind it.
-            self.unsigned();
+            let is_key = |child: &Part<'_>| child.kind.value == "application/pgp-keys";
+            if children.iter().zip(&signs).any(|((_, child), signs)| *signs && !is_key(child)) {
+                self.unsigned();
+            }
             let mut signs = signs.into_iter();
             children.retain(|_| signs.next() == Some(false));
         }

@@ -159,6 +159,7 @@ fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
         links: "Each opens a mail.".to_owned(),
         addresses: "Write to them.".to_owned(),
         send: "Just send it.".to_owned(),
+        unsigned: "No signature.".to_owned(),
         seller: None,
         actions: vec![Action {
             purpose: Purpose::Report,
@@ -209,16 +210,19 @@ fn shapes() {
 #[test]
 fn signatures_that_go_are_told() {
     // shape, paths
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 6] = [
         ("signed(plain, p7s)", &["1"]),
         ("mixed(plain, p7s name=smime.p7s)", &["1"]),
         ("mixed(signed(plain, pgp-signature), plain)", &["1.1"]),
         ("mixed(plain, p7s name=contract.p7s)", &[]),
         ("signed(plain, plain)", &[]),
+        ("mixed(plain, pgp-keys)", &[]),
     ];
     for (comes, want) in cases {
         let raw = Shape { rest: comes, parts: 0 }.message();
-        assert_eq!(written_with(raw.as_bytes(), true).unwrap().unsigned, want, "{comes}");
+        let out = written_with(raw.as_bytes(), true).unwrap();
+        let told = String::from_utf8_lossy(&out.bytes).contains("Write to them.\r\nNo signature.\r\n");
+        assert_eq!((told, out.unsigned), (!want.is_empty(), want.iter().map(ToString::to_string).collect()), "{comes}");
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn fill(texts: &Texts, name: Name, language: &str, default: &str, values: &[(&str, Value<'_>)]) -> Filled {
+    texts.fill(name, &Reader { language, default, zone: &TimeZone::UTC }, values)
+}
+
 fn file(language: &str, name: &str, text: &str) -> File {
     File { language: language.to_owned(), name: name.to_owned(), text: text.to_owned() }
 }
@@ -53,9 +57,9 @@ fn languages_are_negotiated() {
         (&"x-".repeat(5000), "ja", "ja"),
     ];
     for (language, default, want) in table {
-        assert_eq!(texts.fill(Name::Failure, language, default, &[]).language, want, "{language:.20} {default}");
+        assert_eq!(fill(&texts, Name::Failure, language, default, &[]).language, want, "{language:.20} {default}");
     }
-    assert_eq!(texts.fill(Name::StopDone, "ko", "ja", &[]).language, "ja", "a text that Korean does not have");
+    assert_eq!(fill(&texts, Name::StopDone, "ko", "ja", &[]).language, "ja", "a text that Korean does not have");
     assert_eq!(texts.footer("done", "ja-JP", "en"), "返信不要にする");
     assert_eq!(texts.footer("done", "ko", "de"), "Keine Antwort nötig", "a word that Korean does not have");
     assert_eq!(texts.footer("nothing", "ja", "en"), "");
@@ -81,6 +85,11 @@ fn an_operators_files_are_checked() {
         ("reasons.txt", "# note\nother: It did not work.\n", ""),
         ("reasons.txt", "others: It did not work.\n", "no reason `others`"),
         ("reasons.txt", "other:\n", "no sentence"),
+        ("reasons.txt", "other: It did not work {here}.\n", "{here} is not filled in"),
+        ("words.txt", "time: {year} {month} {day} {hour} {minute} {zone}\n", "there are no `months`"),
+        ("words.txt", "time: {year}\n", "is missing in `time`"),
+        ("words.txt", "months: a, b\n", "needs 12 names"),
+        ("words.txt", "tags: [Belangrijk]\n", ""),
         ("footer.txt", "send: Send this.\n", ""),
         ("footer.txt", "sent: Send this.\n", "no word `sent`"),
     ];
@@ -96,7 +105,7 @@ fn an_operators_files_are_checked() {
     std::fs::write(directory.path().join("fr/failure.txt"), good).unwrap();
     std::fs::write(directory.path().join("fr/wrong.txt"), good).unwrap();
     let (texts, problems) = Texts::load(Some(directory.path()));
-    assert_eq!((texts.fill(Name::Failure, "fr", "en", &[]).language.as_str(), problems.len()), ("fr", 1));
+    assert_eq!((fill(&texts, Name::Failure, "fr", "en", &[]).language.as_str(), problems.len()), ("fr", 1));
     let (texts, problems) = Texts::load(Some(&directory.path().join("none")));
     assert!(problems.len() == 1 && !texts.languages.is_empty());
 }
@@ -106,15 +115,18 @@ fn values_cannot_break_out() {
     let hostile = "a\r\nBcc: b@c.test\u{0}\u{202e}<script>&{receiver}";
     let texts = Texts::built_in();
     let values = [("subject", Value::Text(hostile)), ("receiver", Value::Text("R")), ("received", Value::Text("T"))];
-    let filled = texts.fill(Name::OptOut, "en", "en", &values);
+    let filled = fill(&texts, Name::OptOut, "en", "en", &values);
     assert!(!filled.subject.chars().any(char::is_control), "{}", filled.subject);
     assert_eq!(filled.subject, "Auto: a  Bcc: b@c.test  <script>&{receiver}", "values are not filled in again");
     let (texts, problems) =
         texts.with([file("en", "opt-out.html", "<p title=\"{receiver}\">{received} {subject} {tags}</p>")]);
     assert_eq!(problems, Vec::<String>::new());
-    let values = [("subject", Value::Text(hostile)), ("receiver", Value::Text("\"'x")), ("tags", Value::Text("<b>"))];
-    let filled = texts.fill(Name::OptOut, "en", "en", &values);
+    let bold = ["<b>".to_owned()];
+    let values = [("subject", Value::Text(hostile)), ("receiver", Value::Text("\"'x")), ("tags", Value::Tags(&bold))];
+    let filled = fill(&texts, Name::OptOut, "en", "en", &values);
     assert!(!filled.html.contains("<script>") && !filled.html.contains("<b>"), "{}", filled.html);
     assert!(filled.html.contains("title=\"&quot;&#39;x\""), "{}", filled.html);
-    assert!(texts.fill(Name::Failure, "en", "en", &[("receiver", Value::Text(&"x".repeat(10_000)))]).text.len() < 2000);
+    assert!(
+        fill(&texts, Name::Failure, "en", "en", &[("receiver", Value::Text(&"x".repeat(10_000)))]).text.len() < 2000
+    );
 }

@@ -39,7 +39,7 @@ async fn a_limit_that_parallel_sessions_hold() {
     let told = world.arrived(SELLER).await;
     assert_eq!(told.len(), 13);
     let said = told[0].replace("=\n", "").replace('\n', " ");
-    assert!(said.contains("marked 7 messages") && said.contains("00:00 (+00:00)"), "{said}");
+    assert!(said.contains("marked 7 messages") && said.contains("00:00 (UTC)"), "{said}");
     assert_eq!(world.outcome(&urgent(30)).await, ("block".into(), "over-critical".into()));
     assert!(world.newest().facts.contains(" critical=7/7 "), "{}", world.newest().facts);
     // The other exceptions hold.

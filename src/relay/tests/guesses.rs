@@ -115,7 +115,7 @@ impl Guessed {
             commits: after.0 - before.0,
             rows: usize::from(after.1 > before.1),
             events: after.2 - before.2,
-            queued: after.3 - before.3,
+            queued: after.3.saturating_sub(before.3),
         }
     }
 

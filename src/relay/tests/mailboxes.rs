@@ -77,3 +77,27 @@ async fn a_domain_that_is_a_sellers_alone() {
     assert!(!arrives(&world, Role::Seller, "tanaka@sub.sellerco.example").await);
     assert!(!arrives(&world, Role::Buyer, "tanaka@sellerco.example").await, "the other side is another party");
 }
+
+/// Wide: each spelling that may reach the author's mailbox, at its twins, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_a_real_address_goes_through() {
+    let world = world().await;
+    let cases = [
+        ("hana.ko.zz9@gmail.com", "hanakozz9@gmail.com"),
+        ("hana.ko.zz9@gmail.com", "Hana-Ko.ZZ9+tag@googlemail.com"),
+        ("hanako9z@me.com", "hanako9z@icloud.com"),
+        ("hanako9z@ezweb.ne.jp", "hanako9z@au.com"),
+        ("hanako9z@home.example", "hana.ko_9z+shop@home.example"),
+        ("try..this..05.@docomo.ne.jp", "try..this..05.@docomo.ne.jp"),
+        ("try..this..05.@docomo.ne.jp", "\"try..this..05.\"@docomo.ne.jp"),
+    ];
+    let alias = world.pair.seller_alias.as_str();
+    for (n, (registered, written)) in cases.into_iter().enumerate() {
+        set(&world, Role::Buyer, registered).await;
+        let letter = format!("From: {registered}\nTo: {alias}\nSubject: {n}\n\nI am {written} as well.\n");
+        assert!(world.send(registered, &[alias], &letter).await.is_positive(), "{written}");
+        let copy = world.arrived(SELLER).await.pop().unwrap();
+        assert!(!copy.contains(written.rsplit('@').next().unwrap()), "{written}: {copy}");
+        assert!(copy.contains("as well."), "{copy}");
+    }
+}

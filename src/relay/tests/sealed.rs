@@ -33,7 +33,11 @@ async fn each_is_told_what_helps() {
         let reply = world.send("x@evil.example", &[buyer_alias], &mail("x@evil.example", fields, body)).await.wire();
         assert!(reply.contains(STRANGER), "{reply}");
     }
-    assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty());
+    // Each is told by mail as well, once for each reason.
+    for author in [BUYER, SELLER] {
+        let told = world.arrived(author).await;
+        assert!(told.len() == 4 && told.iter().all(|notice| notice.contains("Status: 5.6.1")), "{told:?}");
+    }
     let words = format!("{}\n", "Which armour? -----BEGIN PGP MESSAGE-----, like this:\n-----BEGIN PGP MESSAGE-----\n");
     assert_eq!(world.send(BUYER, &[seller_alias], &mail(BUYER, "", &words)).await.code(), 250);
     let inner = format!("Content-Type: text/plain\r\n\r\nhello from {BUYER}\r\n");

@@ -242,7 +242,11 @@ impl Change<'_> {
     pub(super) fn end_erasure(&self, erasure: &Erasure, party: PartyId, now: Time) -> Result<()> {
         self.overwrite()?;
         self.0.0.prepare_cached("DELETE FROM party_address WHERE party = ?1")?.execute([party.0])?;
-        for sql in ["DELETE FROM refused WHERE party = ?1", "DELETE FROM refusal_notice WHERE party = ?1"] {
+        for sql in [
+            "DELETE FROM refused WHERE party = ?1",
+            "DELETE FROM refusal_notice WHERE party = ?1",
+            "DELETE FROM told WHERE pair IN (SELECT id FROM pair WHERE buyer = ?1 OR seller = ?1)",
+        ] {
             self.0.0.prepare_cached(sql)?.execute([party.0])?;
         }
         let sql = "UPDATE party SET name = '', language = '' WHERE id = ?1";

@@ -12,6 +12,9 @@ use std::ops::Range;
 const MOST: usize = 200_000;
 /// Filters of one stream: programs write one or two.
 const MOST_FILTERS: usize = 4;
+/// Values with `endobj` in a string, or without an end: nobody writes many, and each is looked for
+/// to the end of the file.
+const MOST_STRANGE: usize = 16;
 /// Steps that an object costs besides its octets.
 const OBJECT: usize = 50;
 
@@ -28,10 +31,10 @@ pub(super) struct Object {
     pub(super) end: usize,
 }
 
-/// The objects of a file in their order. `None`: there are too many.
+/// The objects of a file in their order. `None`: there are too many, or too many that never end.
 pub(super) fn all(bytes: &[u8]) -> Option<Vec<Object>> {
     let mut found = Vec::new();
-    let mut done = 0;
+    let (mut done, mut strange) = (0, 0);
     for at in memmem::find_iter(bytes, b"obj") {
         if at < done {
             continue;
@@ -42,8 +45,19 @@ pub(super) fn all(bytes: &[u8]) -> Option<Vec<Object>> {
         }
         let Some((number, generation)) = header(bytes, at) else { continue };
         let start = skip_space(bytes, at + 3);
-        let value = start..value_end(bytes, start).unwrap_or(start);
-        work::pack(value.len());
+        let rest = bytes.get(start..).unwrap_or(&[]);
+        let bound = memmem::find(rest, b"endobj").map_or(bytes.len(), |n| start + n);
+        work::pack(bound - start);
+        let mut value_ends = value_end(bytes.get(..bound).unwrap_or(&[]), start);
+        if value_ends.is_none() && bound < bytes.len() {
+            strange += 1;
+            if strange > MOST_STRANGE {
+                return None;
+            }
+            work::pack(rest.len());
+            value_ends = value_end(bytes, start);
+        }
+        let value = start..value_ends.unwrap_or(start);
         let next = skip_space(bytes, value.end);
         let stream =
             bytes.get(next..).is_some_and(|rest| rest.starts_with(b"stream")).then(|| data(bytes, &value, next + 6));
