@@ -200,7 +200,7 @@ impl Relay {
         now: Time,
     ) -> Result<bool> {
         let today = Day::at(now, &letter.shop.zone).starts;
-        if !change.tells_of_stop(letter.pair.id, letter.author, today, now)? {
+        if !change.tells(letter.pair.id, letter.author, STOPPED, today, now)? {
             return Ok(false);
         }
         change.record(letter.id, now, STOPPED, "")?;

@@ -18,3 +18,29 @@ impl Change<'_> {
         Ok(self.0.0.prepare_cached(sql)?.execute(values)? > 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Open;
+    use crate::store::tests::{NOW, open, pair};
+    use std::time::Duration;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn authors_are_told_once_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, _, pair) = pair(&store);
+        let tells = |author, now: Time| {
+            let day = Time(now.0 - now.0 % 86_400_000);
+            store.write_blocking(move |c| c.tells(pair.id, author, "a reason", day, now)).unwrap()
+        };
+        assert!(tells(Role::Buyer, NOW) && tells(Role::Seller, NOW));
+        assert!(!tells(Role::Buyer, NOW.plus(MINUTE)));
+        assert!(tells(Role::Buyer, NOW.plus(DAY)) && !tells(Role::Buyer, NOW.plus(DAY + MINUTE)));
+        assert!(tells(Role::Buyer, NOW.minus(DAY * 300)), "the clock was ahead");
+    }
+}
