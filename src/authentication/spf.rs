@@ -16,8 +16,8 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// What mail-auth would keep answers in. It keeps none, as the resolver has them, and notes at which
-/// names a record of SPF was read.
+/// What mail-auth would keep answers in. It keeps none, as the resolver has them, and notes at
+/// which names a record of SPF was read.
 #[derive(Default)]
 struct Read(Mutex<Vec<Box<str>>>);
 

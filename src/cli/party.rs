@@ -60,10 +60,10 @@ pub(super) enum Seller {
         /// Customer-service address: buyers' mail goes there, and the seller may write from it
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
-        /// Another address the seller may write from, in From or in the envelope (a mailing service's
-        /// bounces@ in the same domain), or @DOMAIN for each address of a domain that is the
-        /// seller's alone (not those below it); may stand several times, and replaces those before;
-        /// '' for none
+        /// Another address the seller may write from, in From or in the envelope (a mailing
+        /// service's bounces@ in the same domain), or @DOMAIN for each address of a domain that is
+        /// the seller's alone (not those below it); may stand several times, and replaces those
+        /// before; '' for none
         #[arg(long = "sender", value_name = "ADDR|@DOMAIN")]
         senders: Vec<String>,
         /// Whether the seller gets automatic replies about blocked messages

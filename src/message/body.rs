@@ -31,7 +31,8 @@ pub(super) fn write(out: &mut Vec<u8>, written: &Written<'_>, charset: &str) {
     work::count(written.body.len() / 4);
     let body = if multibyte { Cow::Borrowed(&*written.body) } else { crlf(&written.body) };
     let pieces = [&*body, written.under.as_slice()];
-    // Not by lines: what says that it is UTF-16 and is not would have other line ends than mail may.
+    // Not by lines: what says that it is UTF-16 and is not would have other line ends than mail
+    // may.
     if !multibyte && pieces.iter().all(|piece| is_plain(piece) && lines::are_shorter(piece, LINE)) {
         out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
         pieces.iter().for_each(|piece| out.extend_from_slice(piece));

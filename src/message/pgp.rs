@@ -1,5 +1,6 @@
-//! OpenPGP in text (RFC 9580 6 and 7): keys and signatures tell their owner's address and go; signed text stays, without its frame. A message in armour is
-//! one that nobody here can read; words about one are words.
+//! OpenPGP in text (RFC 9580 6 and 7): keys and signatures tell their owner's address and go;
+//! signed text stays, without its frame. A message in armour is one that nobody here can read;
+//! words about one are words.
 
 use super::work;
 use crate::policy::content::Closed;

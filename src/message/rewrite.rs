@@ -59,7 +59,8 @@ pub struct Order<'a> {
     pub metadata: &'a Metadata,
     /// Whose addresses are looked for in files; `None`: nobody's, files stay as they are.
     pub documents: Option<Secrets<'a>>,
-    /// Goes under the last words of the person, in each form in which they are there; a message without any goes without.
+    /// Goes under the last words of the person, in each form in which they are there; a message
+    /// without any goes without.
     pub footer: Option<Footer>,
     /// What is done about quotes.
     pub quotes: Quoting<'a>,
@@ -224,8 +225,8 @@ impl Writer<'_> {
         done
     }
 
-    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too. `last`: the
-    /// last words of the person are in it.
+    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too. `last`:
+    /// the last words of the person are in it.
     fn part(&mut self, part: &Part<'_>, depth: usize, last: bool) -> Result<(), Unclean> {
         self.parts += 1;
         if depth > self.order.limits.mime_depth || self.parts > self.order.limits.mime_parts {

@@ -297,7 +297,8 @@ pub fn partial(frame: &Frame<'_>, refused: &[Failed<'_>]) -> Vec<u8> {
     write::report(frame, &frame.fill(Name::Partial, &[("list", Value::List(&rows))]), "failed", None, refused)
 }
 
-/// The seller's message was blocked because the buyer has opted out: RFC 3834. `tags` are the critical tags that the operator allows.
+/// The seller's message was blocked because the buyer has opted out: RFC 3834. `tags` are the
+/// critical tags that the operator allows.
 #[must_use]
 pub fn opt_out_reply(frame: &Frame<'_>, receiver: &Alias, tags: &[String]) -> Vec<u8> {
     let name = if tags.is_empty() { Name::OptOutStrict } else { Name::OptOut };

@@ -111,7 +111,8 @@ impl Senders<'_> {
     ///
     /// Whom it hits: mailing services that bounce to `bounces@` of the author's own domain and sign
     /// nothing; an assistant who writes for somebody at a provider. Their operator registers the
-    /// address, or all of a seller's own domain. What it tells a liar: no more than the reply that every unproved author gets.
+    /// address, or all of a seller's own domain. What it tells a liar: no more than the reply that
+    /// every unproved author gets.
     #[must_use]
     pub fn somebody_else(&self, providers: &Providers) -> Option<(Sign, bool)> {
         if self.by == By::Login {

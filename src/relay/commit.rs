@@ -218,8 +218,8 @@ impl Relay {
     }
 
     /// The one place that overrules a verdict inside the transaction, with the rule that does:
-    /// what is counted is looked at again, so that parallel sessions cannot overrun it. In the order
-    /// of the rules.
+    /// what is counted is looked at again, so that parallel sessions cannot overrun it. In the
+    /// order of the rules.
     ///
     /// The limits are as they were a moment ago: orders and settings are not looked at again.
     fn overruled(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Option<Verdicted>> {

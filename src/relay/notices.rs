@@ -190,8 +190,8 @@ impl Relay {
         Ok(true)
     }
 
-    /// The author hears that a machine of his sends too much, and that this message did not go: once
-    /// a day, of a pair. Says whether he was told.
+    /// The author hears that a machine of his sends too much, and that this message did not go:
+    /// once a day, of a pair. Says whether he was told.
     pub(super) fn tell_of_stop(
         &self,
         change: &Change<'_>,
@@ -274,8 +274,8 @@ impl Relay {
         })
     }
 
-    /// Tells the author of a message that its server had taken of a report that it was not delivered
-    /// after all. Says whether there was anybody to tell.
+    /// Tells the author of a message that its server had taken of a report that it was not
+    /// delivered after all. Says whether there was anybody to tell.
     pub(super) fn tell_report(
         &self,
         change: &Change<'_>,

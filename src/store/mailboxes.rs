@@ -1,5 +1,5 @@
-//! Whose a mailbox is: the two sides of a pair have different ones, and a domain may be one seller's
-//! alone.
+//! Whose a mailbox is: the two sides of a pair have different ones, and a domain may be one
+//! seller's alone.
 
 use super::parties::{DOMAIN, FORMER};
 use super::{Change, Party, Result, StoreError};
@@ -9,8 +9,8 @@ use crate::types::{Address, PartyId, Providers, Role};
 use rusqlite::params;
 use std::sync::LazyLock;
 
-/// A domain in which each address is one seller's, as lower-case A-labels. Those below it are others:
-/// a mailing service's, perhaps.
+/// A domain in which each address is one seller's, as lower-case A-labels. Those below it are
+/// others: a mailing service's, perhaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnDomain(String);
 

@@ -6,7 +6,8 @@ use crate::types::{PairId, Role, Time};
 use rusqlite::params;
 
 impl Change<'_> {
-    /// Whether the author of one side has yet to be told of this since `since`; then he is told `now`.
+    /// Whether the author of one side has yet to be told of this since `since`; then he is told
+    /// `now`.
     ///
     /// # Errors
     /// The database's trouble.

@@ -56,8 +56,9 @@ impl Providers {
     /// operator, says so.
     ///
     /// The honest: whoever writes by another spelling than the registered one is known where his
-    /// provider says that nobody else can have it, and a stranger elsewhere, until it is registered.
-    /// A liar gains nothing: a spelling that is the same author's is none that he can open.
+    /// provider says that nobody else can have it, and a stranger elsewhere, until it is
+    /// registered. A liar gains nothing: a spelling that is the same author's is none that he can
+    /// open.
     ///
     /// Narrower than [`super::spelling`], which is for what is hidden: there each of them is the
     /// same address.

@@ -190,8 +190,8 @@ pub(super) fn read(top: &Part<'_>) -> Option<Said> {
     Some(Said { action, status: found, code: reply.unwrap_or(0), about: about(&text) })
 }
 
-/// A failed reply of SMTP in a text, as mail systems repeat it: `said: 550`, `<a@b>: 550`, `<<< 550`,
-/// or with its enhanced code, `550 5.1.1`.
+/// A failed reply of SMTP in a text, as mail systems repeat it: `said: 550`, `<a@b>: 550`,
+/// `<<< 550`, or with its enhanced code, `550 5.1.1`.
 fn first_reply(head: &str) -> Option<u16> {
     let mut before = "";
     let mut words = head.split_whitespace().peekable();

@@ -146,8 +146,8 @@ pub(super) fn found(text: &str, secrets: &[Letters]) -> bool {
     false
 }
 
-/// The same in links that Proofpoint wrote, and in addresses that Exchange wrote into its own, which
-/// escape by other signs: `-40`, `*40`, `+40`.
+/// The same in links that Proofpoint wrote, and in addresses that Exchange wrote into its own,
+/// which escape by other signs: `-40`, `*40`, `+40`.
 pub(super) fn found_in_defended(text: &str, secrets: &[Letters]) -> bool {
     ["urldefense.", "IMCEA"].into_iter().any(|mark| found_behind(text, mark, secrets))
 }

@@ -37,7 +37,8 @@ impl Writer<'_> {
         let mut children: Vec<(usize, Part<'_>)> = children.into_iter().enumerate().map(read).collect();
         let signs: Vec<bool> = (0..children.len()).map(|at| is_signature(&children, at, subtype == "signed")).collect();
         if signs.contains(&true) {
-            // It names its owner and would not hold; what it signed stays, and what somebody put behind it.
+            // It names its owner and would not hold; what it signed stays, and what somebody put
+            // behind it.
             let is_key = |child: &Part<'_>| child.kind.value == "application/pgp-keys";
             if children.iter().zip(&signs).any(|((_, child), signs)| *signs && !is_key(child)) {
                 self.unsigned();

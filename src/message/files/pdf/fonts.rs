@@ -1,4 +1,5 @@
-//! Fonts of a PDF file (ISO 32000-1, 9.6 to 9.10), as far as needed to read what is drawn with them.
+//! Fonts of a PDF file (ISO 32000-1, 9.6 to 9.10), as far as needed to read what is drawn with
+//! them.
 
 use super::objects::{Kind, entry, hex, reference, token};
 use crate::message::work;
