@@ -23,6 +23,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use fonts::Fonts;
 use memchr::memmem;
+pub(in crate::message) use objects::literal_end;
 use objects::{Object, decoded, entry, integer, place, skip_space, token};
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
