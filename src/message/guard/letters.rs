@@ -9,7 +9,7 @@
 use crate::message::anchors::Anchors;
 use crate::message::endings::goes_on;
 use crate::message::work;
-use crate::message::written::{Reading, plain};
+use crate::message::written::{Reading, may_be_sign, plain};
 use crate::types::{AddressKey, Providers, is_invisible};
 
 /// The letters of an address that must not be seen.
@@ -186,12 +186,7 @@ fn sign(text: &str, at: usize, first: &[char]) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let (byte, next) = (*bytes.get(at)?, *bytes.get(at + 1)?);
     let begins = !next.is_ascii() || first.contains(&char::from(next.to_ascii_lowercase()));
-    let may_be = match byte {
-        b'&' => matches!(next, b'#' | b'c' | b'a'),
-        b'=' => begins || matches!(next, b'3' | b'4'),
-        _ => true,
-    };
-    if !may_be {
+    if !may_be_sign(byte, next.to_ascii_lowercase(), begins) {
         return None;
     }
     let (c, end) = READING.read(text, at)?;
