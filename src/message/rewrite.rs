@@ -451,4 +451,4 @@ fn written(path: &[usize]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
