@@ -4,6 +4,10 @@ use super::parties::role_number;
 use super::{Change, Result};
 use crate::types::{PairId, Role, Time};
 use rusqlite::params;
+use std::time::Duration;
+
+/// Times may be so far ahead.
+const HOUR: Duration = Duration::from_secs(3600);
 
 impl Change<'_> {
     /// Whether the author of one side has yet to be told of this since `since`; then he is told
@@ -12,10 +16,11 @@ impl Change<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn tells(&self, pair: PairId, author: Role, reason: &str, since: Time, now: Time) -> Result<bool> {
-        // A clock that was ahead keeps nobody from being told.
+        // A clock that was ahead keeps nobody from being told. An hour of that does: sessions in
+        // parallel come here in another order than their mail came in.
         let sql = "INSERT INTO told (pair, author, reason, at) VALUES (?1, ?2, ?3, ?4) \
-                   ON CONFLICT (pair, author, reason) DO UPDATE SET at = ?4 WHERE at < ?5 OR at > ?4";
-        let values = params![pair.0, role_number(author), reason, now.0, since.0];
+                   ON CONFLICT (pair, author, reason) DO UPDATE SET at = ?4 WHERE at < ?5 OR at > ?6";
+        let values = params![pair.0, role_number(author), reason, now.0, since.0, now.plus(HOUR).0];
         Ok(self.0.0.prepare_cached(sql)?.execute(values)? > 0)
     }
 }
@@ -25,7 +30,6 @@ mod tests {
     use super::*;
     use crate::store::Open;
     use crate::store::tests::{NOW, open, pair};
-    use std::time::Duration;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const DAY: Duration = Duration::from_secs(86_400);
@@ -41,6 +45,7 @@ mod tests {
         };
         assert!(tells(Role::Buyer, NOW) && tells(Role::Seller, NOW));
         assert!(!tells(Role::Buyer, NOW.plus(MINUTE)));
+        assert!(!tells(Role::Buyer, NOW.minus(MINUTE)), "mail that came before is judged later");
         assert!(tells(Role::Buyer, NOW.plus(DAY)) && !tells(Role::Buyer, NOW.plus(DAY + MINUTE)));
         assert!(tells(Role::Buyer, NOW.minus(DAY * 300)), "the clock was ahead");
     }
