@@ -123,7 +123,8 @@ impl Name {
     }
 
     /// Whether it is about one message to one receiver: [`WHICH`] tells which.
-    fn is_of_one(self) -> bool {
+    #[must_use]
+    pub fn is_of_one(self) -> bool {
         !matches!(self, Self::ReportDone | Self::NoResponseDone | Self::StopDone | Self::Refused)
     }
 
@@ -131,14 +132,12 @@ impl Name {
     fn placeholders(self) -> Vec<&'static str> {
         let which = if self.is_of_one() { &WHICH[..] } else { &[] };
         let lists = [&EVERYWHERE[..], which, self.needed(), self.further()];
-        let mut all: Vec<&str> = lists.into_iter().flatten().copied().collect();
-        let mut seen = Vec::new();
-        all.retain(|name| {
-            !seen.contains(name) && {
-                seen.push(name);
-                true
+        let mut all: Vec<&str> = Vec::new();
+        for name in lists.into_iter().flatten() {
+            if !all.contains(name) {
+                all.push(name);
             }
-        });
+        }
         all
     }
 }
