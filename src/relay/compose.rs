@@ -195,9 +195,7 @@ impl Relay {
                 ..answer.clone()
             };
             let read = || Original::read(&raw, &order, replacements(pair, reader));
-            let (original, spent) = work::aside(allowed, read);
-            allowed = allowed.saturating_sub(spent.reading.max(spent.packing));
-            found.extend(original.filter(|_| spent.end.is_none()));
+            found.extend(work::out_of(&mut allowed, read));
         }
         Ok(found)
     }
