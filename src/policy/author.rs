@@ -124,10 +124,7 @@ impl Senders<'_> {
     }
 
     fn is_own(&self, providers: &Providers, address: &Address) -> bool {
-        let same = |known: &Address| providers.same_author(known, address);
-        same(self.author)
-            || self.registered.iter().any(same)
-            || self.domains.iter().any(|domain| domain == address.domain())
+        providers.same_author(self.author, address) || providers.is_among(self.registered, self.domains, address)
     }
 
     fn of_envelope(&self, providers: &Providers) -> Option<(Sign, bool)> {

@@ -7,7 +7,6 @@ use crate::types::address::ascii_domain;
 use crate::types::provider::is_within;
 use crate::types::{Address, PartyId, Providers, Role};
 use rusqlite::params;
-use std::sync::LazyLock;
 
 /// A domain in which each address is one seller's, as lower-case A-labels. Those below it are
 /// others: a mailing service's, perhaps.
@@ -43,8 +42,7 @@ pub(super) const ONE_MAILBOX: &str =
 
 /// Whether two addresses are one mailbox, by what their provider documents.
 pub(super) fn is_one_mailbox(one: &Address, other: &Address) -> bool {
-    static TABLE: LazyLock<Providers> = LazyLock::new(Providers::default);
-    TABLE.same_author(one, other)
+    Providers::default().same_author(one, other)
 }
 
 impl Change<'_> {

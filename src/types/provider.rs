@@ -82,6 +82,13 @@ impl Providers {
             _ => one.eq_ignore_ascii_case(other),
         }
     }
+
+    /// Whether an address is the same author as one of these, or lies in one of these domains, which
+    /// are his alone.
+    #[must_use]
+    pub fn is_among(&self, addresses: &[Address], domains: &[String], one: &Address) -> bool {
+        addresses.iter().any(|known| self.same_author(known, one)) || domains.iter().any(|known| known == one.domain())
+    }
 }
 
 /// The local part and the domain of the mailbox, where the name may stand before the domain.
@@ -125,7 +132,7 @@ pub(super) fn row(domain: &str) -> Option<&'static House> {
 
 /// The row of a domain, or of one above it.
 fn house(domain: &str) -> Option<&'static House> {
-    above(domain).find_map(|name| BY_DOMAIN.get(name).copied())
+    above(domain).find_map(row)
 }
 
 #[cfg(test)]
