@@ -167,11 +167,16 @@ fn address(text: &str) -> Result<Address, Failure> {
 }
 
 /// Nothing was said: they stay. An empty text alone: there are none any more.
-fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
-    if texts == [""] {
-        return Ok(Some(Vec::new()));
+fn given(texts: &[String]) -> Option<&[String]> {
+    match texts {
+        [] => None,
+        [one] if one.is_empty() => Some(&[]),
+        _ => Some(texts),
     }
-    if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
+}
+
+fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
+    given(texts).map(|texts| texts.iter().map(|text| address(text)).collect()).transpose()
 }
 
 /// What a seller writes from: domains that are its own alone, and addresses.
@@ -190,11 +195,8 @@ pub(super) fn read_senders(texts: &[String], own: &[String], providers: &Provide
     Ok((domains, addresses))
 }
 
-/// Nothing was said: they stay. An empty text alone: there are none any more.
 fn senders(context: &Context<'_>, texts: &[String]) -> Result<Option<Senders>, Failure> {
-    if texts.is_empty() || texts == [""] {
-        return Ok((!texts.is_empty()).then(Senders::default));
-    }
+    let Some(texts) = given(texts) else { return Ok(None) };
     let (own, providers) = (context.own_domains(), context.config.authentication.table());
     read_senders(texts, &own, &providers).map(Some).map_err(Failure::Failed)
 }
