@@ -47,10 +47,7 @@ pub(super) fn sealed(text: &str) -> Option<Closed> {
         let before = text.get(..at).unwrap_or("").trim_end_matches([' ', '\t']);
         let starts = before.is_empty() || before.ends_with('\n');
         let rest = text.get(at + MESSAGE.len()..).unwrap_or("");
-        let mut end = WINDOW.min(rest.len());
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = rest.floor_char_boundary(WINDOW);
         let mut lines = rest.get(..end).unwrap_or("").lines();
         let frames = lines.next().is_some_and(|line| line.trim_end().ends_with("-----"));
         if starts

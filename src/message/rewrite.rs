@@ -14,7 +14,7 @@ use super::guard::Secrets;
 use super::kinds::{is_message, safe_kind};
 use super::located::Places;
 use super::metadata::Why;
-use super::mime::Part;
+use super::mime::{Part, shown_path};
 use super::quoted::Quoting;
 use super::replacements::Replacements;
 use super::sealed::{self, Wrapping};
@@ -380,14 +380,14 @@ impl Writer<'_> {
 
     /// Keeps in mind which files went as they were.
     fn passed(&mut self) {
-        let path = || written(&self.path);
+        let path = || shown_path(&self.path);
         self.passed.extend(self.told.passed.drain(..).map(|(kind, why)| Passed { path: path(), kind, why }));
         self.left.extend(self.told.left.drain(..).map(|left| (path(), left)));
     }
 
     /// Keeps in mind that this part lost its signature.
     fn unsigned(&mut self) {
-        self.unsigned.push(written(&self.path));
+        self.unsigned.push(shown_path(&self.path));
     }
 
     /// A line in place of what cannot be cleaned.
@@ -426,7 +426,7 @@ impl Writer<'_> {
 
     /// The id of a part: names a host in many programs, so it is ours. The same one gives the same one.
     fn content_id(&self, id: &str) -> String {
-        let id = id.trim().trim_start_matches('<').trim_end_matches('>');
+        let id = content_id::bare(id);
         format!("{}@{}", content_id::digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
     }
 }
@@ -443,11 +443,6 @@ fn submitted(top: &Part<'_>) -> Option<&'static str> {
             (!kind.to_ascii_lowercase().starts_with("no")).then_some("auto-generated")
         }
     }
-}
-
-/// A path as people see it: `2.1`.
-fn written(path: &[usize]) -> String {
-    path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]

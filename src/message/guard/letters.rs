@@ -238,10 +238,7 @@ fn behind(text: &str, mut at: usize, letters: &[char]) -> Option<usize> {
 
 /// The letters before `at`, each with what stands before it.
 fn before(text: &str, at: usize) -> Vec<(char, Gap)> {
-    let mut start = at.saturating_sub(NEAR);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
+    let start = text.ceil_char_boundary(at.saturating_sub(NEAR));
     let near = text.get(..at).unwrap_or("");
     let (mut out, mut gap, mut position) = (Vec::new(), Gap::None, start);
     let worse = |one: Gap, other: Gap| match (one, other) {

@@ -84,7 +84,7 @@ fn header(bytes: &[u8], at: usize) -> Option<(u32, u32)> {
     Some((number(word.get(word.len() - digits..)?)?, generation))
 }
 
-fn number(word: &[u8]) -> Option<u32> {
+pub(super) fn number(word: &[u8]) -> Option<u32> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
