@@ -79,8 +79,8 @@ const INNOCENT: [(&str, &str); 5] = [
     ("middle-night", "<body bgcolor=black text=white><center><table width=300><tr><td>Hello</table></center>"),
 ];
 
-/// Tricks that an unprotected footer withstands: by its own style, or because they are played on the
-/// box as it is now.
+/// Tricks that an unprotected footer withstands: by its own style, or because they are played on
+/// the box as it is now.
 const HARMLESS: &[&str] = &[
     "body-grid",
     "cover-overflow",

@@ -8,6 +8,7 @@
 //! still, and the word in the history is `permerror`. What it tells a liar: what everybody can ask
 //! DNS.
 
+use crate::types::locked;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{Name, RData};
 use mail_auth::spf::verify::SpfParameters;
@@ -16,8 +17,8 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// What mail-auth would keep answers in. It keeps none, as the resolver has them, and notes at which
-/// names a record of SPF was read.
+/// What mail-auth would keep answers in. It keeps none, as the resolver has them, and notes at
+/// which names a record of SPF was read.
 #[derive(Default)]
 struct Read(Mutex<Vec<Box<str>>>);
 
@@ -40,7 +41,7 @@ impl ResolverCache<Box<str>, Txt> for Read {
 
     fn insert(&self, name: Box<str>, found: Txt, _: std::time::Instant) {
         if matches!(found, Txt::Spf(_)) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            locked(&self.0).push(name);
         }
     }
 }

@@ -60,10 +60,10 @@ pub(super) enum Seller {
         /// Customer-service address: buyers' mail goes there, and the seller may write from it
         #[arg(long, value_name = "ADDR")]
         email: Option<String>,
-        /// Another address the seller may write from, in From or in the envelope (a mailing service's
-        /// bounces@ in the same domain), or @DOMAIN for each address of a domain that is the
-        /// seller's alone (not those below it); may stand several times, and replaces those before;
-        /// '' for none
+        /// Another address the seller may write from, in From or in the envelope (a mailing
+        /// service's bounces@ in the same domain), or @DOMAIN for each address of a domain that is
+        /// the seller's alone (not those below it); may stand several times, and replaces those
+        /// before; '' for none
         #[arg(long = "sender", value_name = "ADDR|@DOMAIN")]
         senders: Vec<String>,
         /// Whether the seller gets automatic replies about blocked messages
@@ -167,11 +167,16 @@ fn address(text: &str) -> Result<Address, Failure> {
 }
 
 /// Nothing was said: they stay. An empty text alone: there are none any more.
-fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
-    if texts == [""] {
-        return Ok(Some(Vec::new()));
+fn given(texts: &[String]) -> Option<&[String]> {
+    match texts {
+        [] => None,
+        [one] if one.is_empty() => Some(&[]),
+        _ => Some(texts),
     }
-    if texts.is_empty() { Ok(None) } else { texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(Some) }
+}
+
+fn addresses(texts: &[String]) -> Result<Option<Vec<Address>>, Failure> {
+    given(texts).map(|texts| texts.iter().map(|text| address(text)).collect()).transpose()
 }
 
 /// What a seller writes from: domains that are its own alone, and addresses.
@@ -190,11 +195,8 @@ pub(super) fn read_senders(texts: &[String], own: &[String], providers: &Provide
     Ok((domains, addresses))
 }
 
-/// Nothing was said: they stay. An empty text alone: there are none any more.
 fn senders(context: &Context<'_>, texts: &[String]) -> Result<Option<Senders>, Failure> {
-    if texts.is_empty() || texts == [""] {
-        return Ok((!texts.is_empty()).then(Senders::default));
-    }
+    let Some(texts) = given(texts) else { return Ok(None) };
     let (own, providers) = (context.own_domains(), context.config.authentication.table());
     read_senders(texts, &own, &providers).map(Some).map_err(Failure::Failed)
 }

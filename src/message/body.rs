@@ -34,7 +34,8 @@ pub(super) fn write(out: &mut Vec<u8>, written: &Written<'_>, charset: &str) {
     let exact = multibyte || written.exact && !(written.body.ends_with(b"\n") && lines::are_whole(&written.body));
     let body = if exact { Cow::Borrowed(&*written.body) } else { crlf(&written.body) };
     let pieces = [&*body, written.under.as_slice()];
-    // Not by lines: what says that it is UTF-16 and is not would have other line ends than mail may.
+    // Not by lines: what says that it is UTF-16 and is not would have other line ends than mail
+    // may.
     if !exact && pieces.iter().all(|piece| is_plain(piece) && lines::are_shorter(piece, LINE)) {
         out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
         pieces.iter().for_each(|piece| out.extend_from_slice(piece));

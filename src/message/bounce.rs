@@ -47,15 +47,6 @@ pub struct Report {
     pub about: Option<String>,
 }
 
-/// What a report says, in one of its ways to say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Said {
-    action: Action,
-    status: Option<(u16, u16, u16)>,
-    code: u16,
-    about: Option<String>,
-}
-
 /// Parts that are looked at; reports have three.
 const PARTS: usize = 20;
 
@@ -69,7 +60,8 @@ pub fn read(raw: &[u8]) -> Report {
     let standard = read_standard(&top);
     let prose = if standard.action == Action::Answer { prose::read(&top) } else { None };
     let said = prose.unwrap_or(standard);
-    Report { action: said.action, status: said.status, code: said.code, about: returned(&top).or(said.about) }
+    let Report { action, status, code, about } = said;
+    Report { action, status, code, about: returned(&top).or(about) }
 }
 
 /// Mailboxes that mail systems report from. No provider gives one of them to a person: what comes
@@ -105,8 +97,8 @@ fn returned(top: &Part<'_>) -> Option<String> {
     message_ids(&id.text(), 1).pop()
 }
 
-fn read_standard(top: &Part<'_>) -> Said {
-    let mut found = Said { action: Action::Answer, status: None, code: 0, about: None };
+fn read_standard(top: &Part<'_>) -> Report {
+    let mut found = Report { action: Action::Answer, status: None, code: 0, about: None };
     let Some(children) = top.children() else { return found };
     for child in children.into_iter().take(PARTS) {
         let part = Part::read(child, false);

@@ -14,6 +14,11 @@ const ID: usize = 500;
 const ENDS: [char; 9] = ['"', '\'', '>', '<', ')', '(', ']', '\\', '|'];
 const ENDING_ENTITIES: [&str; 9] = ["&quot;", "&#34;", "&#x22;", "&apos;", "&#39;", "&#x27;", "&gt;", "&lt;", "&nbsp;"];
 
+/// An id without its brackets.
+pub(super) fn bare(id: &str) -> &str {
+    id.trim().trim_start_matches('<').trim_end_matches('>')
+}
+
 /// `text` with the ids that `id` gives in its links. In tags and styles all are links; in words only what has an `@`, as programs write that make text of HTML
 /// (`[cid:image001.png@host]`). `None`: there is none.
 pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -> Option<String> {

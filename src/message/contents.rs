@@ -284,9 +284,10 @@ mod tests {
     use crate::config::{Limits, Metadata};
     use crate::message::guard::Secrets;
     use crate::message::replacements::Replacements;
+    use crate::message::rewrite::tests::plain_order;
     use crate::message::rewrite::{Passed, rewrite};
     use crate::policy::content::Closed;
-    use crate::types::{Address, Alias, Time};
+    use crate::types::{Address, Alias};
 
     fn run(message: &str) -> Result<(String, Vec<Passed>), Unclean> {
         run_octets(message.as_bytes())
@@ -299,24 +300,9 @@ mod tests {
         let (author, receiver) = (Alias::from_text("buyer@m.test"), Alias::from_text("seller@m.test"));
         let replacements = Replacements::new((&keys.0, &author), (&keys.1, &receiver));
         let secrets = Secrets::of_author(&keys.0);
-        let order = Order {
-            hostname: "mx.m.test",
-            received: Time(1_780_000_000_000),
-            id: "0".to_owned(),
-            from: ("Sato", &author),
-            author_name: None,
-            to: &receiver,
-            message_id: "1@m.test".to_owned(),
-            in_reply_to: Vec::new(),
-            references: Vec::new(),
-            replacements: &replacements,
-            calendar_key: [7; 32],
-            metadata: &Metadata::default(),
-            documents: Some(secrets),
-            footer: None,
-            quotes: Quoting::Ignored,
-            limits: &Limits::default(),
-        };
+        let (metadata, limits) = (Metadata::default(), Limits::default());
+        let plain = plain_order((&author, &receiver), &replacements, &metadata, &limits);
+        let order = Order { documents: Some(secrets), ..plain };
         let done = rewrite(message, &order)?;
         Ok((String::from_utf8(done.bytes).unwrap(), done.passed))
     }

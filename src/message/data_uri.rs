@@ -6,6 +6,7 @@
 use super::transfer::decode_base64;
 use super::work;
 use data_encoding::BASE64;
+use std::borrow::Cow;
 
 /// Octets of a media type with its parameters.
 const HEAD: usize = 200;
@@ -30,8 +31,7 @@ pub(super) fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>)
         let length = rest.iter().position(|byte| !goes_on(*byte)).unwrap_or(rest.len());
         work::count(length * 2);
         let Some(written) = text.get(start..start + length) else { continue };
-        let digits = written.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=").replace("%2b", "+");
-        let digits = digits.replace("%2f", "/").replace("%3d", "=").replace('%', "");
+        let digits = unescaped(written);
         let whole = ends(text.get(start + length..).unwrap_or(""));
         let cleaned = if whole { clean(&decode_base64(digits.as_bytes())) } else { Some(Vec::new()) };
         if let Some(cleaned) = cleaned {
@@ -45,6 +45,15 @@ pub(super) fn clean(text: &str, mut clean: impl FnMut(&[u8]) -> Option<Vec<u8>>)
     }
     out.push_str(text.get(done..).unwrap_or(""));
     Some(out)
+}
+
+/// Base 64 without the escapes of a link. Almost none has any, and pictures are large.
+fn unescaped(written: &str) -> Cow<'_, str> {
+    if !written.contains('%') {
+        return written.into();
+    }
+    let digits = written.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=").replace("%2b", "+");
+    digits.replace("%2f", "/").replace("%3d", "=").replace('%', "").into()
 }
 
 /// Whether what stands before the comma is the head of such a link.

@@ -1,5 +1,6 @@
-//! The footer of what a party receives, and how footers, marks and acting addresses are found again in what the party writes: they are
-//! the receiver's own and never go out to the other side, also not quoted.
+//! The footer of what a party receives, and how footers, marks and acting addresses are found again
+//! in what the party writes: they are the receiver's own and never go out to the other side, also
+//! not quoted.
 //!
 //! ```text
 //! --
@@ -9,11 +10,12 @@
 //! Seller: Sato Shop
 //! Ref: bbqxer-ik4m2f-dq7opk-xa2zzt
 //! ```
-//! The words are in the receiver's language; the separator (RFC 3676 4.3, with a space behind it) and
-//! what stands behind `Ref:` never change: between the two everything is footer, whatever a mail
-//! program made of it when it quoted. A thread is known by the reference, which programs keep that
-//! make plain text of HTML, and by each acting address, which stays in links. Reading is as tolerant
-//! as `scrub`: any case, full-width forms, entities, quote marks and line breaks inside, tags inside.
+//! The words are in the receiver's language; the separator (RFC 3676 4.3, with a space behind it)
+//! and what stands behind `Ref:` never change: between the two everything is footer, whatever a
+//! mail program made of it when it quoted. A thread is known by the reference, which programs keep
+//! that make plain text of HTML, and by each acting address, which stays in links. Reading is as
+//! tolerant as `scrub`: any case, full-width forms, entities, quote marks and line breaks inside,
+//! tags inside.
 //!
 //! Footers were once written in brackets, `[ref:MARK] … [/ref]`. Mail that has them is in mailboxes
 //! and is answered for years, so they are read as well.

@@ -5,7 +5,7 @@ use super::author::{self, Author, AuthorFault};
 use super::footer;
 use super::headers::{Field, message_ids};
 use super::kinds::is_message;
-use super::mime::{Encoding, Part};
+use super::mime::{Encoding, Part, shown_path};
 use super::sealed::{self, Wrapping};
 use super::text::{decode_charset, harmless};
 use super::{once, tnef, uuencode, work};
@@ -162,7 +162,7 @@ impl Walk<'_> {
             Some(field) => return Err(Malformed::Repeated(field)),
             None => {}
         }
-        let name = || path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        let name = || shown_path(path);
         let kind = part.kind.value.as_str();
         let wrapping = sealed::look(part);
         if let Wrapping::Closed(why) = wrapping {

@@ -338,6 +338,11 @@ fn unquote(text: &str) -> String {
     out
 }
 
+/// A path of parts as people see it: `2.1`.
+pub(super) fn shown_path(path: &[usize]) -> String {
+    path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

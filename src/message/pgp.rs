@@ -1,5 +1,6 @@
-//! OpenPGP in text (RFC 9580 6 and 7): keys and signatures tell their owner's address and go; signed text stays, without its frame. A message in armour is
-//! one that nobody here can read; words about one are words.
+//! OpenPGP in text (RFC 9580 6 and 7): keys and signatures tell their owner's address and go;
+//! signed text stays, without its frame. A message in armour is one that nobody here can read;
+//! words about one are words.
 
 use super::work;
 use crate::policy::content::Closed;
@@ -46,10 +47,7 @@ pub(super) fn sealed(text: &str) -> Option<Closed> {
         let before = text.get(..at).unwrap_or("").trim_end_matches([' ', '\t']);
         let starts = before.is_empty() || before.ends_with('\n');
         let rest = text.get(at + MESSAGE.len()..).unwrap_or("");
-        let mut end = WINDOW.min(rest.len());
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = rest.floor_char_boundary(WINDOW);
         let mut lines = rest.get(..end).unwrap_or("").lines();
         let frames = lines.next().is_some_and(|line| line.trim_end().ends_with("-----"));
         if starts

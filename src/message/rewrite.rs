@@ -14,7 +14,7 @@ use super::guard::Secrets;
 use super::kinds::{is_message, safe_kind};
 use super::located::Places;
 use super::metadata::Why;
-use super::mime::Part;
+use super::mime::{Part, shown_path};
 use super::quoted::Quoting;
 use super::replacements::Replacements;
 use super::sealed::{self, Wrapping};
@@ -59,7 +59,8 @@ pub struct Order<'a> {
     pub metadata: &'a Metadata,
     /// Whose addresses are looked for in files; `None`: nobody's, files stay as they are.
     pub documents: Option<Secrets<'a>>,
-    /// Goes under the last words of the person, in each form in which they are there; a message without any goes without.
+    /// Goes under the last words of the person, in each form in which they are there; a message
+    /// without any goes without.
     pub footer: Option<Footer>,
     /// What is done about quotes.
     pub quotes: Quoting<'a>,
@@ -223,8 +224,8 @@ impl Writer<'_> {
         done
     }
 
-    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too. `last`: the
-    /// last words of the person are in it.
+    /// Writes a part's own header and body. Depth is bounded, so that recursion is, too. `last`:
+    /// the last words of the person are in it.
     fn part(&mut self, part: &Part<'_>, depth: usize, last: bool) -> Result<(), Unclean> {
         self.parts += 1;
         if depth > self.order.limits.mime_depth || self.parts > self.order.limits.mime_parts {
@@ -365,14 +366,14 @@ impl Writer<'_> {
 
     /// Keeps in mind which files went as they were.
     fn passed(&mut self) {
-        let path = || written(&self.path);
+        let path = || shown_path(&self.path);
         self.passed.extend(self.told.passed.drain(..).map(|(kind, why)| Passed { path: path(), kind, why }));
         self.left.extend(self.told.left.drain(..).map(|left| (path(), left)));
     }
 
     /// Keeps in mind that this part lost its signature.
     fn unsigned(&mut self) {
-        self.unsigned.push(written(&self.path));
+        self.unsigned.push(shown_path(&self.path));
     }
 
     /// A line in place of what cannot be cleaned.
@@ -411,7 +412,7 @@ impl Writer<'_> {
 
     /// The id of a part: names a host in many programs, so it is ours. The same one gives the same one.
     fn content_id(&self, id: &str) -> String {
-        let id = id.trim().trim_start_matches('<').trim_end_matches('>');
+        let id = content_id::bare(id);
         format!("{}@{}", content_id::digest_hex(&format!("{}\0{id}", self.order.message_id)), self.order.to.domain())
     }
 }
@@ -430,10 +431,5 @@ fn submitted(top: &Part<'_>) -> Option<&'static str> {
     }
 }
 
-/// A path as people see it: `2.1`.
-fn written(path: &[usize]) -> String {
-    path.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -19,7 +19,7 @@ mod local;
 use super::anchors::Anchors;
 use super::endings::goes_on;
 use super::work;
-use super::written::{Reading, plain};
+use super::written::{Reading, may_be_sign, plain};
 pub(super) use super::written::{backward, forward, forward_over_gap};
 use crate::types::{AddressKey, Alias, Providers};
 use local::Local;
@@ -263,13 +263,7 @@ impl<'r> Search<'_, 'r> {
         let text = self.text.as_bytes();
         let (byte, next) = (*text.get(at)?, text.get(at + 1)?.to_ascii_lowercase());
         let begins = next.is_ascii() && self.first >> next & 1 == 1;
-        // Most of what HTML has of them is neither: `&nbsp;`, `a=b`.
-        let may_be = match byte {
-            b'&' => matches!(next, b'#' | b'c' | b'a'),
-            b'=' => begins || matches!(next, b'3' | b'4'),
-            _ => true,
-        };
-        if !may_be {
+        if !may_be_sign(byte, next, begins) {
             return None;
         }
         let entities = self.kind == Kind::Html || self.first != 0;

@@ -35,7 +35,7 @@ pub fn words(raw: &[u8]) -> String {
         fold(piece, true, &mut words);
         words.push('\n');
     }
-    cut(&mut words, WORDS);
+    words.truncate(words.floor_char_boundary(WORDS));
     words
 }
 
@@ -146,14 +146,6 @@ impl Found {
         }
         into.push('\n');
     }
-}
-
-fn cut(text: &mut String, most: usize) {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
 }
 
 /// Characters of writing without spaces: kana, ideographs, hangul.

@@ -21,7 +21,8 @@ pub fn written(raw: &[u8], limits: &Limits) -> String {
     if plain.is_empty() { html } else { plain }
 }
 
-/// `written` without a sentence that a mail program put there for its writer, however it was wrapped.
+/// `written` without a sentence that a mail program put there for its writer, however it was
+/// wrapped.
 #[must_use]
 pub fn without(written: String, sentence: &str) -> String {
     let wanted: Vec<char> = sentence.chars().filter(|c| !c.is_whitespace()).collect();

@@ -167,6 +167,14 @@ pub fn aside<T>(steps: u64, work: impl FnOnce() -> T) -> (T, Spent) {
     within(&Allowance { reading: steps, packing: steps, stop }, work)
 }
 
+/// Does `work` aside, within what is `left` of an allowance that several works share, and takes off
+/// what it took. `None` also where it came to its end.
+pub fn out_of<T>(left: &mut u64, work: impl FnOnce() -> Option<T>) -> Option<T> {
+    let (done, spent) = aside(*left, work);
+    *left = left.saturating_sub(spent.reading.max(spent.packing));
+    done.filter(|_| spent.end.is_none())
+}
+
 /// Does `work` on this thread within an allowance, and says what it took. Outside of this nothing
 /// ends early.
 pub fn within<T>(allowance: &Allowance, work: impl FnOnce() -> T) -> (T, Spent) {

@@ -27,6 +27,17 @@ const ESCAPE: usize = 28;
 /// Times that an escape may be escaped again.
 const NESTED: usize = 8;
 
+/// Whether a sign that parts name and domain, or one that stands for it, may be written at `byte`,
+/// by the octet behind it, `next` in lower case. Most of what HTML has of them is neither: `&nbsp;`,
+/// `a=b`. `begins`: a domain that is looked for may begin with `next`.
+pub(super) fn may_be_sign(byte: u8, next: u8, begins: bool) -> bool {
+    match byte {
+        b'&' => matches!(next, b'#' | b'c' | b'a'),
+        b'=' => begins || matches!(next, b'3' | b'4'),
+        _ => true,
+    }
+}
+
 impl Reading {
     /// HTML or text, without the escapes that only the author's own addresses are looked for in.
     pub(super) fn of(html: bool) -> Self {

@@ -123,7 +123,8 @@ impl Name {
     }
 
     /// Whether it is about one message to one receiver: [`WHICH`] tells which.
-    fn is_of_one(self) -> bool {
+    #[must_use]
+    pub fn is_of_one(self) -> bool {
         !matches!(self, Self::ReportDone | Self::NoResponseDone | Self::StopDone | Self::Refused)
     }
 
@@ -131,14 +132,12 @@ impl Name {
     fn placeholders(self) -> Vec<&'static str> {
         let which = if self.is_of_one() { &WHICH[..] } else { &[] };
         let lists = [&EVERYWHERE[..], which, self.needed(), self.further()];
-        let mut all: Vec<&str> = lists.into_iter().flatten().copied().collect();
-        let mut seen = Vec::new();
-        all.retain(|name| {
-            !seen.contains(name) && {
-                seen.push(name);
-                true
+        let mut all: Vec<&str> = Vec::new();
+        for name in lists.into_iter().flatten() {
+            if !all.contains(name) {
+                all.push(name);
             }
-        });
+        }
         all
     }
 }
@@ -297,7 +296,8 @@ pub fn partial(frame: &Frame<'_>, refused: &[Failed<'_>]) -> Vec<u8> {
     write::report(frame, &frame.fill(Name::Partial, &[("list", Value::List(&rows))]), "failed", None, refused)
 }
 
-/// The seller's message was blocked because the buyer has opted out: RFC 3834. `tags` are the critical tags that the operator allows.
+/// The seller's message was blocked because the buyer has opted out: RFC 3834. `tags` are the
+/// critical tags that the operator allows.
 #[must_use]
 pub fn opt_out_reply(frame: &Frame<'_>, receiver: &Alias, tags: &[String]) -> Vec<u8> {
     let name = if tags.is_empty() { Name::OptOutStrict } else { Name::OptOut };

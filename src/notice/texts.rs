@@ -205,8 +205,8 @@ impl Texts {
         Ok(())
     }
 
-    /// The notice `name` in the reader's language, or else in the marketplace's, or else in English.
-    /// A line of a list that is about a value that is empty is left out.
+    /// The notice `name` in the reader's language, or else in the marketplace's, or else in
+    /// English. A line of a list that is about a value that is empty is left out.
     #[must_use]
     pub fn fill(&self, name: Name, reader: &Reader<'_>, values: &[(&str, Value<'_>)]) -> Filled {
         let found = [reader.language, reader.default, LAST_RESORT].into_iter().flat_map(chain).find_map(|tag| {
@@ -264,8 +264,9 @@ impl Texts {
         english.filter(|tags| !tags.is_empty()).unwrap_or_else(|| of(&|_| true))
     }
 
-    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default` language, or else in English: one of [`FOOTER`], or the
-    /// word of a [`crate::types::token::Purpose`] that acts.
+    /// What stands in a footer for a reader of `language`, or else in the marketplace's `default`
+    /// language, or else in English: one of [`FOOTER`], or the word of a
+    /// [`crate::types::token::Purpose`] that acts.
     #[must_use]
     pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
         let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);

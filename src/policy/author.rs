@@ -111,7 +111,8 @@ impl Senders<'_> {
     ///
     /// Whom it hits: mailing services that bounce to `bounces@` of the author's own domain and sign
     /// nothing; an assistant who writes for somebody at a provider. Their operator registers the
-    /// address, or all of a seller's own domain. What it tells a liar: no more than the reply that every unproved author gets.
+    /// address, or all of a seller's own domain. What it tells a liar: no more than the reply that
+    /// every unproved author gets.
     #[must_use]
     pub fn somebody_else(&self, providers: &Providers) -> Option<(Sign, bool)> {
         if self.by == By::Login {
@@ -123,10 +124,7 @@ impl Senders<'_> {
     }
 
     fn is_own(&self, providers: &Providers, address: &Address) -> bool {
-        let same = |known: &Address| providers.same_author(known, address);
-        same(self.author)
-            || self.registered.iter().any(same)
-            || self.domains.iter().any(|domain| domain == address.domain())
+        providers.same_author(self.author, address) || providers.is_among(self.registered, self.domains, address)
     }
 
     fn of_envelope(&self, providers: &Providers) -> Option<(Sign, bool)> {

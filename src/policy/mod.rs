@@ -126,6 +126,12 @@ impl Decision {
         Self::new(Verdict::Block, Reason::Repeated)
     }
 
+    /// Whether the message is taken: it goes on, or stops here behind a 250.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self.verdict, Verdict::Relay | Verdict::Block)
+    }
+
     /// Whether it uses up one message of the seller's quota: everything that passed that rule.
     #[must_use]
     pub fn counts(&self) -> bool {

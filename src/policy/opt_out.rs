@@ -45,7 +45,8 @@ pub struct MayAnswer {
 ///
 /// A machine's answer opens nothing: a vacation mail, a receipt or a delivery report is no wish to
 /// be written to. Whom that hits: the seller who answers a buyer whose only mail was one of those;
-/// he is told how to reach him, and any word of the buyer's own opens the thread. What it tells a liar: what the reply says, that the buyer has opted out.
+/// he is told how to reach him, and any word of the buyer's own opens the thread. What it tells a
+/// liar: what the reply says, that the buyer has opted out.
 fn thread(facts: &Facts<'_>) -> Option<Reason> {
     let thread = facts.thread.as_ref().filter(|thread| thread.begun_by == Role::Buyer && !thread.automatic)?;
     let longest = Duration::from_secs(u64::from(facts.rules.opt_out.thread_days) * 86_400);

@@ -53,7 +53,8 @@ pub fn asked(subject: &str) -> Option<&str> {
 
 /// Whether a question has the subject that [`asked`] found.
 ///
-/// Whom it hits: a seller who is asked twice under one subject answers both with one letter. What it tells a liar: that a clock stops, as every letter in the thread does.
+/// Whom it hits: a seller who is asked twice under one subject answers both with one letter. What
+/// it tells a liar: that a clock stops, as every letter in the thread does.
 #[must_use]
 pub fn is_asked(asked: &str, question: &str) -> bool {
     let folded = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<String>();

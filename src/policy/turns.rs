@@ -37,7 +37,8 @@ const TALKS: [Talk; 4] = [
     // A program that does not name what it answers begins a thread each time. Somebody who sends on
     // old mail does, too.
     Talk { holds: |own, turn| own.begins() && turn.begins(), times: 3, old: false },
-    // One program does, the other does not: people who answer several questions alike look the same.
+    // One program does, the other does not: people who answer several questions alike look the
+    // same.
     Talk { holds: |_, _| true, times: 5, old: false },
     Talk { holds: |_, _| true, times: 12, old: true },
 ];

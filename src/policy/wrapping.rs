@@ -1,6 +1,6 @@
-//! The wrapping that servers put around an author's own address when they make an envelope sender of
-//! it: tags against forged bounces, and the recipient or the first sender, so that a bounce finds
-//! its way.
+//! The wrapping that servers put around an author's own address when they make an envelope sender
+//! of it: tags against forged bounces, and the recipient or the first sender, so that a bounce
+//! finds its way.
 //!
 //! Each form holds the address itself, and an `=` or a long random word that no provider gives out
 //! in a mailbox's name. The honest: mail through such a server is their own. A liar has to send
@@ -100,8 +100,8 @@ fn names(lower: &str, recipient: &Address) -> Vec<(usize, usize)> {
 }
 
 /// Where `domain=name` of who sent a message first stands in what a forwarder made of it. SRS:
-/// SRS0=hash=day=domain=ann@, once more forwarded SRS1=hash=host==hash=day=domain=ann@; Microsoft's:
-/// bounces+SRS=hash=day=domain=ann@.
+/// SRS0=hash=day=domain=ann@, once more forwarded SRS1=hash=host==hash=day=domain=ann@;
+/// Microsoft's: bounces+SRS=hash=day=domain=ann@.
 fn first_sender(lower: &str) -> Option<(usize, usize)> {
     let whole = lower.len();
     let behind = |rest: &str, fields: usize| {

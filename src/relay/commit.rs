@@ -200,10 +200,7 @@ impl Relay {
 
     /// The verdict as it stands once all is counted, what it uses up being counted.
     fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<Verdicted> {
-        let found = match letter.decision.verdict {
-            Verdict::Relay | Verdict::Block => self.overruled(change, letter, now)?,
-            Verdict::Reject | Verdict::Defer => None,
-        };
+        let found = if letter.decision.is_taken() { self.overruled(change, letter, now)? } else { None };
         let mut found = found.unwrap_or_else(|| Verdicted { decision: letter.decision.clone(), overruled_by: None });
         let decision = &mut found.decision;
         let starts = || Day::at(now, &letter.shop.zone).starts;
@@ -218,8 +215,8 @@ impl Relay {
     }
 
     /// The one place that overrules a verdict inside the transaction, with the rule that does:
-    /// what is counted is looked at again, so that parallel sessions cannot overrun it. In the order
-    /// of the rules.
+    /// what is counted is looked at again, so that parallel sessions cannot overrun it. In the
+    /// order of the rules.
     ///
     /// The limits are as they were a moment ago: orders and settings are not looked at again.
     fn overruled(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Option<Verdicted>> {
@@ -352,7 +349,7 @@ fn row(
         reason: decision.reason.as_str(),
         thread: letter.thread,
         // What was refused is no part of a thread. What was blocked is: its author may go on in it.
-        original: letter.original.clone().filter(|_| matches!(decision.verdict, Verdict::Relay | Verdict::Block)),
+        original: letter.original.clone().filter(|_| decision.is_taken()),
         subject: if body.is_some() { letter.subject.clone() } else { String::new() },
         automatic: letter.automatic,
         needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,

@@ -156,9 +156,9 @@ impl Relay {
         Ok((bytes, rewritten.passed, rewritten.unsigned, left))
     }
 
-    /// The author's addresses that his message must not show: each that he has or had, what he writes
-    /// this one as, where nobody registered that very spelling, and those of his own domain. It was
-    /// his when the message was taken, whatever is registered now.
+    /// The author's addresses that his message must not show: each that he has or had, what he
+    /// writes this one as, where nobody registered that very spelling, and those of his own domain.
+    /// It was his when the message was taken, whatever is registered now.
     fn hidden<'p>(&self, author: &'p Party, raw: &[u8], inspection: &Inspection) -> Cow<'p, [AddressKey]> {
         let written = inspection.author.as_ref().ok().map(|found| found.address.clone());
         let sent = inspection.sender.iter().flatten().filter(|sender| self.writes_as(author, sender));
@@ -195,9 +195,7 @@ impl Relay {
                 ..answer.clone()
             };
             let read = || Original::read(&raw, &order, replacements(pair, reader));
-            let (original, spent) = work::aside(allowed, read);
-            allowed = allowed.saturating_sub(spent.reading.max(spent.packing));
-            found.extend(original.filter(|_| spent.end.is_none()));
+            found.extend(work::out_of(&mut allowed, read));
         }
         Ok(found)
     }

@@ -46,8 +46,7 @@ impl Relay {
             Role::Seller => self.quota(view, letter, arrived.at, counted)?,
             Role::Buyer => (None, None),
         };
-        let is_answer = inspection.automatic.is_some_and(Automatic::is_answer);
-        let answers = match is_answer {
+        let answers = match letter.automatic {
             true => view.answers(letter.pair.id, letter.author, arrived.at)?,
             false => Answers::default(),
         };

@@ -30,8 +30,7 @@ pub(super) type Way = (Arc<Shop>, Pair, Role);
 impl Relay {
     /// Whether this is one of the addresses under which a party may write.
     pub(super) fn writes_as(&self, party: &Party, address: &Address) -> bool {
-        party.addresses.iter().any(|known| self.providers.same_author(known, address))
-            || party.domains.iter().any(|domain| domain == address.domain())
+        self.providers.is_among(&party.addresses, &party.domains, address)
     }
 
     /// What one message may cost at most, for all of its recipients. `stop` ends it before.

@@ -91,9 +91,8 @@ impl Judged {
     /// waits, too: the whole message comes again. Taken in part, its letters would be lost without
     /// a word, as nobody unproved is told of anything.
     pub(super) fn wait_for_dns(mut self) -> Self {
-        let taken = |letter: &Letter| matches!(letter.decision.verdict, Verdict::Relay | Verdict::Block);
         let waits = self.letters.iter().any(|letter| letter.decision.reason == Reason::DnsTrouble);
-        if waits && !self.letters.iter().any(taken) {
+        if waits && !self.letters.iter().any(|letter| letter.decision.is_taken()) {
             self.reports.clear();
             self.acts.clear();
             self.quiet.clear();

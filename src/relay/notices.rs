@@ -51,7 +51,7 @@ impl Relay {
         let own = self.next_id(now);
         let message_id = self.message_id(own, &about.shop.domain);
         let named = shown_name(&about.pair.party(about.author.other()).name);
-        let order = order(change, about)?;
+        let order = if name.is_of_one() { order(change, about)? } else { String::new() };
         let frame = Frame {
             texts: &self.texts,
             marketplace: &about.shop.settings.name,
@@ -107,8 +107,7 @@ impl Relay {
         ids: &[MessageId],
     ) -> Result<bool> {
         let partial = self.partial_notice(change, judged, decisions, ids)?;
-        let taken = |found: &Decision| matches!(found.verdict, Verdict::Relay | Verdict::Block);
-        let accepted = judged.took_more() || decisions.iter().any(taken);
+        let accepted = judged.took_more() || decisions.iter().any(Decision::is_taken);
         let refused = |verdict| match verdict {
             // Of a part the notice above tells.
             Verdict::Reject => !accepted,
@@ -156,8 +155,7 @@ impl Relay {
         let why = Why::of(reason);
         let mut fresh: Vec<&Letter> = Vec::new();
         for letter in letters.iter().filter(|letter| letter.proved) {
-            let day = Day::at(now, &letter.shop.zone).starts;
-            if change.tells(letter.pair.id, letter.author, why.key, day, now)? {
+            if letter.is_news(change, why.key, now)? {
                 fresh.push(letter);
             }
         }
@@ -178,8 +176,7 @@ impl Relay {
     /// pair; and never a program. Says whether he was told.
     pub(super) fn tell_of_address(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<bool> {
         let Some(part) = letter.shows_address.as_ref().filter(|_| !letter.automatic) else { return Ok(false) };
-        let today = Day::at(now, &letter.shop.zone).starts;
-        if !change.tells(letter.pair.id, letter.author, Name::FileAddress.as_str(), today, now)? {
+        if !letter.is_news(change, Name::FileAddress.as_str(), now)? {
             return Ok(false);
         }
         change.record(letter.id, now, "file-address-notice", "")?;
@@ -190,8 +187,8 @@ impl Relay {
         Ok(true)
     }
 
-    /// The author hears that a machine of his sends too much, and that this message did not go: once
-    /// a day, of a pair. Says whether he was told.
+    /// The author hears that a machine of his sends too much, and that this message did not go:
+    /// once a day, of a pair. Says whether he was told.
     pub(super) fn tell_of_stop(
         &self,
         change: &Change<'_>,
@@ -199,8 +196,7 @@ impl Relay {
         reason: &Reason,
         now: Time,
     ) -> Result<bool> {
-        let today = Day::at(now, &letter.shop.zone).starts;
-        if !change.tells_of_stop(letter.pair.id, letter.author, today, now)? {
+        if !letter.is_news(change, STOPPED, now)? {
             return Ok(false);
         }
         change.record(letter.id, now, STOPPED, "")?;
@@ -223,15 +219,14 @@ impl Relay {
         decisions: &[Decision],
         ids: &[MessageId],
     ) -> Result<bool> {
-        let is_taken = |decision: &Decision| matches!(decision.verdict, Verdict::Relay | Verdict::Block);
-        let mut taken = decisions.iter().zip(ids).filter(|(decision, _)| is_taken(decision)).peekable();
+        let mut taken = decisions.iter().zip(ids).filter(|(decision, _)| decision.is_taken()).peekable();
         let first = taken.peek().map(|(_, id)| **id);
         let accepted = judged.took_more() || first.is_some();
         let again = first.is_some() && taken.all(|(decision, _)| decision.reason == Reason::Repeated);
         let party = |letter: &Letter| letter.pair.party(letter.author).id;
         let proved_elsewhere = |letter: &Letter| {
             let mut others = judged.letters.iter().zip(decisions);
-            others.any(|(other, decision)| is_taken(decision) && party(other) == party(letter))
+            others.any(|(other, decision)| decision.is_taken() && party(other) == party(letter))
         };
         let refused = judged.letters.iter().zip(decisions).filter(|(letter, decision)| {
             matches!(decision.verdict, Verdict::Reject | Verdict::Defer)
@@ -274,8 +269,8 @@ impl Relay {
         })
     }
 
-    /// Tells the author of a message that its server had taken of a report that it was not delivered
-    /// after all. Says whether there was anybody to tell.
+    /// Tells the author of a message that its server had taken of a report that it was not
+    /// delivered after all. Says whether there was anybody to tell.
     pub(super) fn tell_report(
         &self,
         change: &Change<'_>,
@@ -286,11 +281,11 @@ impl Relay {
         self.about_stored(change, id, |about| {
             let receiver = about.pair.alias(about.author.other());
             let failed = Failed { receiver, why: class.into() };
-            let name = if proved { Name::Reported } else { Name::Doubtful };
-            self.tell(change, about, name, now, |frame| match name {
-                Name::Reported => notice::reported(frame, &failed),
-                _ => notice::doubtful(frame, &failed),
-            })
+            if proved {
+                self.tell(change, about, Name::Reported, now, |frame| notice::reported(frame, &failed))
+            } else {
+                self.tell(change, about, Name::Doubtful, now, |frame| notice::doubtful(frame, &failed))
+            }
         })
     }
 
@@ -312,6 +307,12 @@ impl Relay {
 }
 
 impl Letter {
+    /// Whether its author, of this pair, has yet to hear of this today; from here on he has.
+    fn is_news(&self, change: &Change<'_>, reason: &str, now: Time) -> Result<bool> {
+        let today = Day::at(now, &self.shop.zone).starts;
+        change.tells(self.pair.id, self.author, reason, today, now)
+    }
+
     fn about(&self, received: Time) -> About<'_> {
         About {
             message: self.id,

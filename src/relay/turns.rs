@@ -76,10 +76,9 @@ impl Read<'_> {
             Ok(raw) => raw,
         };
         let quotes = self.letter.pair.alias(turn.author.other()).as_str();
-        let read = || raw.and_then(|raw| Said::read(&raw, quotes, &self.relay.config.limits)).map(Rc::new);
-        let (said, spent) = work::aside(self.allowed, read);
-        self.allowed = self.allowed.saturating_sub(spent.reading.max(spent.packing));
-        let said = said.filter(|_| spent.end.is_none());
+        let limits = &self.relay.config.limits;
+        let read = || raw.and_then(|raw| Said::read(&raw, quotes, limits)).map(Rc::new);
+        let said = work::out_of(&mut self.allowed, read);
         self.known.insert(turn.id, said.clone());
         said
     }

@@ -1,5 +1,5 @@
-//! Whose a mailbox is: the two sides of a pair have different ones, and a domain may be one seller's
-//! alone.
+//! Whose a mailbox is: the two sides of a pair have different ones, and a domain may be one
+//! seller's alone.
 
 use super::parties::{DOMAIN, FORMER};
 use super::{Change, Party, Result, StoreError};
@@ -7,10 +7,9 @@ use crate::types::address::ascii_domain;
 use crate::types::provider::is_within;
 use crate::types::{Address, PartyId, Providers, Role};
 use rusqlite::params;
-use std::sync::LazyLock;
 
-/// A domain in which each address is one seller's, as lower-case A-labels. Those below it are others:
-/// a mailing service's, perhaps.
+/// A domain in which each address is one seller's, as lower-case A-labels. Those below it are
+/// others: a mailing service's, perhaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnDomain(String);
 
@@ -43,8 +42,7 @@ pub(super) const ONE_MAILBOX: &str =
 
 /// Whether two addresses are one mailbox, by what their provider documents.
 pub(super) fn is_one_mailbox(one: &Address, other: &Address) -> bool {
-    static TABLE: LazyLock<Providers> = LazyLock::new(Providers::default);
-    TABLE.same_author(one, other)
+    Providers::default().same_author(one, other)
 }
 
 impl Change<'_> {

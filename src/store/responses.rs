@@ -115,8 +115,8 @@ impl View<'_> {
 }
 
 impl View<'_> {
-    /// The questions of a pair that wait for an answer and came since `since`: thread and subject of
-    /// each, the newest first, so many at most.
+    /// The questions of a pair that wait for an answer and came since `since`: thread and subject
+    /// of each, the newest first, so many at most.
     ///
     /// # Errors
     /// The database's trouble.
@@ -131,8 +131,8 @@ impl View<'_> {
 }
 
 impl Change<'_> {
-    /// The seller has answered at `now`: the clocks of his pair's messages stop, those of one thread
-    /// if it is given.
+    /// The seller has answered at `now`: the clocks of his pair's messages stop, those of one
+    /// thread if it is given.
     ///
     /// # Errors
     /// The database's trouble.

@@ -6,8 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i32 = 0x6d6b_726c;
 
 /// Each entry brings the schema from its index to the next version.
-pub const MIGRATIONS: &[&str] =
-    &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD, MAILBOXES];
+pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD];
 
 /// The schema that a list of migrations ends at.
 pub fn version(migrations: &[&str]) -> i32 {
@@ -344,14 +343,6 @@ ALTER TABLE chain ADD COLUMN head BLOB;
 const MACHINES: &str = "
 -- Only what is counted is in it.
 CREATE INDEX message_answers ON message (pair, author, received) WHERE automatic = 1 AND verdict = 'relay';
-
--- When the author of one side was told last that a machine of his sends too much.
-CREATE TABLE stopped (
-    pair INTEGER NOT NULL REFERENCES pair,
-    author INTEGER NOT NULL,                   -- 0 buyer, 1 seller
-    told INTEGER NOT NULL,
-    PRIMARY KEY (pair, author)
-) WITHOUT ROWID, STRICT;
 ";
 
 /// What an author was told of his mail, and when: once a day for each pair and reason.
@@ -363,11 +354,6 @@ CREATE TABLE told (
     at INTEGER NOT NULL,                       -- when last
     PRIMARY KEY (pair, author, reason)
 ) WITHOUT ROWID, STRICT;
-";
-
-/// Mailboxes that several spellings reach.
-const MAILBOXES: &str = "
--- nothing yet
 ";
 
 /// Brings an older schema to the end of the list, one transaction a step. Only under the daemon's lock, or where nobody else has the file yet.

@@ -2,7 +2,7 @@
 //! wrote when.
 
 use super::parties::{role_number, role_of};
-use super::{Change, Result, View};
+use super::{Result, View};
 use crate::policy::automatic::{A_DAY, Answers};
 use crate::policy::turns::{MOST, Turn, WITHIN};
 use crate::types::{MessageId, PairId, Role, Time};
@@ -60,24 +60,11 @@ impl View<'_> {
     }
 }
 
-impl Change<'_> {
-    /// Whether the author of one side has yet to be told since `since` that a machine of his sends
-    /// too much; then he is told `now`.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn tells_of_stop(&self, pair: PairId, author: Role, since: Time, now: Time) -> Result<bool> {
-        let sql = "INSERT INTO stopped (pair, author, told) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT (pair, author) DO UPDATE SET told = ?3 WHERE told < ?4 OR told > ?3";
-        Ok(self.0.0.prepare_cached(sql)?.execute(params![pair.0, role_number(author), now.0, since.0])? > 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::tests::{NOW, message, open, pair};
-    use crate::store::{NewMessage, Open};
+    use crate::store::{Change, NewMessage, Open};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -127,21 +114,6 @@ mod tests {
             Ok(v.0.query_row(sql, [], |row| row.get::<_, String>(3))?)
         });
         assert!(plan.unwrap().contains("message_answers"));
-    }
-
-    #[test]
-    fn authors_are_told_once_a_day() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path(), Open::Create).unwrap();
-        let (_, _, pair) = pair(&store);
-        let tells = |author, now: Time| {
-            let day = Time(now.0 - now.0 % 86_400_000);
-            store.write_blocking(move |c| c.tells_of_stop(pair.id, author, day, now)).unwrap()
-        };
-        assert!(tells(Role::Buyer, NOW) && tells(Role::Seller, NOW));
-        assert!(!tells(Role::Buyer, NOW.plus(MINUTE)));
-        assert!(tells(Role::Buyer, NOW.plus(DAY)) && !tells(Role::Buyer, NOW.plus(DAY + MINUTE)));
-        assert!(tells(Role::Buyer, NOW.minus(DAY * 300)), "the clock was ahead");
     }
 
     #[test]

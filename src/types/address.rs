@@ -49,9 +49,9 @@ impl Address {
     ///
     /// Dots in a row, in front or before the `@` are put into quotes, as RFC 5321 4.1.2 writes them
     /// and as the servers of such mailboxes take them: until 2009 Japanese carriers gave out
-    /// `a..b.@docomo.ne.jp`, and phones write it so. One mailbox is one text by that, however it was
-    /// written. The honest: who mistypes a dot is told by the receiver's server, no more by us. A
-    /// liar gains nothing: nobody reads `a..b@` as another mailbox's name.
+    /// `a..b.@docomo.ne.jp`, and phones write it so. One mailbox is one text by that, however it
+    /// was written. The honest: who mistypes a dot is told by the receiver's server, no more by us.
+    /// A liar gains nothing: nobody reads `a..b@` as another mailbox's name.
     ///
     /// # Errors
     /// [`AddressError`] tells which rule the text breaks.

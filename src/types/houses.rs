@@ -56,13 +56,13 @@ pub(super) const HOUSES: &[House] = &[
     // support.google.com/mail: 7436150 (dots do not matter), 22370 (plus tags), 10313
     // (googlemail.com is the same account).
     House { domains: &["gmail.com", "googlemail.com"], tags: true, ignored: ".", twins: &["gmail.com", "googlemail.com"], ..PLAIN },
-    // support.apple.com 118230 (HT201771): one account at icloud.com, at me.com and mac.com where it
-    // is old enough; 102540: plus tags.
+    // support.apple.com 118230 (HT201771): one account at icloud.com, at me.com and mac.com where
+    // it is old enough; 102540: plus tags.
     // iCloud+ relays are at privaterelay.
     House { domains: &["icloud.com", "me.com", "mac.com"], tags: true, twins: &["icloud.com", "me.com", "mac.com"], ..PLAIN },
     House { domains: &["privaterelay.appleid.com"], ..PLAIN },
-    // support.microsoft.com, "add or remove an email alias in Outlook.com": each name is taken at one domain,
-    // so that outlook.com, hotmail.com and live.com are no twins; dots count.
+    // support.microsoft.com, "add or remove an email alias in Outlook.com": each name is taken at
+    // one domain, so that outlook.com, hotmail.com and live.com are no twins; dots count.
     // learn.microsoft.com exchange/recipients-in-exchange-online/plus-addressing: plus tags; the
     // consumer service has had them since 2013.
     House { domains: &["outlook.com", "outlook.jp", "outlook.de", "outlook.fr", "outlook.it", "outlook.es", "outlook.at", "outlook.be", "outlook.cl",
@@ -110,8 +110,8 @@ pub(super) const HOUSES: &[House] = &[
         "email.com", "usa.com", "hushmail.com", "riseup.net", "disroot.org", "startmail.com", "mailfence.com", "duck.com", "skiff.com",
         "onmail.com", "inbox.com", "inbox.lv", "lycos.com", "excite.com", "juno.com", "netzero.net", "simplelogin.com", "anonaddy.com", "addy.io",
         "mozmail.com", "33mail.com"], ..PLAIN },
-    // Germany, Austria, Switzerland. hilfe.gmx.net and hilfe.web.de, "Alias-Adresse": each address is
-    // taken by itself; there are no tags, and dots count.
+    // Germany, Austria, Switzerland. hilfe.gmx.net and hilfe.web.de, "Alias-Adresse": each address
+    // is taken by itself; there are no tags, and dots count.
     House { domains: &["gmx.net", "gmx.de", "gmx.at", "gmx.ch", "gmx.com", "gmx.us", "gmx.co.uk", "gmx.fr", "gmx.es", "gmx.eu", "gmx.biz", "gmx.org",
         "gmx.info", "caramail.com", "web.de", "email.de", "1und1.de", "online.de", "onlinehome.de"], ..PLAIN },
     House { domains: &["t-online.de", "magenta.de", "freenet.de", "arcor.de", "vodafone.de", "vodafonemail.de", "kabelmail.de", "unitybox.de",

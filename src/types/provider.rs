@@ -56,8 +56,9 @@ impl Providers {
     /// operator, says so.
     ///
     /// The honest: whoever writes by another spelling than the registered one is known where his
-    /// provider says that nobody else can have it, and a stranger elsewhere, until it is registered.
-    /// A liar gains nothing: a spelling that is the same author's is none that he can open.
+    /// provider says that nobody else can have it, and a stranger elsewhere, until it is
+    /// registered. A liar gains nothing: a spelling that is the same author's is none that he can
+    /// open.
     ///
     /// Narrower than [`super::spelling`], which is for what is hidden: there each of them is the
     /// same address.
@@ -80,6 +81,13 @@ impl Providers {
             }
             _ => one.eq_ignore_ascii_case(other),
         }
+    }
+
+    /// Whether an address is the same author as one of these, or lies in one of these domains, which
+    /// are his alone.
+    #[must_use]
+    pub fn is_among(&self, addresses: &[Address], domains: &[String], one: &Address) -> bool {
+        addresses.iter().any(|known| self.same_author(known, one)) || domains.iter().any(|known| known == one.domain())
     }
 }
 
@@ -124,7 +132,7 @@ pub(super) fn row(domain: &str) -> Option<&'static House> {
 
 /// The row of a domain, or of one above it.
 fn house(domain: &str) -> Option<&'static House> {
-    above(domain).find_map(|name| BY_DOMAIN.get(name).copied())
+    above(domain).find_map(row)
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 //! An address that somebody writes is a spelling of a mailbox where its domain is one of
 //! [`AddressKey::domains`], and its local part is, without a tag and without what does not count
 //! ([`is_filler`]), [`AddressKey::letters`]. So `A.n_n+x@googlemail.com` is a spelling of
-//! `ann@gmail.com`, and `"a..nn."@shop.test` one of `ann@shop.test`, wherever that is: the rule asks
-//! no provider.
+//! `ann@gmail.com`, and `"a..nn."@shop.test` one of `ann@shop.test`, wherever that is: the rule
+//! asks no provider.
 //!
-//! The honest: another person's address that differs by a dot or a hyphen alone is replaced like the
-//! author's own. A liar: he learns nothing, as it is his own address that is compared.
+//! The honest: another person's address that differs by a dot or a hyphen alone is replaced like
+//! the author's own. A liar: he learns nothing, as it is his own address that is compared.
 
 use super::AddressKey;
 use super::houses::KIN;
@@ -25,8 +25,8 @@ pub fn is_filler(c: char) -> bool {
 pub const TAG: char = '+';
 
 impl AddressKey {
-    /// The characters of the local part that count, in lower case. Empty where it begins with a tag,
-    /// or is made of fillers: see [`AddressKey::is_spelled`].
+    /// The characters of the local part that count, in lower case. Empty where it begins with a
+    /// tag, or is made of fillers: see [`AddressKey::is_spelled`].
     #[must_use]
     pub fn letters(&self) -> String {
         let (local, _) = self.expose().rsplit_once('@').unwrap_or((self.expose(), ""));

@@ -6,7 +6,7 @@
 
 mod compound;
 mod rar;
-mod tar;
+pub(super) mod tar;
 mod zip;
 
 use super::metadata::{Order, place};

@@ -78,7 +78,7 @@ fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|octet| *octet == 0).next().unwrap_or(&[])
 }
 
-fn octal(field: &[u8]) -> Option<u64> {
+pub(in crate::message) fn octal(field: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(until_nul(field)).ok()?;
     u64::from_str_radix(text.trim(), 8).ok()
 }

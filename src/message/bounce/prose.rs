@@ -9,7 +9,7 @@
 use super::super::headers::message_ids;
 use super::super::mime::Part;
 use super::super::text::{decode_charset, decode_words};
-use super::{Action, PARTS, Said, code, status};
+use super::{Action, PARTS, Report, code, status};
 use std::borrow::Cow;
 
 /// First octets of a text that are looked at for what it says, and for the message in it.
@@ -165,13 +165,13 @@ const REASONS: &[(&str, (u16, u16, u16))] = &[
 ];
 
 /// Reads a report in prose; none if it is no such.
-pub(super) fn read(top: &Part<'_>) -> Option<Said> {
+pub(super) fn read(top: &Part<'_>) -> Option<Report> {
     let from = top.field("From").map(|field| decode_words(&field.text()).to_lowercase()).unwrap_or_default();
     if !WRITERS.iter().any(|name| from.contains(name)) {
         return None;
     }
     let text = first_text(top);
-    let head: String = text.get(..floor(&text, LOOK)).unwrap_or("").to_lowercase();
+    let head: String = text.get(..text.floor_char_boundary(LOOK)).unwrap_or("").to_lowercase();
     let raw = top.field("Subject").map(|field| field.value).unwrap_or_default();
     let subjects = readings(raw, "").into_iter().map(|text| decode_words(text.trim()).to_lowercase());
     let subject: String = subjects.collect::<Vec<_>>().join("\n");
@@ -187,11 +187,11 @@ pub(super) fn read(top: &Part<'_>) -> Option<Said> {
     let found = words.find_map(|word| status(word.trim_matches('.')).filter(|(found, ..)| *found == class));
     let meant = || REASONS.iter().find(|(words, _)| head.contains(words)).map(|(_, status)| *status);
     let found = found.or_else(|| meant().filter(|_| action == Action::Failed));
-    Some(Said { action, status: found, code: reply.unwrap_or(0), about: about(&text) })
+    Some(Report { action, status: found, code: reply.unwrap_or(0), about: about(&text) })
 }
 
-/// A failed reply of SMTP in a text, as mail systems repeat it: `said: 550`, `<a@b>: 550`, `<<< 550`,
-/// or with its enhanced code, `550 5.1.1`.
+/// A failed reply of SMTP in a text, as mail systems repeat it: `said: 550`, `<a@b>: 550`,
+/// `<<< 550`, or with its enhanced code, `550 5.1.1`.
 fn first_reply(head: &str) -> Option<u16> {
     let mut before = "";
     let mut words = head.split_whitespace().peekable();
@@ -238,11 +238,6 @@ fn readings<'a>(bytes: &'a [u8], charset: &str) -> Vec<Cow<'a, str>> {
         return vec![decode_charset(bytes, charset)];
     }
     ["shift_jis", "euc-jp", "gb18030", ""].into_iter().map(|charset| decode_charset(bytes, charset)).collect()
-}
-
-/// The last place of a character that is not behind `most`.
-fn floor(text: &str, most: usize) -> usize {
-    (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@
 pub(in crate::message) mod markup;
 mod office;
 pub(in crate::message) mod package;
-mod pdf;
+pub(in crate::message) mod pdf;
 mod rtf;
 mod shown;
 mod tar;

@@ -1,5 +1,5 @@
-//! Documents of Office and OpenDocument, and ZIP archives of anything: addresses in the XML of their
-//! parts, in the files in them, in names and comments.
+//! Documents of Office and OpenDocument, and ZIP archives of anything: addresses in the XML of
+//! their parts, in the files in them, in names and comments.
 
 use super::package::{Edit, Kind, Package};
 use super::{Cannot, DEPTH, Look, markup, member};

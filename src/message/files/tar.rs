@@ -3,6 +3,7 @@
 //! Names in pax headers stay: each of their lines tells its own length.
 
 use super::{Cannot, DEPTH, Look, member};
+use crate::message::archive::tar::octal;
 use crate::message::contents::{Told, file_name};
 use crate::message::quoted::Quoting;
 use crate::message::rewrite::Order;
@@ -29,7 +30,7 @@ pub(super) fn look(bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Look
             break;
         }
         work::pack(ENTRY);
-        let Some(size) = header.get(SIZE).and_then(octal) else { break };
+        let Some(size) = header.get(SIZE).and_then(octal).and_then(|size| usize::try_from(size).ok()) else { break };
         let Some(content) = bytes.get(at + BLOCK..(at + BLOCK).saturating_add(size)) else { break };
         let mut header = header.to_vec();
         let name: Vec<u8> = header.get(NAME).unwrap_or(&[]).iter().copied().take_while(|byte| *byte != 0).collect();
@@ -79,11 +80,6 @@ fn seal(header: &mut [u8]) {
     }
     let sum: u64 = header.iter().map(|octet| u64::from(*octet)).sum();
     write(header, SUM, format!("{sum:06o}\0 ").as_bytes());
-}
-
-fn octal(field: &[u8]) -> Option<usize> {
-    let text: Vec<u8> = field.iter().copied().take_while(|byte| *byte != 0).collect();
-    usize::from_str_radix(std::str::from_utf8(&text).ok()?.trim(), 8).ok()
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use super::*;
 use crate::config::{Limits, Metadata};
 use crate::message::Replacements;
-use crate::message::quoted::Quoting;
+use crate::message::rewrite::tests::plain_order;
 use crate::message::rewrite::{Rewritten, rewrite};
 use crate::message::scrub::Replacement;
-use crate::types::{Address, AddressKey, Alias, Time};
+use crate::types::{Address, AddressKey, Alias};
 use std::io::Cursor;
 use zip::write::SimpleFileOptions;
 
@@ -25,24 +25,9 @@ fn ordered<T>(limits: &Limits, run: impl FnOnce(&Order<'_>) -> T) -> T {
     let other = [Address::parse("b.real@shop.example").unwrap().key()];
     let (author, receiver) = (Alias::from_text("alias@m.test"), Alias::from_text("other@m.test"));
     let replacements = Replacements::new((&keys, &author), (&other, &receiver));
-    run(&Order {
-        hostname: "mx.m.test",
-        received: Time(1_780_000_000_000),
-        id: "0".to_owned(),
-        from: ("Sato", &author),
-        author_name: None,
-        to: &receiver,
-        message_id: "1@m.test".to_owned(),
-        in_reply_to: Vec::new(),
-        references: Vec::new(),
-        replacements: &replacements,
-        calendar_key: [7; 32],
-        metadata: &Metadata { pictures: false, pdf: false, office: false },
-        documents: Some(Secrets::of_author(&keys)),
-        footer: None,
-        quotes: Quoting::Ignored,
-        limits,
-    })
+    let metadata = Metadata { pictures: false, pdf: false, office: false };
+    let plain = plain_order((&author, &receiver), &replacements, &metadata, limits);
+    run(&Order { documents: Some(Secrets::of_author(&keys)), ..plain })
 }
 
 pub(super) fn looked(file: &[u8]) -> (Vec<u8>, Vec<Left>) {

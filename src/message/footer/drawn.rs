@@ -1,7 +1,7 @@
 //! The footer as HTML: a quiet box under the author's part, with colours of its own.
 //!
-//! It says everything of its looks itself, so that nothing is inherited: `all:initial` where programs
-//! know it, and one by one for the others. It covers what reaches into its place.
+//! It says everything of its looks itself, so that nothing is inherited: `all:initial` where
+//! programs know it, and one by one for the others. It covers what reaches into its place.
 
 use super::{Action, Footer, whole};
 use crate::message::html::Look;

@@ -7,7 +7,8 @@ use crate::message::{html, work};
 use crate::types::token::{MARK, Purpose, TOKEN};
 use std::ops::Range;
 
-/// Octets from the beginning of a footer to its end at most, with quote marks, and whatever a mail program puts around links.
+/// Octets from the beginning of a footer to its end at most, with quote marks, and whatever a mail
+/// program puts around links.
 pub(super) const LONGEST: usize = 6000;
 /// Steps of a place where something of ours might stand.
 const ANCHOR: usize = 10;
@@ -18,8 +19,8 @@ const LONGEST_QUERY: usize = 4000;
 /// Characters of a mark between two hyphens.
 pub(super) const GROUP: usize = 6;
 
-/// Adds the marks in `text` to `found`, each once, until there are [`MARKS`]: what shows, and then the
-/// acting addresses, also where they stand in links alone. They may be anybody's, or nobody's.
+/// Adds the marks in `text` to `found`, each once, until there are [`MARKS`]: what shows, and then
+/// the acting addresses, also where they stand in links alone. They may be anybody's, or nobody's.
 pub fn marks(text: &str, is_html: bool, found: &mut Vec<Mark>) {
     let mut add = |mark: Mark| {
         if found.len() < MARKS && !found.contains(&mark) {
@@ -44,7 +45,8 @@ pub fn marks(text: &str, is_html: bool, found: &mut Vec<Mark>) {
     }
 }
 
-/// Passes over a text at most: what is taken out may leave the halves of something else side by side.
+/// Passes over a text at most: what is taken out may leave the halves of something else side by
+/// side.
 const PASSES: usize = 4;
 
 /// Takes footers, marks and acting addresses out of `text`. `None`: there were none.
@@ -110,7 +112,8 @@ fn without(text: &str, ranges: &[Range<usize>]) -> String {
     out
 }
 
-/// What belongs to footers in `text`, in order: whole ones, and what is left of others. `lines`: with the line around a lone address.
+/// What belongs to footers in `text`, in order: whole ones, and what is left of others. `lines`:
+/// with the line around a lone address.
 fn footers(text: &str, is_html: bool, lines: bool) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     // The one that was opened last, and is not closed yet.
@@ -157,7 +160,8 @@ fn footers(text: &str, is_html: bool, lines: bool) -> Vec<Range<usize>> {
     merged
 }
 
-/// The line that an address stands in, without its quote marks and its end, if it is short and says nothing behind the address: it is a label's.
+/// The line that an address stands in, without its quote marks and its end, if it is short and says
+/// nothing behind the address: it is a label's.
 fn whole_line(text: &str, address: Range<usize>) -> Range<usize> {
     let bytes = text.as_bytes();
     let floor = address.start.saturating_sub(LONGEST_LABEL);
@@ -175,8 +179,8 @@ fn whole_line(text: &str, address: Range<usize>) -> Range<usize> {
     start + quote..address.end + rest
 }
 
-/// Where the separator of a footer begins that ends at `end`: the last one before it. Nothing before
-/// `floor` is read.
+/// Where the separator of a footer begins that ends at `end`: the last one before it. Nothing
+/// before `floor` is read.
 fn separator(text: &str, floor: usize, end: usize) -> Option<usize> {
     let floor = (floor..=end).find(|at| text.is_char_boundary(*at))?;
     let before = text.get(floor..end)?;
@@ -202,7 +206,8 @@ fn separator(text: &str, floor: usize, end: usize) -> Option<usize> {
 
 /// One end of a footer.
 enum Bracket {
-    /// `[ref:MARK]`, at the beginning of footers as they were once written. The mark is in lower case.
+    /// `[ref:MARK]`, at the beginning of footers as they were once written. The mark is in lower
+    /// case.
     Open(String, Range<usize>),
     /// `[/ref]`, at their end.
     Close(Range<usize>),

@@ -9,7 +9,7 @@
 use crate::message::anchors::Anchors;
 use crate::message::endings::goes_on;
 use crate::message::work;
-use crate::message::written::{Reading, plain};
+use crate::message::written::{Reading, may_be_sign, plain};
 use crate::types::{AddressKey, Providers, is_invisible};
 
 /// The letters of an address that must not be seen.
@@ -146,8 +146,8 @@ pub(super) fn found(text: &str, secrets: &[Letters]) -> bool {
     false
 }
 
-/// The same in links that Proofpoint wrote, and in addresses that Exchange wrote into its own, which
-/// escape by other signs: `-40`, `*40`, `+40`.
+/// The same in links that Proofpoint wrote, and in addresses that Exchange wrote into its own,
+/// which escape by other signs: `-40`, `*40`, `+40`.
 pub(super) fn found_in_defended(text: &str, secrets: &[Letters]) -> bool {
     ["urldefense.", "IMCEA"].into_iter().any(|mark| found_behind(text, mark, secrets))
 }
@@ -186,12 +186,7 @@ fn sign(text: &str, at: usize, first: &[char]) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let (byte, next) = (*bytes.get(at)?, *bytes.get(at + 1)?);
     let begins = !next.is_ascii() || first.contains(&char::from(next.to_ascii_lowercase()));
-    let may_be = match byte {
-        b'&' => matches!(next, b'#' | b'c' | b'a'),
-        b'=' => begins || matches!(next, b'3' | b'4'),
-        _ => true,
-    };
-    if !may_be {
+    if !may_be_sign(byte, next.to_ascii_lowercase(), begins) {
         return None;
     }
     let (c, end) = READING.read(text, at)?;
@@ -243,10 +238,7 @@ fn behind(text: &str, mut at: usize, letters: &[char]) -> Option<usize> {
 
 /// The letters before `at`, each with what stands before it.
 fn before(text: &str, at: usize) -> Vec<(char, Gap)> {
-    let mut start = at.saturating_sub(NEAR);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
+    let start = text.ceil_char_boundary(at.saturating_sub(NEAR));
     let near = text.get(..at).unwrap_or("");
     let (mut out, mut gap, mut position) = (Vec::new(), Gap::None, start);
     let worse = |one: Gap, other: Gap| match (one, other) {

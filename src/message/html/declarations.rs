@@ -200,8 +200,8 @@ pub(super) fn declarations(input: &mut Parser<'_, '_>, quiet: bool, plain: bool)
     (out, whole)
 }
 
-/// Whether a value shows a word with a dot in it, as domains and local parts are: with the rest of an
-/// address in the text, that would be one. Whoever's it is: see `style::clean_sheet`.
+/// Whether a value shows a word with a dot in it, as domains and local parts are: with the rest of
+/// an address in the text, that would be one. Whoever's it is: see `style::clean_sheet`.
 fn shows_domain(value: &str) -> bool {
     let dot = |three: &[u8]| match three {
         [before, b'.', after] => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
@@ -323,8 +323,8 @@ impl Value {
         Some(())
     }
 
-    /// A picture that comes with the message. One from a server is loaded without being seen, and one
-    /// in the link itself has to be written as it was cleaned (`data_uri`).
+    /// A picture that comes with the message. One from a server is loaded without being seen, and
+    /// one in the link itself has to be written as it was cleaned (`data_uri`).
     fn takes(&self, link: &str) -> bool {
         let comes = match target(link) {
             Target::Part => true,

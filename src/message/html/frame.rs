@@ -270,7 +270,8 @@ fn part(of_body: &str) -> String {
     format!("<{OUTER} style=\"{AROUND}\"><div class=\"{PART}\"><div class=\"{BODY}{of_body}\">")
 }
 
-/// Whether a colour, as HTML or CSS writes it, is dark. `None`: it is none, or shows what is behind.
+/// Whether a colour, as HTML or CSS writes it, is dark. `None`: it is none, or shows what is
+/// behind.
 fn is_dark(colour: &str) -> Option<bool> {
     let colour = colour.trim().trim_end_matches("!important");
     let rgb = match colour.strip_prefix('#') {

@@ -1,9 +1,9 @@
 //! HTML parts: what acts or spies goes out, real addresses are replaced, also where tags stand inside them.
 //!
-//! `active` rewrites elements and attributes, `style` style sheets (`sheet`, `declarations`), `link`
-//! judges where links lead. `tokens` is a reader of our own, for what is nested too deep to rewrite
-//! (`plain`), for addresses across tags, and for a footer under the author's part (`frame`, `open`).
-//! All of it is linear in the size of the document.
+//! `active` rewrites elements and attributes, `style` style sheets (`sheet`, `declarations`),
+//! `link` judges where links lead. `tokens` is a reader of our own, for what is nested too deep to
+//! rewrite (`plain`), for addresses across tags, and for a footer under the author's part (`frame`,
+//! `open`). All of it is linear in the size of the document.
 //!
 //! Not here: charsets and transfer encodings, what `cid:` links lead to, what a footer says.
 

@@ -1,5 +1,5 @@
-//! How large an author may say that something is, where no style sheet says it: in attributes, and of
-//! the whole page.
+//! How large an author may say that something is, where no style sheet says it: in attributes, and
+//! of the whole page.
 
 use super::declarations::{FARTHEST, TALLEST, WIDEST};
 use super::link::decode;

@@ -37,7 +37,8 @@ impl Writer<'_> {
         let mut children: Vec<(usize, Part<'_>)> = children.into_iter().enumerate().map(read).collect();
         let signs: Vec<bool> = (0..children.len()).map(|at| is_signature(&children, at, subtype == "signed")).collect();
         if signs.contains(&true) {
-            // It names its owner and would not hold; what it signed stays, and what somebody put behind it.
+            // It names its owner and would not hold; what it signed stays, and what somebody put
+            // behind it.
             let is_key = |child: &Part<'_>| child.kind.value == "application/pgp-keys";
             if children.iter().zip(&signs).any(|((_, child), signs)| *signs && !is_key(child)) {
                 self.unsigned();
@@ -105,10 +106,9 @@ fn last_words(part: &Part<'_>, subtype: &str, children: &[(usize, Part<'_>)]) ->
         "alternative" => Last::Each,
         // The first shows the others, or the one that is named.
         "related" => {
-            let bare = |id: &str| id.trim().trim_start_matches('<').trim_end_matches('>').to_owned();
             let named = |child: &Part<'_>| {
-                let id = child.field("Content-ID").map(|field| bare(&field.text()));
-                id.is_some() && id == part.kind.get("start").map(bare)
+                let id = child.field("Content-ID").map(|field| content_id::bare(&field.text()).to_owned());
+                id.is_some() && id.as_deref() == part.kind.get("start").map(content_id::bare)
             };
             let shows = |child: &Part<'_>| child.is("multipart") || words(child) > 0;
             let root = children.iter().position(|(_, child)| named(child) && shows(child));

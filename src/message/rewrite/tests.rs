@@ -149,6 +149,33 @@ fn shape(raw: &[u8], ids: &mut Vec<String>) -> String {
     }
 }
 
+/// An order as tests want it: nothing is done about files, footers and quotes.
+pub(in crate::message) fn plain_order<'a>(
+    (author, receiver): (&'a Alias, &'a Alias),
+    replacements: &'a Replacements,
+    metadata: &'a Metadata,
+    limits: &'a Limits,
+) -> Order<'a> {
+    Order {
+        hostname: "mx.m.test",
+        received: Time(1_780_000_000_000),
+        id: "0".to_owned(),
+        from: ("Sato", author),
+        author_name: None,
+        to: receiver,
+        message_id: "1@m.test".to_owned(),
+        in_reply_to: Vec::new(),
+        references: Vec::new(),
+        replacements,
+        calendar_key: [7; 32],
+        metadata,
+        documents: None,
+        footer: None,
+        quotes: Quoting::Ignored,
+        limits,
+    }
+}
+
 /// What becomes of a message to the seller.
 fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
     let keys = ["b-real-9c1@home.example", "s-real-7f3@seller.example"].map(|a| [Address::parse(a).unwrap().key()]);
@@ -167,24 +194,9 @@ fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
             address: "report+x@m.test".to_owned(),
         }],
     };
-    let order = Order {
-        hostname: "mx.m.test",
-        received: Time(1_780_000_000_000),
-        id: "0".to_owned(),
-        from: ("Sato", &author),
-        author_name: None,
-        to: &receiver,
-        message_id: "1@m.test".to_owned(),
-        in_reply_to: Vec::new(),
-        references: Vec::new(),
-        replacements: &replacements,
-        calendar_key: [7; 32],
-        metadata: &Metadata::default(),
-        documents: None,
-        footer: with_footer.then_some(footer),
-        quotes: Quoting::Ignored,
-        limits: &Limits::default(),
-    };
+    let (metadata, limits) = (Metadata::default(), Limits::default());
+    let plain = plain_order((&author, &receiver), &replacements, &metadata, &limits);
+    let order = Order { footer: with_footer.then_some(footer), ..plain };
     rewrite(raw, &order)
 }
 

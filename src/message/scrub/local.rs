@@ -112,8 +112,8 @@ impl Local<'_, '_> {
     }
 
     /// Whether what is before the local part makes it the end of another one: `bob` is not written
-    /// in `jimbob`, unless a gap parts them. A letter of another alphabet does not; nor, in a file's
-    /// name, does what parts words there; nor does a row of dots or dashes that leads to it.
+    /// in `jimbob`, unless a gap parts them. A letter of another alphabet does not; nor, in a
+    /// file's name, does what parts words there; nor does a row of dots or dashes that leads to it.
     fn joins(&self, start: usize) -> bool {
         if self.reading.back_over_gap(self.text, start, self.floor) < start {
             return false;

@@ -401,8 +401,8 @@ async fn the_rule_that_decides_has_its_name_in_the_history() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_stops_the_clock_of_its_thread() {
     use crate::config::AnsweredBy;
-    /// What the seller writes, of the question's id and mark in his copy; clocks of two that run on,
-    /// and where any letter of his answers.
+    /// What the seller writes, of the question's id and mark in his copy; clocks of two that run
+    /// on, and where any letter of his answers.
     type Case<'a> = (&'a str, fn(&str, &str) -> String, usize, usize);
     let table: [Case<'_>; 9] = [
         ("by its id", |id, _| format!("Subject: x\nIn-Reply-To: {id}\n\nAnswer\n"), 1, 0),

@@ -44,7 +44,8 @@ async fn nobody_is_a_stranger_by_a_spelling_of_his_mailbox() {
     }
 }
 
-/// RFC 5321 4.1.2: such a local part stands in quotes in the envelope, as carriers' servers take it.
+/// RFC 5321 4.1.2: such a local part stands in quotes in the envelope, as carriers' servers take
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_to_a_carrier_goes_out_in_quotes() {
     let world = world().await;

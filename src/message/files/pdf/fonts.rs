@@ -1,6 +1,7 @@
-//! Fonts of a PDF file (ISO 32000-1, 9.6 to 9.10), as far as needed to read what is drawn with them.
+//! Fonts of a PDF file (ISO 32000-1, 9.6 to 9.10), as far as needed to read what is drawn with
+//! them.
 
-use super::objects::{Kind, entry, hex, reference, token};
+use super::objects::{self, Kind, entry, hex, reference, token};
 use crate::message::work;
 use std::collections::{HashMap, HashSet};
 
@@ -90,7 +91,7 @@ impl Fonts {
                 }
                 // The first of the two numbers.
                 Kind::Word if number.is_none() => {
-                    number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok());
+                    number = objects::number(text);
                 }
                 Kind::Word => {}
                 _ => (name, number) = (None, None),

@@ -23,6 +23,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use fonts::Fonts;
 use memchr::memmem;
+pub(in crate::message) use objects::literal_end;
 use objects::{Object, decoded, entry, integer, place, skip_space, token};
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
@@ -169,8 +170,7 @@ impl<'a> File<'a> {
             }
             let counts = last.get(&object.number) == Some(&n);
             let value = self.value(object);
-            let edits = text::in_value(value, replacements);
-            let told_in_value = edited(value, edits.edits);
+            let told_in_value = edited(value, text::in_value(value, replacements));
             let data = self.streams.get(&n);
             let changed = match (data, inner.get(&n)) {
                 (Some(data), Some(inner)) => self.objects_in(data, inner, replacements, &last, &mut found),
@@ -210,7 +210,7 @@ impl<'a> File<'a> {
         let mut out: Option<Vec<u8>> = None;
         for (number, place) in inner {
             let value = data.get(place.clone()).unwrap_or(&[]);
-            let Some(value) = edited(value, text::in_value(value, replacements).edits) else { continue };
+            let Some(value) = edited(value, text::in_value(value, replacements)) else { continue };
             let out = out.get_or_insert_with(|| data.to_vec());
             if let Some(place) = out.get_mut(place.clone()) {
                 place.fill(b' ');
@@ -289,8 +289,7 @@ fn table(data: &[u8], dictionary: &[u8]) -> Vec<(u32, Range<usize>)> {
     let mut at = 0;
     while numbers.len() < count.saturating_mul(2)
         && let Some((_, range)) = token(data, at).filter(|(_, range)| range.end <= first)
-        && let Some(number) =
-            data.get(range.clone()).and_then(|word| std::str::from_utf8(word).ok()?.parse::<u32>().ok())
+        && let Some(number) = data.get(range.clone()).and_then(objects::number)
     {
         numbers.push(number);
         at = range.end;

@@ -84,7 +84,7 @@ fn header(bytes: &[u8], at: usize) -> Option<(u32, u32)> {
     Some((number(word.get(word.len() - digits..)?)?, generation))
 }
 
-fn number(word: &[u8]) -> Option<u32> {
+pub(super) fn number(word: &[u8]) -> Option<u32> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
@@ -151,7 +151,7 @@ pub(super) fn token(bytes: &[u8], at: usize) -> Option<(Kind, Range<usize>)> {
         [b'>', b'>', ..] => (Kind::Close, 2),
         [b'[', ..] => (Kind::Open, 1),
         [b']', ..] => (Kind::Close, 1),
-        [b'(', ..] => (Kind::Literal, literal_length(rest)),
+        [b'(', ..] => (Kind::Literal, (literal_end(rest, 0) + 1).min(rest.len())),
         [b'<', ..] => (Kind::Hex, memchr::memchr(b'>', rest).map_or(rest.len(), |n| n + 1)),
         [b'/', name @ ..] => (Kind::Name, 1 + run(name)),
         [b')' | b'>' | b'{' | b'}', ..] => (Kind::Word, 1),
@@ -160,9 +160,10 @@ pub(super) fn token(bytes: &[u8], at: usize) -> Option<(Kind, Range<usize>)> {
     Some((kind, start..start + length))
 }
 
-/// Octets of the literal string at the start, with its brackets (7.3.4.2).
-fn literal_length(bytes: &[u8]) -> usize {
-    let (mut depth, mut at) = (0_usize, 0);
+/// The closing bracket of the literal string that opens at `at` (7.3.4.2), or the end of the file.
+/// Whoever asks counts the steps.
+pub(in crate::message) fn literal_end(bytes: &[u8], mut at: usize) -> usize {
+    let mut depth = 0_usize;
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'\\' => at += 1,
@@ -170,7 +171,7 @@ fn literal_length(bytes: &[u8]) -> usize {
             b')' => {
                 depth -= 1;
                 if depth == 0 {
-                    return at + 1;
+                    return at;
                 }
             }
             _ => {}

@@ -4,7 +4,7 @@
 use super::super::shown::{Edit, Shown};
 use super::fonts::{Font, Fonts};
 use super::objects::{Kind, hex, token};
-use crate::message::scrub::{Replacement, find};
+use crate::message::scrub::{Replacement, scrub};
 use crate::message::work;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,9 +17,9 @@ pub(super) struct Edits {
     pub(super) left: bool,
 }
 
-/// Addresses in the strings of a value.
-pub(super) fn in_value(value: &[u8], replacements: &[Replacement]) -> Edits {
-    let mut found = Edits::default();
+/// Edits of the strings of a value that hold addresses.
+pub(super) fn in_value(value: &[u8], replacements: &[Replacement]) -> Vec<Edit> {
+    let mut found = Vec::new();
     let mut at = 0;
     while let Some((kind, range)) = token(value, at).filter(|_| !work::is_over()) {
         at = range.end;
@@ -29,19 +29,9 @@ pub(super) fn in_value(value: &[u8], replacements: &[Replacement]) -> Edits {
         }
         let octets: Vec<u8> = characters(value, kind, &range).into_iter().map(|(octet, _)| octet).collect();
         let text = decoded(&octets);
-        let places = find(&text, false, replacements);
-        if places.is_empty() {
-            continue;
+        if let Some(clean) = scrub(&text, false, replacements) {
+            found.push(Edit { source: range, instead: written(&clean) });
         }
-        let mut clean = String::new();
-        let mut done = 0;
-        for (place, alias) in places {
-            clean.push_str(text.get(done..place.start).unwrap_or(""));
-            clean.push_str(alias);
-            done = place.end;
-        }
-        clean.push_str(text.get(done..).unwrap_or(""));
-        found.edits.push(Edit { source: range, instead: written(&clean) });
     }
     found
 }
@@ -204,7 +194,7 @@ mod tests {
             ("<</A(a.real)/B(@home.example)>>", None),
         ];
         for (before, after) in told {
-            let got = edited(before.as_bytes(), in_value(before.as_bytes(), &replacements()).edits);
+            let got = edited(before.as_bytes(), in_value(before.as_bytes(), &replacements()));
             let got = got.map(|bytes| String::from_utf8(bytes).unwrap());
             let want = after.map(|after| after.replace("00610006C", "0061006C").replace("400 06D", "40006D"));
             assert_eq!(got, want, "{before}");

@@ -1,5 +1,6 @@
-//! Writing a PDF file anew by an incremental update (ISO 32000-1, 7.5.6): what changes is put behind
-//! the file with a table of its own, in the form that the last table has, and nothing else moves.
+//! Writing a PDF file anew by an incremental update (ISO 32000-1, 7.5.6): what changes is put
+//! behind the file with a table of its own, in the form that the last table has, and nothing else
+//! moves.
 
 use super::objects::{entry, integer, skip_space, value_end};
 use memchr::memmem;

@@ -1,5 +1,6 @@
-//! Office files (ECMA-376, ODF 1.3) are ZIP archives: their property parts are emptied of names, files in them cleaned like files, the other parts
-//! copied as they are packed. In an archive of anything, the files are cleaned; that it was one is told, since nobody knows what else is in it.
+//! Office files (ECMA-376, ODF 1.3) are ZIP archives: their property parts are emptied of names,
+//! files in them cleaned like files, the other parts copied as they are packed. In an archive of
+//! anything, the files are cleaned; that it was one is told, since nobody knows what else is in it.
 
 mod names;
 

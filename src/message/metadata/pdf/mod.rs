@@ -9,6 +9,7 @@ mod annotations;
 mod streams;
 
 use super::super::archive::{Counted, UNPACKING};
+use super::super::files::pdf;
 use super::{Budget, Outcome, Why, empty_xmp, jpeg, work};
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
@@ -254,25 +255,11 @@ fn blank_info(bytes: &[u8], mut at: usize, out: &mut [u8], walk: &mut Walk) {
     }
 }
 
-/// The closing bracket of the literal string that opens at `at` (7.3.4.2).
-fn literal_end(bytes: &[u8], mut at: usize) -> usize {
-    let mut depth = 0_usize;
-    while let Some(byte) = bytes.get(at) {
-        work::pack(1);
-        match byte {
-            b'\\' => at += 1,
-            b'(' => depth += 1,
-            b')' => {
-                depth -= 1;
-                if depth == 0 {
-                    return at;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
+/// The closing bracket of the literal string that opens at `at`.
+fn literal_end(bytes: &[u8], at: usize) -> usize {
+    let end = pdf::literal_end(bytes, at);
+    work::pack(end - at);
+    end
 }
 
 fn memchr_from(bytes: &[u8], byte: u8, at: usize) -> usize {
