@@ -230,21 +230,23 @@ pub fn parametrised(text: &str) -> Parametrised {
 }
 
 fn join_pieces(pieced: Vec<(String, u32, bool, String)>) -> Vec<(String, String)> {
-    let mut joined: Vec<(String, String, Vec<u8>)> = Vec::new();
-    let mut plain = true;
+    // name, charset, octets, whether no piece is percent-encoded
+    let mut joined: Vec<(String, String, Vec<u8>, bool)> = Vec::new();
     for (name, number, encoded, value) in pieced {
-        plain &= !encoded;
         let (charset, data) = match (encoded && number == 0, value.splitn(3, '\'').collect::<Vec<_>>().as_slice()) {
             (true, [charset, _, data]) => ((*charset).to_owned(), (*data).to_owned()),
             _ => ("utf-8".to_owned(), value.clone()),
         };
         let bytes = if encoded { percent_decode(&data) } else { data.into_bytes() };
         match joined.last_mut().filter(|(last, ..)| *last == name) {
-            Some((_, _, all)) => all.extend(bytes),
-            None => joined.push((name, charset, bytes)),
+            Some((_, _, all, plain)) => {
+                all.extend(bytes);
+                *plain &= !encoded;
+            }
+            None => joined.push((name, charset, bytes, !encoded)),
         }
     }
-    let read = |(name, charset, bytes): (String, String, Vec<u8>)| {
+    let read = |(name, charset, bytes, plain): (String, String, Vec<u8>, bool)| {
         let value = decode_charset(&bytes, &charset);
         // An encoded word in pieces.
         (name, if plain { decode_words(&value) } else { value.into_owned() })
@@ -361,6 +363,12 @@ mod tests {
             ("a/b; name=\"=?utf-8?B?w6Q=?=\"", "a/b", "name", "ä"),
             (
                 "a; filename*0=\"=?UTF-8?B?5paw44GX44GE\"; filename*1=\"5paH5pu4LnR4dA==?=\"",
+                "a",
+                "filename",
+                "新しい文書.txt",
+            ),
+            (
+                "a; name*=utf-8''y; filename*0=\"=?UTF-8?B?5paw44GX44GE\"; filename*1=\"5paH5pu4LnR4dA==?=\"",
                 "a",
                 "filename",
                 "新しい文書.txt",

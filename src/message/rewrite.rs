@@ -280,7 +280,13 @@ impl Writer<'_> {
         }
         let author = self.order.replacements.of_author();
         let markup = html || part.kind.value.ends_with("xml") || part.kind.value == "text/css";
-        let form = charset::Form { file: part.disposition.value == "attachment", markup, author };
+        // Apple's programs show texts that are files where they stand.
+        let file = match part.disposition.value.as_str() {
+            "attachment" => true,
+            "inline" => part.file_name().is_some() && !last,
+            _ => false,
+        };
+        let form = charset::Form { file, markup, author };
         let reading = charset::read_for(&bytes, part.kind.get("charset").unwrap_or(""), form);
         let text = &*reading.text;
         // Links first, so that an id that is an address stays the same in them and in the part's field.

@@ -6,8 +6,7 @@
 use super::html;
 use super::mime::{Encoding, Part};
 use super::sealed::{self, Wrapping};
-use super::text::decode_charset;
-use super::work;
+use super::{charset, work};
 use crate::types::{Address, is_invisible};
 use std::fmt::Write as _;
 
@@ -136,8 +135,9 @@ impl Found {
         }
         let body = part.body.get(..part.body.len().min(DECODED)).unwrap_or(&[]);
         let octets = Part { body, ..part.clone() }.decoded().into_owned();
-        let text = decode_charset(&octets, part.kind.get("charset").unwrap_or(""));
-        if part.kind.value == "text/html" {
+        let is_html = part.kind.value == "text/html";
+        let text = charset::read(&octets, part.kind.get("charset").unwrap_or(""), is_html).shown();
+        if is_html {
             // Without tags, so that only entities are left to read.
             let visible = html::visible(&text).0.replace(['<', '>', '\0'], " ");
             into.push_str(&mail_parser::decoders::html::html_to_text(&visible));

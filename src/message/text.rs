@@ -90,7 +90,7 @@ fn word(text: &str) -> Option<(Word<'_>, usize)> {
 
 /// Decodes encoded words that follow each other.
 fn decode_run(words: &[Word<'_>], out: &mut String) {
-    for group in words.chunk_by(|a, b| a.charset.eq_ignore_ascii_case(b.charset)) {
+    for group in words.chunk_by(|a, b| charset::are_same(a.charset, b.charset)) {
         let Some(Word { charset, .. }) = group.first() else { continue };
         let pieces: Vec<Vec<u8>> = group.iter().map(Word::octets).collect();
         let whole = pieces.concat();
@@ -271,6 +271,8 @@ mod tests {
             ("=?iso-2022-jp?B?GyRCQ21KOCRO?=\t=?iso-2022-jp?B?N28kRxsoQg==?=", "注文の件で"),
             ("=?UTF-8?B?5paw44GX44GE5pa?= =?UTF-8?B?H5pu4LnR4dA==?=", "新しい文書.txt"),
             ("=?euc-kr?B?vsiz?= =?euc-kr?Q?=E7?=", "안녕"),
+            ("=?utf8?B?5rOo5paH4w==?= =?UTF-8*ja?B?ga7ku7bjgac=?=", "注文の件で"),
+            ("=?ms949?B?vsiz?= =?ks_c_5601-1987?Q?=E7?=", "안녕"),
             ("=?utf-8?B?w6Q=?= =?iso-8859-1?Q?=E4?=", "ää"),
             // each ends in half a character that is lost
             ("=?utf-8?B?w6TD?= =?utf-8?B?w6Q=?=", "ä?ä"),

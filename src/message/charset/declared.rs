@@ -48,11 +48,14 @@ fn names(page: &str) -> Vec<Range<usize>> {
 /// The value of `word` in a tag: what follows it, an equals sign and a quote, if there are any.
 fn value(head: &str, tag: Range<usize>, word: &str) -> Option<Range<usize>> {
     let text = head.get(tag.clone())?.to_ascii_lowercase();
-    let mut at = text.find(word)? + word.len();
+    // `<meta name="charset-note" charset="x">`
+    let is_name = |at: &usize| {
+        let before = text.get(..*at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + word.len()..).unwrap_or("");
+        word == CSS || after.trim_start().starts_with('=') && before.is_none_or(|c| !c.is_alphanumeric() && c != '-')
+    };
+    let mut at = text.match_indices(word).map(|(at, _)| at).find(is_name)? + word.len();
     let rest = text.get(at..)?;
-    if word != CSS && !rest.trim_start().starts_with('=') {
-        return None;
-    }
     at += rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n', '=', '"', '\'']).len();
     let length = text.get(at..)?.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-_:.".contains(b)).count();
     (length > 0).then_some(tag.start + at..tag.start + at + length)
@@ -109,6 +112,16 @@ mod tests {
             ("<meta charset=UTF-8>", Some("UTF-8"), None),
             ("<p>charset=gbk</p><meta name=x>", None, None),
             ("<meta charset=gbk", None, None),
+            (
+                "<meta name=\"charset-note\" data-charset=\"a\" charset=\"gbk\">",
+                Some("gbk"),
+                Some("<meta name=\"charset-note\" data-charset=\"a\" charset=\"utf-8\">"),
+            ),
+            (
+                "<meta content='text/html;charset=\"x-sjis\"' http-equiv=content-type>",
+                Some("x-sjis"),
+                Some("<meta content='text/html;charset=\"utf-8\"' http-equiv=content-type>"),
+            ),
         ];
         for (page, want, as_utf8) in cases {
             assert_eq!(name(page.as_bytes()).as_deref(), want, "{page}");

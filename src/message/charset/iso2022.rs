@@ -72,16 +72,28 @@ const ESCAPE: u8 = 0x1b;
 
 /// The designation behind an escape character, and its length.
 fn designation(after: &[u8]) -> Option<(usize, Set, usize)> {
+    work::count(DESIGNATIONS.len());
     DESIGNATIONS.iter().find(|(sign, ..)| after.starts_with(sign)).map(|(sign, to, set)| (*to, *set, sign.len()))
 }
 
 /// Whether a text designates characters beyond ASCII and its kin.
 pub(super) fn is_designated(bytes: &[u8]) -> bool {
     work::skip(bytes.len());
-    memchr::memchr_iter(ESCAPE, bytes).take(64).any(|at| {
+    memchr::memchr_iter(ESCAPE, bytes).any(|at| {
         let found = bytes.get(at + 1..).and_then(designation);
         found.is_some_and(|(_, set, _)| !matches!(set, Set::Ascii))
     })
+}
+
+/// What a text is called that designates such characters, and does not say.
+pub(super) fn name_of(bytes: &[u8]) -> &'static str {
+    let designates = |sign: &[u8]| memchr::memmem::find(bytes, sign).is_some();
+    work::skip(bytes.len() * 3);
+    match () {
+        () if designates(b"\x1b$)C") => "iso-2022-kr",
+        () if designates(b"\x1b$)A") || designates(b"\x1b$)G") => "iso-2022-cn",
+        () => "iso-2022-jp",
+    }
 }
 
 /// Characters that are waiting, of one set.
@@ -123,6 +135,8 @@ impl Writer {
             Set::Gb => GBK,
             Set::Korean => EUC_KR,
             Set::Cns(plane) => {
+                // Looked up in two lists.
+                work::count(pairs.len() * 60);
                 for pair in pairs.chunks_exact(2) {
                     match cns(plane, pair) {
                         Some(c) => self.out.text.push(c),
@@ -141,6 +155,7 @@ impl Writer {
             return;
         }
         let width = if self.set == Set::JisMore { 3 } else { 2 };
+        work::count(pairs.len() * 20);
         for pair in pairs.chunks(width) {
             match whole(encoding, pair) {
                 Some(text) => self.out.text.push_str(&text),

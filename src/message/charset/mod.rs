@@ -25,7 +25,7 @@ mod tests;
 mod untold;
 mod utf7;
 
-pub(super) use names::is_wide;
+pub(super) use names::{are_same, is_wide};
 pub(super) use read::read;
 pub(super) use untold::{change_untold, is_text, scrub_untold};
 
@@ -52,13 +52,16 @@ pub(super) struct Reading<'a> {
 #[derive(Debug, PartialEq, Eq)]
 enum Goes {
     /// As it came, under this name.
-    As(String),
+    As(Name),
     /// As it came, without a name.
     Untold,
     /// As UTF-8: not every program knows its charset, or it came under another's name. A file goes
     /// as it came, under this name.
-    Anew(String),
+    Anew(Name),
 }
+
+/// The name of a charset; most are always the same.
+type Name = Cow<'static, str>;
 
 /// What is known of a text besides its octets and its charset.
 #[derive(Clone, Copy)]
@@ -93,7 +96,7 @@ pub(super) fn read_for<'a>(bytes: &'a [u8], said: &str, form: Form<'_>) -> Readi
         let bare = String::from_utf8_lossy(&bare);
         if find(&bare, false, form.author).len() > find(&reading.text, false, form.author).len() {
             reading.text = Cow::Owned(bare.into_owned());
-            reading.goes = Goes::Anew("utf-16".to_owned());
+            reading.goes = Goes::Anew("utf-16".into());
         }
     } else if reading.faults == 0 && reading.is_guessed(said) {
         return mixed(bytes, said, form, &reading).unwrap_or(reading);
@@ -142,6 +145,7 @@ impl<'a> Reading<'a> {
     pub(super) fn encoded(&self, text: &str) -> Option<Vec<u8>> {
         let octets = match self.charset {
             Charset::Ascii => text.is_ascii().then(|| text.as_bytes().to_vec()),
+            Charset::Web(encoding) if self.faults > 0 => octets::restore(text, encoding),
             Charset::Web(encoding) => octets::encode(text, encoding),
             Charset::Wide(2, Some(big)) => octets::encode(text, if big { UTF_16BE } else { UTF_16LE }),
             Charset::Iso2022(Shifted::Katakana) => octets::encode(text, ISO_2022_JP),
@@ -166,7 +170,7 @@ impl<'a> Reading<'a> {
         changed: Option<String>,
         under: String,
         form: Form<'_>,
-    ) -> (Option<String>, Written<'a>) {
+    ) -> (Option<Name>, Written<'a>) {
         let name = match &self.goes {
             Goes::As(name) | Goes::Anew(name) => Some(name.clone()),
             Goes::Untold => None,
@@ -200,6 +204,6 @@ impl<'a> Reading<'a> {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        (Some("utf-8".to_owned()), written(body, under.into_bytes()))
+        (Some("utf-8".into()), written(body, under.into_bytes()))
     }
 }

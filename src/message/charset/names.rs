@@ -255,6 +255,11 @@ pub(super) fn find(name: &str) -> Option<Charset> {
         .or_else(|| name.split_once([';', ',', ' ', ':']).and_then(|(start, _)| find(start)))
 }
 
+/// Whether two names are those of one charset.
+pub(in crate::message) fn are_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other) || find(one).is_some_and(|one| find(other) == Some(one))
+}
+
 /// Not what maps octets to private characters, and not what [`Charset::Wide`] reads.
 fn of_web(encoding: &'static Encoding) -> Option<Charset> {
     let other = encoding == encoding_rs::X_USER_DEFINED || !encoding.is_ascii_compatible();

@@ -2,10 +2,11 @@
 
 use super::iso2022::{self, Decoded, GETA};
 use super::names::{self, Charset, Shifted};
-use super::{Goes, Reading, declared, guess, octets, utf7};
+use super::{Goes, Name, Reading, declared, guess, octets, utf7};
 use crate::message::work;
 use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
 
+const US_ASCII: Name = Name::Borrowed("us-ascii");
 /// Steps that finding a charset by its name takes.
 const LABEL: usize = 100;
 /// Of so many characters beyond ASCII one may be damaged in a text that is what it is called.
@@ -23,12 +24,13 @@ pub(in crate::message) fn read<'a>(bytes: &'a [u8], said: &str, markup: bool) ->
     {
         let ascii = said.len() > 5 && bytes.is_ascii();
         let charset = if ascii { Charset::Ascii } else { Charset::Web(UTF_8) };
-        return Reading::whole(text.into(), charset, Goes::As(if ascii { "us-ascii" } else { "utf-8" }.to_owned()));
+        return Reading::whole(text.into(), charset, Goes::As(if ascii { "us-ascii" } else { "utf-8" }.into()));
     }
     work::count(LABEL);
     let known = names::find(said);
     let marked = matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
-    if (special || marked || known.is_some_and(Charset::is_wide))
+    let zeros = || special && memchr::memchr(0, bytes).is_some();
+    if (marked || known.is_some_and(Charset::is_wide) || zeros())
         && let Some(reading) = wide(bytes, said, known)
     {
         return reading;
@@ -41,7 +43,7 @@ pub(in crate::message) fn read<'a>(bytes: &'a [u8], said: &str, markup: bool) ->
         && !(special && iso2022::is_designated(bytes))
         && is_utf8(text, known)
     {
-        return Reading::whole(text.into(), Charset::Web(UTF_8), Goes::As("utf-8".to_owned()));
+        return Reading::whole(text.into(), Charset::Web(UTF_8), Goes::As("utf-8".into()));
     }
     let declared = if markup && matches!(known, None | Some(Charset::Ascii)) { declared::name(bytes) } else { None };
     let by_itself = declared.as_deref().and_then(names::find).filter(|charset| charset.is_plain());
@@ -66,27 +68,36 @@ fn is_utf8(text: &str, known: Option<Charset>) -> bool {
 /// Octets below 128.
 fn seven_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>, special: bool) -> Reading<'a> {
     let text = std::str::from_utf8(bytes).unwrap_or("");
+    let designated = special && iso2022::is_designated(bytes);
+    let japanese = match known {
+        Some(Charset::Iso2022(shifted)) => shifted == Shifted::Katakana,
+        Some(Charset::Hz | Charset::Utf7 { .. }) => false,
+        _ => true,
+    };
+    // Every program reads plain ISO-2022-JP.
+    if designated
+        && japanese
+        && let Some(text) = ISO_2022_JP.decode_without_bom_handling_and_without_replacement(bytes)
+    {
+        work::count(bytes.len() * 2);
+        return Reading::whole(text, Charset::Iso2022(Shifted::Katakana), Goes::As("iso-2022-jp".into()));
+    }
     let decoded = match known {
         Some(Charset::Hz) if bytes.contains(&b'~') => Some(iso2022::decode_hz(bytes)),
         Some(Charset::Utf7 { imap }) => Some(utf7::decode(bytes, imap)),
         Some(Charset::Iso2022(shifted)) if special => Some(iso2022::decode(bytes, shifted)),
-        _ if special && iso2022::is_designated(bytes) => Some(iso2022::decode(bytes, Shifted::Katakana)),
+        _ if designated => Some(iso2022::decode(bytes, Shifted::Katakana)),
         _ => None,
     };
     let Some(decoded) = decoded.filter(|decoded| decoded.text != text) else {
         // No name is needed for what is ASCII in all of them; those that some programs read
         // otherwise are not told.
         let plain = known.filter(|known| known.is_plain());
-        let name = plain.map_or_else(|| "us-ascii".to_owned(), |_| web_name(said).unwrap_or("us-ascii".to_owned()));
+        let name = plain.and_then(|_| web_name(said)).unwrap_or(US_ASCII);
         return Reading::whole(text.into(), plain.unwrap_or(Charset::Ascii), Goes::As(name));
     };
     let charset = known.filter(|known| !known.is_plain()).unwrap_or(Charset::Iso2022(Shifted::Katakana));
-    let japanese = charset == Charset::Iso2022(Shifted::Katakana);
-    // Every program reads plain ISO-2022-JP.
-    if japanese && let Some(text) = ISO_2022_JP.decode_without_bom_handling_and_without_replacement(bytes) {
-        return Reading::whole(text, charset, Goes::As("iso-2022-jp".to_owned()));
-    }
-    let name = if japanese { "iso-2022-jp".to_owned() } else { token(said).unwrap_or("us-ascii".to_owned()) };
+    let name = if japanese { iso2022::name_of(bytes).into() } else { token(said).unwrap_or(US_ASCII) };
     let goes = if japanese && decoded.faults > 0 { Goes::As(name) } else { Goes::Anew(name) };
     Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, mark: &[] }
 }
@@ -144,7 +155,7 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
     let (all, long, faults) = guess::in_utf8(bytes);
     let said_utf8 = known == Some(Charset::Web(UTF_8));
     if faults <= long || faults * 4 <= all || said_utf8 && faults <= all {
-        return kept(bytes, Some("utf-8".to_owned()), UTF_8);
+        return kept(bytes, Some("utf-8".into()), UTF_8);
     }
     let guess = guess::guess(bytes);
     if guess.sure
@@ -166,10 +177,10 @@ fn recoded<'a>(bytes: &'a [u8], encoding: &'static Encoding) -> Option<Reading<'
 
 /// A text of which not everything decodes, or that could be anything: read so that its octets come
 /// back. Under its name, if it has one.
-pub(super) fn kept<'a>(bytes: &'a [u8], name: Option<String>, encoding: &'static Encoding) -> Reading<'a> {
+pub(super) fn kept<'a>(bytes: &'a [u8], name: Option<Name>, encoding: &'static Encoding) -> Reading<'a> {
     let (text, faults) = octets::decode(bytes, encoding);
     let goes = name.map_or(Goes::Untold, Goes::As);
-    if octets::encode(&text, encoding).is_some_and(|back| back == bytes) {
+    if octets::restore(&text, encoding).is_some_and(|back| back == bytes) {
         return Reading { text: text.into(), charset: Charset::Web(encoding), goes, faults: faults.max(1), mark: &[] };
     }
     // In this one every octet is a character.
@@ -178,7 +189,7 @@ pub(super) fn kept<'a>(bytes: &'a [u8], name: Option<String>, encoding: &'static
 }
 
 fn anew<'a>(decoded: Decoded, said: &str, charset: Charset) -> Reading<'a> {
-    let goes = Goes::Anew(token(said).unwrap_or("us-ascii".to_owned()));
+    let goes = Goes::Anew(token(said).unwrap_or(US_ASCII));
     Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, mark: &[] }
 }
 
@@ -239,8 +250,8 @@ fn wide<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Option<Readi
     };
     let goes = match web_name(said).filter(|_| is_said && marked.is_some()) {
         Some(name) if width == 2 => Goes::As(name),
-        _ if width == 2 => Goes::As(name.to_owned()),
-        _ => Goes::Anew(token(said).filter(|_| is_said).unwrap_or(name.to_owned())),
+        _ if width == 2 => Goes::As(name.into()),
+        _ => Goes::Anew(token(said).filter(|_| is_said).unwrap_or(name.into())),
     };
     let charset = Charset::Wide(width, Some(big));
     Some(Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, mark: bytes.get(..mark.len())? })
@@ -257,24 +268,24 @@ fn is_strange(c: char) -> bool {
 }
 
 /// A name that all programs know, as it is written.
-pub(super) fn web_name(said: &str) -> Option<String> {
+pub(super) fn web_name(said: &str) -> Option<Name> {
     let said = said.trim();
     let encoding = Encoding::for_label_no_replacement(said.as_bytes())?;
-    (encoding != encoding_rs::X_USER_DEFINED).then(|| said.to_ascii_lowercase())
+    (encoding != encoding_rs::X_USER_DEFINED).then(|| said.to_ascii_lowercase().into())
 }
 
 /// The name that stays on what is not sure to be what it says.
-fn own(said: &str, encoding: &'static Encoding) -> Option<String> {
+fn own(said: &str, encoding: &'static Encoding) -> Option<Name> {
     web_name(said).or_else(|| Some(plain_name(encoding)))
 }
 
-fn plain_name(encoding: &'static Encoding) -> String {
-    encoding.name().to_ascii_lowercase()
+fn plain_name(encoding: &'static Encoding) -> Name {
+    encoding.name().to_ascii_lowercase().into()
 }
 
 /// A name that may stand in a header as it is.
-fn token(said: &str) -> Option<String> {
+fn token(said: &str) -> Option<Name> {
     let said = said.trim();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+#".contains(&byte);
-    (!said.is_empty() && said.len() < 40 && said.bytes().all(plain)).then(|| said.to_ascii_lowercase())
+    (!said.is_empty() && said.len() < 40 && said.bytes().all(plain)).then(|| said.to_ascii_lowercase().into())
 }

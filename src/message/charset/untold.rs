@@ -1,10 +1,10 @@
 //! Texts of which nobody tells the charset: they are changed without being converted, so that the
 //! receiver's program reads (or guesses) them as it would have read the original.
 
-use super::octets;
+use super::{iso2022, octets};
 use crate::message::scrub::{Replacement, scrub};
 use crate::message::work;
-use encoding_rs::{Encoding, GB18030, SHIFT_JIS, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{Encoding, GB18030, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from
 /// it octet by octet. `None`: there was nothing.
@@ -14,10 +14,16 @@ pub(in crate::message) fn scrub_untold(bytes: &[u8], html: bool, replacements: &
 
 /// The same for any other change of a text. `None`: it changes nothing.
 pub(in crate::message) fn change_untold(bytes: &[u8], change: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
+    let utf8 = std::str::from_utf8(bytes);
+    let is_japanese = utf8.is_ok() && iso2022::is_designated(bytes);
+    if let Ok(text) = utf8
+        && !is_japanese
+    {
         return change(text).map(String::into_bytes);
     }
     let encodings: &[&'static Encoding] = match bytes {
+        // An escape sequence ends in a letter, which would belong to an address behind it.
+        _ if is_japanese => &[ISO_2022_JP, UTF_8],
         [0xff, 0xfe, ..] => &[UTF_16LE],
         [0xfe, 0xff, ..] => &[UTF_16BE],
         _ => &[WINDOWS_1252, SHIFT_JIS, GB18030],
@@ -62,6 +68,7 @@ mod tests {
             (SHIFT_JIS, "アドレスはアb-real@home.exampleです。ソ表能"),
             (encoding_rs::EUC_JP, "メールはb-real@home.exampleまで"),
             (GB18030, "我的邮箱是b-real@home.example。"),
+            (encoding_rs::ISO_2022_JP, "メールはb-real@home.exampleまで"),
             (WINDOWS_1252, "Né le 3\u{a0}mai, éb-real@home.example"),
             (encoding_rs::UTF_8, "メールはb-real@home.exampleまで"),
             (UTF_16LE, "\u{feff}メールはb-real@home.exampleまで"),
