@@ -7,8 +7,6 @@ use crate::message::work;
 use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
 
 const US_ASCII: Name = Name::Borrowed("us-ascii");
-/// Steps that finding a charset by its name takes.
-const LABEL: usize = 100;
 /// Of so many characters beyond ASCII one may be damaged in a text that is what it is called.
 const DAMAGE: usize = 20;
 
@@ -26,7 +24,6 @@ pub(in crate::message) fn read<'a>(bytes: &'a [u8], said: &str, markup: bool) ->
         let charset = if ascii { Charset::Ascii } else { Charset::Web(UTF_8) };
         return Reading::whole(text.into(), charset, Goes::As(if ascii { "us-ascii" } else { "utf-8" }.into()));
     }
-    work::count(LABEL);
     let known = names::find(said);
     let marked = matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
     let zeros = || special && memchr::memchr(0, bytes).is_some();
