@@ -176,9 +176,10 @@ impl<'a> Reading<'a> {
             Goes::Untold => None,
         };
         let in_doubt = self.faults > 0 && !matches!(self.goes, Goes::Anew(_));
-        // However else a program reads what is in doubt.
+        // However else a program reads what is in doubt; for what is wide `read_for` has looked.
+        let settled = !in_doubt || self.charset.is_wide();
         let looked = |body: Cow<'a, [u8]>| {
-            if !in_doubt || form.author.is_empty() {
+            if settled || form.author.is_empty() {
                 return body;
             }
             scrub_untold(&body, form.markup, form.author).map_or(body, Cow::Owned)
