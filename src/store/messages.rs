@@ -1,7 +1,8 @@
 //! The history: messages as received, their verdicts, their threads and their walk.
 
 use super::parties::{role_number, role_of};
-use super::responses::Response;
+use super::responses::{Response, since};
+use super::seen::reported_lost;
 use super::{Change, Result, StoreError, View};
 use crate::types::{MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params, params_from_iter, types::Value};
@@ -86,8 +87,13 @@ pub struct MessageRow {
     /// When it was received.
     #[serde(skip)]
     pub time: Time,
+    /// Since when its clock runs, or ran last.
+    #[serde(skip)]
+    pub since: Time,
     /// `none`, `queued`, `delivered`, `failed`.
     pub fate: String,
+    /// It failed, or a report that is proved says that it did not arrive after all.
+    pub undelivered: bool,
     /// How often the same message came again; those went nowhere.
     pub repeats: i64,
     /// When it came again last, RFC 3339.
@@ -136,11 +142,16 @@ pub struct Event {
     pub detail: String,
 }
 
-const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
-                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at, \
-                       x.repeats, x.repeated_at FROM message x \
-                       LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
-                       LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace";
+const MESSAGE: &str = concat!(
+    "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
+     x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at, \
+     x.repeats, x.repeated_at, ",
+    since!(),
+    ", x.fate = 'failed' OR ",
+    reported_lost!(),
+    " FROM message x LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
+     LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace"
+);
 
 fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let number: i64 = row.get(0)?;
@@ -164,6 +175,8 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         automatic: row.get(12)?,
         // What never reached the seller waits for nothing.
         needs_response: response == Some(Response::Waiting) && fate != "failed",
+        since: Time(row.get(20)?),
+        undelivered: row.get(21)?,
         response,
         response_at: row.get::<_, Option<i64>>(17)?.map(|at| Time(at).rfc3339()),
         fate,

@@ -10,6 +10,16 @@ use super::{Change, Result, View};
 use crate::types::{MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, params};
 
+/// Whether a report that is proved says of the message `x` that it did not arrive. One that is not
+/// proved says nothing: everybody who got the message can write it.
+macro_rules! reported_lost {
+    () => {
+        "EXISTS (SELECT 1 FROM event e WHERE e.message = x.id AND e.what IN ('bounced', 'bounced-later') \
+         AND e.detail LIKE 'proved by %')"
+    };
+}
+pub(super) use reported_lost;
+
 /// SHA-256 of a signature's value.
 type Signature = [u8; 32];
 
@@ -96,15 +106,15 @@ impl View<'_> {
         Ok(Before { named, signed })
     }
 
-    /// A message, unless it was relayed and somebody has learnt that it did not arrive. A report of
-    /// that counts if it is proved: everybody who got the message can write one.
+    /// A message, unless it was relayed and somebody has learnt that it did not arrive.
     ///
     /// # Errors
     /// The database's trouble.
     pub fn earlier(&self, id: MessageId) -> Result<Option<Earlier>> {
-        let sql = "SELECT verdict, reason FROM message x WHERE id = ?1 AND fate <> 'failed' \
-                   AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message = x.id AND e.what IN ('bounced', 'bounced-later') \
-                   AND e.detail LIKE 'proved by %')";
+        let sql = concat!(
+            "SELECT verdict, reason FROM message x WHERE id = ?1 AND fate <> 'failed' AND NOT ",
+            reported_lost!()
+        );
         let found = self
             .0
             .prepare_cached(sql)?
