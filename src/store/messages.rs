@@ -350,16 +350,6 @@ impl View<'_> {
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
-
-    /// Messages that a seller has sent in the day that began at `day`.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn quota_used(&self, seller: PartyId, day: Time) -> Result<u64> {
-        let mut statement = self.0.prepare_cached("SELECT used FROM quota WHERE seller = ?1 AND day = ?2")?;
-        let used: Option<i64> = statement.query_row([seller.0, day.0], |row| row.get(0)).optional()?;
-        Ok(used.and_then(|used| u64::try_from(used).ok()).unwrap_or(0))
-    }
 }
 
 /// See [`View::thread_entry`].
@@ -446,17 +436,6 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn set_fate(&self, id: MessageId, fate: &str) -> Result<()> {
         self.0.0.prepare_cached("UPDATE message SET fate = ?2 WHERE id = ?1")?.execute(params![id.0, fate])?;
-        Ok(())
-    }
-
-    /// Counts one message of a seller in the day that began at `day`.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn count_quota(&self, seller: PartyId, day: Time) -> Result<()> {
-        let sql = "INSERT INTO quota (seller, day, used) VALUES (?1, ?2, 1) \
-                   ON CONFLICT (seller, day) DO UPDATE SET used = used + 1";
-        self.0.0.prepare_cached(sql)?.execute([seller.0, day.0])?;
         Ok(())
     }
 }
