@@ -77,7 +77,7 @@ impl<'a> Part<'a> {
         }
         let disposition = first("Content-Disposition").map(|text| parametrised(&text)).unwrap_or_default();
         let encoding = first("Content-Transfer-Encoding").unwrap_or_default().to_ascii_lowercase();
-        let encoding = match encoding.split([';', ' ', '(']).next().unwrap_or("") {
+        let encoding = match encoding.trim_start_matches('"').split([';', ' ', '(', '"']).next().unwrap_or("") {
             "base64" if is_base64(body, |text| is_words(&kind, text)) => Encoding::Base64,
             "quoted-printable" => Encoding::QuotedPrintable,
             "x-uuencode" | "uuencode" | "x-uue" | "uue" => Encoding::Uuencode,

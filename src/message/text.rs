@@ -96,7 +96,10 @@ fn decode_run(words: &[Word<'_>], out: &mut String) {
         let whole = pieces.concat();
         let joined = charset::read(&whole, charset, false);
         let doubts = joined.doubts(charset);
-        if doubts == 0 || group.len() == 1 {
+        // No octets end in one character of base 64.
+        let is_base64 = group.iter().all(|word| word.base64);
+        let is_cut = is_base64 && group.iter().rev().skip(1).any(|word| word.data.len() % 4 == 1);
+        if doubts == 0 && !is_cut || group.len() == 1 {
             out.push_str(&joined.shown());
             continue;
         }
@@ -105,7 +108,7 @@ fn decode_run(words: &[Word<'_>], out: &mut String) {
         let base64 = decode_base64(base64.as_bytes());
         let glued = charset::read(&base64, charset, false);
         let alone: Vec<_> = pieces.iter().map(|piece| charset::read(piece, charset, false)).collect();
-        if group.iter().all(|word| word.base64) && glued.doubts(charset) < doubts {
+        if is_base64 && glued.doubts(charset) < doubts + usize::from(is_cut) {
             out.push_str(&glued.shown());
         } else if alone.iter().map(|reading| reading.doubts(charset)).sum::<usize>() < doubts {
             alone.into_iter().for_each(|reading| out.push_str(&reading.shown()));
@@ -272,6 +275,7 @@ mod tests {
             ("=?UTF-8?B?5paw44GX44GE5pa?= =?UTF-8?B?H5pu4LnR4dA==?=", "新しい文書.txt"),
             ("=?euc-kr?B?vsiz?= =?euc-kr?Q?=E7?=", "안녕"),
             ("=?utf8?B?5rOo5paH4w==?= =?UTF-8*ja?B?ga7ku7bjgac=?=", "注文の件で"),
+            ("=?Shift_JIS?B?j6SVa?= =?Shift_JIS?B?YLJgs?= =?Shift_JIS?B?KCooL?= =?Shift_JIS?B?E?=", "商品について"),
             ("=?ms949?B?vsiz?= =?ks_c_5601-1987?Q?=E7?=", "안녕"),
             ("=?utf-8?B?w6Q=?= =?iso-8859-1?Q?=E4?=", "ää"),
             // each ends in half a character that is lost

@@ -51,8 +51,8 @@ pub fn is_base64(body: &[u8], is_text: impl Fn(&[u8]) -> bool) -> bool {
         words += usize::from(is_word(line));
         good += line.len();
     }
-    // No number of octets has one character left over.
-    if good < bad || lines == 1 && good % 4 == 1 {
+    // No number of octets has one character left over, and words have any number.
+    if good < bad || lines == 1 && good % 4 == 1 || words == lines && good % 4 != 0 {
         return false;
     }
     words < lines || lines == 0 || is_text(&decode_base64(looked_at))
@@ -218,6 +218,8 @@ mod tests {
             ("Hello, the parcel arrived damaged today.\r\nPlease help.\r\n", false),
             ("Hello", false),
             ("Help", false),
+            ("OK", false),
+            ("Hi\r\n", false),
             ("Hello\r\nThanks\r\n", false),
             ("Thanks for all\r\nHello\r\n", false),
             ("caf\u{e9}\r\n", false),

@@ -9,10 +9,13 @@
 use super::names::Charset;
 use crate::message::work;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, WINDOWS_1252};
+use encoding_rs::{BIG5, DecoderResult, EUC_JP, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, WINDOWS_1252};
+use std::sync::LazyLock;
 
 /// Octets that are looked at, from the first that is not ASCII.
 const SAMPLE: usize = 16 << 10;
+/// Octets of it that tell whether a text is what it is called.
+const SHORT: usize = 1 << 10;
 /// Characters that say little to a detector.
 const FEW: usize = 12;
 /// Characters beyond ASCII that make a guess sure: pairs, letters of Latin; letters of others.
@@ -45,16 +48,21 @@ pub(super) fn guess(bytes: &[u8]) -> Guess {
     work::count(bytes.len() * STEPS);
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
+    let japanese = SHIFT_JIS.decode_without_bom_handling_and_without_replacement(bytes);
+    // In its table 0x80 is a character, in no text.
+    let japanese = japanese.is_some_and(|text| !text.contains('\u{80}'));
+    let typeset = !japanese && is_typeset(&WINDOWS_1252.decode_without_bom_handling(bytes).0);
     let encoding = match detector.guess(None, Utf8Detection::Deny) {
+        _ if typeset => WINDOWS_1252,
         _ if is_kana(bytes) => EUC_JP,
-        encoding => more_common(bytes, encoding),
+        encoding => more_familiar(bytes, encoding),
     };
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
     // One in which every octet is a character, where the guess is none.
     let Some(text) = text else { return Guess { encoding: WINDOWS_1252, sure: false } };
     let sure = if has_pairs(encoding) {
-        let (common, all) = common(bytes, encoding);
-        all >= SURE_PAIRS && common * 4 >= all * 3
+        let (familiar, all) = familiar_in(bytes, encoding).unwrap_or((0, 0));
+        all >= SURE_PAIRS && familiar * 2 >= all
     } else {
         let letters = text.chars().filter(|c| !c.is_ascii() && c.is_alphabetic()).count();
         let enough = match encoding.name() {
@@ -62,46 +70,59 @@ pub(super) fn guess(bytes: &[u8]) -> Guess {
             _ if is_latin(encoding) => SURE_PAIRS,
             _ => SURE_LETTERS,
         };
-        letters >= enough && is_language(&text) && (enough > 1 || is_western(&text))
+        letters >= enough && is_language(&text) && (enough > 1 || is_western(&text)) || typeset
     };
     Guess { encoding, sure }
 }
 
 /// Whether most pairs are kana of EUC-JP, which a detector takes for Thai where there are few.
 fn is_kana(bytes: &[u8]) -> bool {
-    let (_, all) = common(bytes, EUC_JP);
     let high: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii()).collect();
     let kana = high.chunks(2).filter(|pair| matches!(pair, [0xa4, 0xa1..=0xf3])).count();
-    kana >= 3 && kana * 2 >= all && is_clean(bytes, EUC_JP)
+    kana >= 3 && kana * 4 >= high.len() && is_clean(bytes, EUC_JP)
 }
 
 fn is_clean(bytes: &[u8], encoding: &'static Encoding) -> bool {
     encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some()
 }
 
-/// The charset of pairs in which more of a few characters are common ones: names of files are short.
-fn more_common(bytes: &[u8], guess: &'static Encoding) -> &'static Encoding {
-    let (found, all) = common(bytes, guess);
-    // Of ideographs alone nobody tells. Chinese programs write them raw, Japanese ones do not.
-    let kana = || bytes.iter().any(|byte| matches!(byte, 0xa4 | 0xa5));
-    if guess == EUC_JP && all <= FEW && !kana() && is_clean(bytes, GBK) {
-        return GBK;
+/// The charset in which more of a few characters are familiar: names of files are short, and a
+/// detector needs many.
+fn more_familiar(bytes: &[u8], guess: &'static Encoding) -> &'static Encoding {
+    let (found, all) = familiar_in(bytes, guess).unwrap_or((0, 0));
+    if has_pairs(guess) {
+        return if all > FEW || found == all { guess } else { best_of_pairs(bytes, guess) };
     }
-    if !has_pairs(guess) || all > FEW || found == all {
-        return guess;
+    // Kanji of Shift_JIS are quotes and letters of Windows' charsets.
+    match familiar_in(bytes, SHIFT_JIS) {
+        Some((found, all)) if all >= 2 && found == all && all <= FEW && !is_written_by_letters(bytes) => SHIFT_JIS,
+        _ => guess,
     }
-    let is_better = |other: &&&'static Encoding| {
-        let (others, count) = common(bytes, other);
-        others * all > found * count && is_clean(bytes, other)
-    };
-    [GBK, BIG5, EUC_KR, EUC_JP, SHIFT_JIS].iter().find(is_better).map_or(guess, |other| *other)
 }
 
-/// Whether octets are common characters of pairs and almost nothing else.
+/// Whether each octet above 127 stands alone among others.
+fn is_written_by_letters(bytes: &[u8]) -> bool {
+    !bytes.windows(2).any(|pair| pair.iter().all(|byte| !byte.is_ascii()))
+}
+
+/// The charset of pairs in which most characters are familiar, `first` where others are no better.
+fn best_of_pairs(bytes: &[u8], first: &'static Encoding) -> &'static Encoding {
+    let mut best = (first, familiar_in(bytes, first).unwrap_or((0, 1)));
+    for other in [SHIFT_JIS, EUC_JP, GBK, BIG5, EUC_KR] {
+        let (found, all) = best.1;
+        if let Some((others, count)) = familiar_in(bytes, other)
+            && others * all > found * count
+        {
+            best = (other, (others, count));
+        }
+    }
+    best.0
+}
+
+/// Whether octets are familiar characters of pairs and little else.
 pub(super) fn is_of_pairs(bytes: &[u8]) -> bool {
     let Guess { encoding, sure } = guess(bytes);
-    let (common, all) = common(sample(bytes), encoding);
-    sure && has_pairs(encoding) && all >= 4 && common * 10 >= all * 9
+    sure && has_pairs(encoding)
 }
 
 /// Whether characters beyond ASCII take several octets.
@@ -111,7 +132,7 @@ pub(super) fn has_pairs(encoding: &'static Encoding) -> bool {
 
 /// Whether a text of single octets looks as if somebody had written it: letters among letters, and
 /// none of the signs that letters of other charsets come out as.
-fn is_language(text: &str) -> bool {
+pub(super) fn is_language(text: &str) -> bool {
     let (mut letters, mut beside, mut odd) = (0, 0, 0);
     let mut last = ' ';
     let mut chars = text.chars().peekable();
@@ -143,6 +164,14 @@ fn is_western(text: &str) -> bool {
     all <= ascii && longest <= 2
 }
 
+/// Whether nothing is beyond ASCII but what programs of Windows put for quotes and dashes, alone.
+fn is_typeset(text: &str) -> bool {
+    let sign = |c: char| matches!(c, '€' | '‘' | '’' | '“' | '”' | '–' | '—' | '…' | '™' | '•' | '\u{a0}');
+    let mut beyond = text.chars().filter(|c| !c.is_ascii()).peekable();
+    let mut pairs = text.chars().zip(text.chars().skip(1));
+    beyond.peek().is_some() && beyond.all(sign) && pairs.all(|(one, next)| one.is_ascii() || next.is_ascii())
+}
+
 /// Vowels and tones of Thai and Hebrew stand on letters.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{0591}'..='\u{05c7}' | '\u{064b}'..='\u{0652}' | '\u{0e31}'..='\u{0e4e}' | '\u{0300}'..='\u{036f}')
@@ -159,36 +188,34 @@ fn is_punctuation(c: char) -> bool {
         )
 }
 
-/// How many of the characters of several octets are such as most texts are made of, and how many
-/// there are.
-fn common(bytes: &[u8], encoding: &'static Encoding) -> (usize, usize) {
-    work::count(bytes.len());
-    let is_common = |first: u8, second: u8| match first {
-        _ if encoding == SHIFT_JIS => match first {
-            0x82 => second >= 0x4f,
-            0x83 => second <= 0x96,
-            _ => matches!(first, 0x81 | 0x88..=0x97),
-        },
-        _ if encoding == BIG5 => matches!(first, 0xa1..=0xc6),
-        _ if second < 0xa1 => false,
-        _ if encoding == EUC_JP => matches!(first, 0xa1 | 0xa3..=0xa5 | 0xb0..=0xcf),
-        _ if encoding == EUC_KR => matches!(first, 0xa1 | 0xa3 | 0xb0..=0xc8),
-        _ => matches!(first, 0xa1 | 0xa3 | 0xb0..=0xd7),
-    };
-    let (mut found, mut all, mut at) = (0, 0, 0);
-    while let Some(&first) = bytes.get(at) {
-        at += 1;
-        if first.is_ascii() {
-            continue;
-        }
-        all += 1;
-        let single = encoding == SHIFT_JIS && matches!(first, 0xa1..=0xdf);
-        if let Some(&second) = bytes.get(at).filter(|_| !single) {
-            found += usize::from(is_common(first, second));
-            at += 1;
+/// Characters that every second one is in most texts of China, Japan and Korea: the first some
+/// hundreds by how often they occur, and words of commerce. In the wrong charset it is one of ten.
+static FAMILIAR: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut known = vec![0; 0x1_0000 / 64];
+    let kana =
+        ('ぁ'..='ん').chain('ァ'..='ヴ').chain('０'..='９').chain("、。，．・：；？！「」（）【】『』～ー　".chars());
+    for c in include_str!("familiar.txt").chars().chain(kana).map(|c| c as usize).filter(|c| *c >= 128) {
+        if let Some(block) = known.get_mut(c / 64) {
+            *block |= 1 << (c % 64);
         }
     }
-    (found, all)
+    known
+});
+
+fn is_familiar(c: char) -> bool {
+    let c = c as usize;
+    FAMILIAR.get(c / 64).is_some_and(|block| block >> (c % 64) & 1 == 1)
+}
+
+/// How many of the characters beyond ASCII are familiar, and how many there are. `None`: the octets
+/// are not in this charset; but the last of many may be cut.
+fn familiar_in(bytes: &[u8], encoding: &'static Encoding) -> Option<(usize, usize)> {
+    work::count(bytes.len() * 4);
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut text = String::with_capacity(decoder.max_utf8_buffer_length_without_replacement(bytes.len())?);
+    let (result, _) = decoder.decode_to_string_without_replacement(bytes, &mut text, bytes.len() < SHORT);
+    let beyond = || text.chars().filter(|c| !c.is_ascii());
+    (result == DecoderResult::InputEmpty).then(|| (beyond().filter(|c| is_familiar(*c)).count(), beyond().count()))
 }
 
 /// Characters of UTF-8 beyond ASCII, those of three octets or more among them, and what is none.
@@ -243,15 +270,14 @@ pub(super) fn is_utf8(text: &str, said: Charset) -> bool {
 /// speaks against it.
 ///
 /// In Latin charsets everything can be read. There are fewer letters beyond ASCII than others in
-/// every language that is written in them. In charsets of pairs the rare characters are as many as
-/// the common ones; in a text they are few. Cyrillic letters of the wrong charset change their case
+/// every language that is written in them. Cyrillic letters of the wrong charset change their case
 /// within a word.
 pub(super) fn rather(bytes: &[u8], said: &'static Encoding, text: &str) -> Option<&'static Encoding> {
     let bytes = sample(bytes);
-    let doubtful = if has_pairs(said) {
-        let (common, all) = common(bytes, said);
-        all >= 4 && common * 2 < all
-    } else if is_latin(said) {
+    if has_pairs(said) {
+        return rather_pairs(bytes.get(..SHORT.min(bytes.len()))?, said);
+    }
+    let doubtful = if is_latin(said) {
         let high = bytes.iter().filter(|byte| !byte.is_ascii()).count();
         let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
         high >= 6 && high > letters
@@ -264,6 +290,20 @@ pub(super) fn rather(bytes: &[u8], said: &'static Encoding, text: &str) -> Optio
     let guess = guess(bytes);
     let other = guess.encoding != said && !(is_latin(said) && is_latin(guess.encoding));
     (guess.sure && other).then_some(guess.encoding)
+}
+
+/// [`rather`] for charsets of pairs: how many characters are familiar, and how many were in another
+/// one. GBK has the kana of EUC-JP, but other kanji.
+fn rather_pairs(bytes: &[u8], said: &'static Encoding) -> Option<&'static Encoding> {
+    let (found, all) = familiar_in(bytes, said)?;
+    let is_chinese = [GBK, GB18030].contains(&said);
+    let kana = || bytes.windows(2).filter(|pair| matches!(pair, [0xa4, 0xa1..=0xf3])).count() >= 2;
+    if all < SURE_PAIRS || found * 2 >= all && !(is_chinese && kana()) {
+        return None;
+    }
+    let other = best_of_pairs(bytes, said);
+    let (others, count) = familiar_in(bytes, other)?;
+    (others >= found + (all / 8).max(2) && others * 2 >= count).then_some(other)
 }
 
 fn is_latin(encoding: &'static Encoding) -> bool {

@@ -131,8 +131,13 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
         }
         Some(Charset::High(upper)) => {
             let decoded = table(bytes, upper);
-            if decoded.faults == 0 {
-                return anew(decoded, said, Charset::High(upper));
+            // These have boxes where others have characters.
+            let rather = || Some(guess::guess(bytes)).filter(|guess| guess.sure && guess::has_pairs(guess.encoding));
+            let other = if guess::is_language(&decoded.text) { None } else { rather() };
+            match other.and_then(|other| recoded(bytes, other.encoding)) {
+                Some(other) => return other,
+                None if decoded.faults == 0 => return anew(decoded, said, Charset::High(upper)),
+                None => {}
             }
         }
         Some(Charset::EucTw) => {
