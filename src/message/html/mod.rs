@@ -25,6 +25,7 @@ pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
 use super::encoded;
+use super::hints::Hints;
 use super::replacements::Replacements;
 use super::scrub::find;
 use super::{Shared, work};
@@ -44,13 +45,14 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
         let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
         rewritten.unwrap_or_else(|| Some(plain::render(html)))
     });
-    if let Some(scrubbed) = replacements.scrub(changed.as_deref().unwrap_or(html), true) {
+    let hints = Hints::of(changed.as_deref().unwrap_or(html).as_bytes());
+    if let Some(scrubbed) = replacements.scrub_known(changed.as_deref().unwrap_or(html), true, hints) {
         changed = Some(scrubbed);
     }
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
+    encoded::scrub(changed.as_deref().unwrap_or(html), hints, replacements.of_author()).or(changed)
 }
 
 /// Only replaces addresses: what acts in a page that somebody saved as a file is left to it.

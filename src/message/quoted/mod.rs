@@ -283,7 +283,12 @@ fn names_another(text: &str, kind: Kind, alias: &str) -> bool {
         let mut numbers = memchr::memmem::find_iter(text.as_bytes(), "&#").filter_map(|at| text.get(at..));
         stands("&commat;") || numbers.any(|number| entity(number).is_some_and(|(c, _)| c == '@'))
     };
-    others || ["%40", "\u{ff20}", "\u{fe6b}"].into_iter().any(stands) || kind == Kind::Html && is_entity()
+    let escaped = ["%40", "\u{ff20}", "\u{fe6b}"].map(str::as_bytes);
+    let is_escaped = || {
+        let mut places = memchr::memchr2_iter(b'%', 0xef, text.as_bytes()).filter_map(|at| text.as_bytes().get(at..));
+        places.any(|rest| escaped.iter().any(|sign| rest.starts_with(sign)))
+    };
+    others || is_escaped() || kind == Kind::Html && is_entity()
 }
 
 /// Words that are given back.
