@@ -24,6 +24,7 @@ mod contents;
 mod data_uri;
 mod encoded;
 mod endings;
+mod entities;
 pub mod erased;
 pub mod files;
 pub mod footer;

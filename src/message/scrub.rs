@@ -187,6 +187,24 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
     out
 }
 
+/// Whether an address may stand in a page or document at all: most have no sign that parts name and
+/// domain.
+#[must_use]
+pub(super) fn may_hold_one(html: &str, replacements: &[Replacement]) -> bool {
+    let search = Search { text: html, kind: Kind::Html, replacements, first: first(replacements), done: 0 };
+    let mut anchors =
+        if search.first == 0 { Anchors::of_at(html.as_bytes()) } else { Anchors::of_signs(html.as_bytes()) };
+    let mut at = 0;
+    while let Some(found) = anchors.next(at) {
+        at = found + 1;
+        work::count(ANCHOR);
+        if search.sign(found).is_some() {
+            return true;
+        }
+    }
+    search.first != 0 && DEFENDED.iter().any(|mark| has(html, mark))
+}
+
 /// Words that escape by other signs than others, from what they are known by to their end.
 fn in_defended_words<'r>(text: &str, mark: &str, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
     let (mut out, mut done) = (Vec::new(), 0);
@@ -476,6 +494,9 @@ mod tests {
             ("s@B%C3%BCcher.example s@xn--bcher-kva.example", Some("alias@m.test alias@m.test")),
             // escapes, and escapes of escapes
             ("b-real-9c1&#64;home.example", Some("alias@m.test")),
+            ("b-real-9c1&#0000000064;home.example", Some("alias@m.test")),
+            ("b&#x0000000000000002d;real-9c1&#x000000000040;home&#000046;example", Some("alias@m.test")),
+            ("b-real-9c1&amp;#000000000064;home.example", Some("alias@m.test")),
             ("b-real-9c1&amp;#x40;home&amp;period;example", Some("alias@m.test")),
             ("https://x.test/?q=b-real-9c1%40home.example&x", Some("https://x.test/?q=alias@m.test&x")),
             (

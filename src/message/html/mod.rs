@@ -24,10 +24,11 @@ pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
-use super::encoded;
+use super::{encoded, entities};
 use super::replacements::Replacements;
 use super::scrub::find;
 use super::{Shared, work};
+use std::borrow::Cow;
 use std::ops::Range;
 use tokens::{Token, Tokens};
 
@@ -40,6 +41,8 @@ pub fn clean(html: &str, replacements: &Replacements) -> Option<String> {
 
 /// [`clean`] for one of several receivers.
 pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut Shared) -> Option<String> {
+    let short = entities::shortened(html);
+    let html = &*short;
     let mut changed = shared.page(html, |html| {
         let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
         rewritten.unwrap_or_else(|| Some(plain::render(html)))
@@ -50,12 +53,17 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
+    let changed = encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed);
+    changed.or(match short {
+        Cow::Owned(short) => Some(short),
+        Cow::Borrowed(_) => None,
+    })
 }
 
 /// Only replaces addresses: what acts in a page that somebody saved as a file is left to it.
 #[must_use]
 pub(super) fn addresses(html: &str, replacements: &Replacements) -> Option<String> {
+    let html = &*entities::shortened(html);
     let scrubbed = replacements.scrub(html, true);
     scrub_across_tags(scrubbed.as_deref().unwrap_or(html), replacements).or(scrubbed)
 }
