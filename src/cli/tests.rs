@@ -304,6 +304,9 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(told["reason"], "other-mailbox");
     assert!(told["notes"].to_string().contains("`seller set ID --sender`"), "{told}");
     assert_eq!(told["facts"]["sent-by-another"], "envelope");
+    assert_eq!(told["sent_by"], "bounces+77@shop.test");
+    let other = explain("s@shop.test", buyer, &format!("Sender: x@shop.test\n{letter}"));
+    assert_eq!((&other["reason"], &other["sent_by"]), (&"relayed".into(), &Value::Null), "told where it is the cause");
     world.json("seller set s1 --sender bounces@shop.test --marketplace jp");
     assert_eq!(explain("bounces@shop.test", buyer, letter)["reason"], "relayed");
     assert_eq!(explain("bounces+77@shop.test", buyer, letter)["reason"], "other-mailbox");

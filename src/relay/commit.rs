@@ -163,6 +163,9 @@ impl Relay {
             };
             if letter.kept {
                 change.insert_message(&row(letter, (&decision, overruled_by), judged, kept))?;
+                if let Some(sender) = &letter.sent_by {
+                    change.keep_sender(letter.id, sender)?;
+                }
             }
             if letter.past.known.is_some() {
                 change.keep_signatures(letter.id, (letter.pair.id, letter.author), &judged.signatures)?;

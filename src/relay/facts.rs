@@ -22,7 +22,7 @@ impl Relay {
         view: &View<'_>,
         arrived: &Arrived,
         inspection: &'a Inspection,
-        letter: &Letter,
+        letter: &mut Letter,
         parts: &'a [Part<'a>],
         (recipient, thread): (&Address, Option<Thread>),
     ) -> Result<Facts<'a>, StoreError> {
@@ -40,6 +40,8 @@ impl Relay {
             Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, None),
             Err(AuthorFault::Malformed) => (Author::Malformed, None),
         };
+        let (another, sender) = another.unzip();
+        letter.sent_by = sender.flatten();
         let critical = is_critical(&inspection.subject, &rules.opt_out.critical_tags);
         let counted = critical && letter.author == Role::Seller && receiver.opted_out;
         let (quota, critical_use) = match letter.author {
@@ -87,7 +89,8 @@ impl Relay {
         })
     }
 
-    /// What shows that somebody else than the author sent this.
+    /// What shows that somebody else than the author sent this; and where it is refused for that,
+    /// who that is, which the operator is told alone.
     fn somebody_else(
         &self,
         arrived: &Arrived,
@@ -95,7 +98,7 @@ impl Relay {
         author: &Address,
         party: &Party,
         recipient: &Address,
-    ) -> Option<(Sign, bool)> {
+    ) -> Option<((Sign, bool), Option<Address>)> {
         let found = &arrived.authentication;
         let senders = Senders {
             author,
@@ -109,7 +112,9 @@ impl Relay {
             identities: &found.identities(),
             field: inspection.sender.as_ref().map(Option::as_ref),
         };
-        senders.somebody_else(&self.providers)
+        let (sign, refused) = senders.somebody_else(&self.providers)?;
+        let named = if refused { senders.named_by(sign, &self.providers).cloned() } else { None };
+        Some(((sign, refused), named))
     }
 
     /// What a seller has sent today; and what of it by declaring it critical, if that is `wanted`.

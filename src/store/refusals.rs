@@ -2,7 +2,7 @@
 
 use super::parties::{role_number, role_of};
 use super::{Change, Result, View};
-use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use crate::types::{Address, MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, params};
 
 /// Where in `meta` it stands up to which message, and which sum, the refused mail was gone through.
@@ -225,6 +225,16 @@ impl View<'_> {
         let value = self.meta(&told_key(marketplace))?;
         Ok(value.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| Time(i64::from_be_bytes(*bytes))))
     }
+
+    /// Who sent a message that was refused because that is not its author.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn sender_of(&self, id: MessageId) -> Result<Option<Address>> {
+        let mut statement = self.0.prepare_cached("SELECT sent_by FROM message WHERE id = ?1")?;
+        let found: Option<Option<String>> = statement.query_row([id.0], |row| row.get(0)).optional()?;
+        Ok(found.flatten().and_then(|text| Address::parse(&text).ok()))
+    }
 }
 
 fn told_key(marketplace: &str) -> String {
@@ -318,6 +328,16 @@ impl Change<'_> {
                    AND id < (SELECT max(id) FROM refusal)";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self.0.0.prepare_cached(sql)?.execute(params![before.0, limit])?)
+    }
+
+    /// Keeps who sent a message that is refused because that is not its author.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn keep_sender(&self, id: MessageId, sender: &Address) -> Result<()> {
+        let sql = "UPDATE message SET sent_by = ?2 WHERE id = ?1";
+        self.0.0.prepare_cached(sql)?.execute(params![id.0, sender.expose()])?;
+        Ok(())
     }
 }
 
