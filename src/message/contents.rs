@@ -159,10 +159,7 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 }
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
-    let embedded = data_uri::clean(text, |bytes| {
-        let cleaned = file(Cow::Borrowed(bytes), order, told);
-        (cleaned != bytes).then(|| cleaned.into_owned())
-    });
+    let embedded = data_uri::clean(text, |bytes| changed_file(bytes, order, told));
     let text = embedded.as_deref().unwrap_or(text);
     if kind == "text/html" {
         if let Some(closed) = sealed::text(text, true) {
@@ -178,10 +175,7 @@ fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> 
         return Err(Unclean::Closed(closed));
     }
     // Files in files end soon: each is a quarter smaller than what is around it.
-    let files = uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| {
-        let cleaned = file(Cow::Borrowed(bytes), order, told);
-        (cleaned != bytes).then(|| cleaned.into_owned())
-    });
+    let files = uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| changed_file(bytes, order, told));
     let cleaned = files.or(stripped.text).or_else(|| embedded.clone());
     let cleaned = order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned);
     Ok(encoded::scrub(cleaned.as_deref().unwrap_or(text), order.replacements.of_author()).or(cleaned))
@@ -216,6 +210,14 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
         bytes = cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
     files::look(traces(bytes, order, told), order, told)
+}
+
+/// [`file`] where it changes something.
+pub(super) fn changed_file(bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Option<Vec<u8>> {
+    match file(Cow::Borrowed(bytes), order, told) {
+        Cow::Owned(cleaned) if cleaned != bytes => Some(cleaned),
+        _ => None,
+    }
 }
 
 /// A file without what it tells of its maker. Those in archives are cleaned with what is around

@@ -3,8 +3,10 @@
 //! likes. A reader of ours looks at a bounded number of digits; what is longer by its zeros is
 //! written shorter before a page or a document is looked through ([`shortened`]).
 //!
-//! Named ones are each reader's own: what stands for an address, a link, a quote is not the same.
+//! Most named ones are each reader's own: what is of use in an address, a style, a quote is not the
+//! same.
 
+use super::splice::spliced;
 use super::work;
 use std::borrow::Cow;
 
@@ -34,28 +36,37 @@ pub(super) fn numeric(text: &str) -> Option<(char, usize)> {
     Some((c, text.len() - rest.len() + usize::from(rest.starts_with(';'))))
 }
 
+/// The length of the reference at the start of `text`, numeric or named, if it stands for what ends
+/// a link: a quote, a bracket of a tag, a space.
+pub(super) fn ending(text: &str) -> Option<usize> {
+    let body = text.strip_prefix('&')?;
+    if let Some((c, length)) = numeric(body) {
+        return (matches!(c, '"' | '\'' | '<' | '>') || c.is_whitespace()).then_some(1 + length);
+    }
+    let stands = |name: &&&str| body.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    ENDING.iter().find(stands).map(|name| 1 + name.len())
+}
+
+/// Named ones of that kind.
+const ENDING: [&str; 5] = ["quot;", "apos;", "gt;", "lt;", "nbsp;"];
+
 /// `page` with each reference that is too long to be read, for the zeros in front, written without
 /// them: it says the same to every program.
 pub(super) fn shortened(page: &str) -> Cow<'_, str> {
-    let (mut out, mut done) = (String::new(), 0);
+    let mut zeros = Vec::new();
     work::skip(page.len());
     for at in memchr::memmem::find_iter(page.as_bytes(), "&#") {
         let number = page.get(at + 2..).unwrap_or("");
         let digits = number.strip_prefix(['x', 'X']).unwrap_or(number);
-        let zeros = digits.bytes().take_while(|digit| *digit == b'0').count();
-        work::count(1 + zeros);
-        if zeros > DIGITS - VALUE {
+        let length = digits.bytes().take_while(|digit| *digit == b'0').count();
+        work::count(1 + length);
+        if length > DIGITS - VALUE {
             // One stays: there may be no other digit.
             let first = page.len() - digits.len();
-            out.push_str(page.get(done..first).unwrap_or(""));
-            done = first + zeros - 1;
+            zeros.push((first..first + length - 1, ""));
         }
     }
-    if done == 0 {
-        return Cow::Borrowed(page);
-    }
-    out.push_str(page.get(done..).unwrap_or(""));
-    Cow::Owned(out)
+    if zeros.is_empty() { Cow::Borrowed(page) } else { Cow::Owned(spliced(page, zeros)) }
 }
 
 #[cfg(test)]
@@ -100,6 +111,31 @@ mod tests {
     }
 
     #[test]
+    fn ends_of_links() {
+        for (text, want) in [
+            ("&quot;)", Some(6)),
+            ("&QUOT;", Some(6)),
+            ("&#34;x", Some(5)),
+            ("&#034;", Some(6)),
+            ("&#39;", Some(5)),
+            ("&#x0027;", Some(8)),
+            ("&apos;", Some(6)),
+            ("&gt;", Some(4)),
+            ("&#60;", Some(5)),
+            ("&nbsp;", Some(6)),
+            ("&#160;", Some(6)),
+            ("&#10;", Some(5)),
+            ("&#64;", None),
+            ("&amp;", None),
+            ("&quo", None),
+            ("\"", None),
+            ("&é", None),
+        ] {
+            assert_eq!(ending(text), want, "{text}");
+        }
+    }
+
+    #[test]
     fn zeros_go() {
         let zeros = "0".repeat(5000);
         // before, after
@@ -122,7 +158,7 @@ mod tests {
             let short = shortened(&page);
             proptest::prop_assert_eq!(&shortened(&short), &short);
             for at in memchr::memmem::find_iter(short.as_bytes(), "&#") {
-                let digits = short[at + 2..].trim_start_matches(['x', 'X']);
+                let digits = short[at + 2..].strip_prefix('x').unwrap_or(&short[at + 2..]);
                 let zeros = digits.len() - digits.trim_start_matches('0').len();
                 proptest::prop_assert!(zeros <= DIGITS - VALUE, "{}", short);
             }

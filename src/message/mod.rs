@@ -48,6 +48,7 @@ pub mod sealed;
 pub mod search;
 mod shared;
 pub mod sign;
+mod splice;
 pub mod text;
 pub mod tnef;
 pub mod transfer;

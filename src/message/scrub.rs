@@ -18,6 +18,7 @@ mod local;
 
 use super::anchors::Anchors;
 use super::endings::goes_on;
+use super::splice::spliced;
 use super::work;
 use super::written::{Reading, may_be_sign, plain};
 pub(super) use super::written::{backward, forward, forward_over_gap};
@@ -128,18 +129,11 @@ pub(super) fn replaced<'r>(
     found: &[(Range<usize>, &'r str)],
     instead: impl Fn(&str, &'r str) -> Cow<'r, str>,
 ) -> Option<String> {
-    if found.is_empty() {
-        return None;
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for (range, alias) in found {
-        out.push_str(text.get(done..range.start).unwrap_or(""));
-        out.push_str(&instead(text.get(range.clone()).unwrap_or(""), alias));
-        done = range.end;
-    }
-    out.push_str(text.get(done..).unwrap_or(""));
-    Some(out)
+    let edits = found.iter().map(|(range, alias)| {
+        let written = text.get(range.clone()).unwrap_or("");
+        (range.clone(), instead(written, alias))
+    });
+    (!found.is_empty()).then(|| spliced(text, edits))
 }
 
 /// Where in `text` the addresses stand, in order, and what belongs in their place.

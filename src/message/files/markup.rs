@@ -13,10 +13,10 @@ const TAG: usize = 20;
 /// Replaces the addresses in `xml`. `None`: there was none.
 pub(super) fn clean(xml: &str, replacements: &[Replacement]) -> Option<String> {
     work::pack(xml.len() / 2);
+    let xml = &*shortened(xml);
     if !may_hold_one(xml, replacements) {
         return None;
     }
-    let xml = &*shortened(xml);
     let mut shown = Shown::default();
     let mut edits = Vec::new();
     let mut at = 0;
@@ -148,8 +148,23 @@ mod tests {
         let zeros = "0".repeat(700);
         let long = format!("&#{zeros}64;");
         for sign in [
-            "@", "\u{ff20}", "\u{fe6b}", "%40", "%2540", "&#64;", "&#x40;", "&#0000000064;", "&commat;", "&amp;#64;",
-            "&amp;commat;", "&amp;amp;#64;", "=40", "=3D40", "\\u0040", "\\x40", &long,
+            "@",
+            "\u{ff20}",
+            "\u{fe6b}",
+            "%40",
+            "%2540",
+            "&#64;",
+            "&#x40;",
+            "&#0000000064;",
+            "&commat;",
+            "&amp;#64;",
+            "&amp;commat;",
+            "&amp;amp;#64;",
+            "=40",
+            "=3D40",
+            "\\u0040",
+            "\\x40",
+            &long,
         ] {
             for (before, after) in [("<w:t>", "</w:t>"), ("<a x=\"", "\"/>"), ("<w:t>me</w:t><w:t>", ", you</w:t>")] {
                 let xml = format!("<x>{before}a.real{sign}home.example{after}</x>");
@@ -158,7 +173,10 @@ mod tests {
             }
         }
         let defended = "<t>https://urldefense.com/v3/__mailto:a.real*home.example__;QA!!x$</t>";
-        assert_eq!(clean(defended, &own).as_deref(), Some("<t>https://urldefense.com/v3/__mailto:alias@m.test__;QA!!x$</t>"));
+        assert_eq!(
+            clean(defended, &own).as_deref(),
+            Some("<t>https://urldefense.com/v3/__mailto:alias@m.test__;QA!!x$</t>")
+        );
         let path = "<t>bounces+a.real=home.example</t>";
         assert_eq!(clean(path, &own).as_deref(), Some("<t>bounces+alias=m.test</t>"));
         // What has no sign is told at once.

@@ -24,10 +24,11 @@ pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
-use super::{encoded, entities};
 use super::replacements::Replacements;
 use super::scrub::find;
+use super::splice::spliced;
 use super::{Shared, work};
+use super::{encoded, entities};
 use std::borrow::Cow;
 use std::ops::Range;
 use tokens::{Token, Tokens};
@@ -93,16 +94,9 @@ pub(super) fn without(html: &str, find: impl FnOnce(&str) -> Vec<Range<usize>>) 
     let words: Vec<Vec<Range<usize>>> = found.into_iter().map(|range| stretches(&places, range).collect()).collect();
     let around = |words: &Vec<Range<usize>>| words.first().map_or(0, |w| w.start)..words.last().map_or(0, |w| w.end);
     let ranges: Vec<Range<usize>> = words.iter().map(around).collect();
-    let mut out = String::with_capacity(html.len());
-    let mut done = 0;
-    for (words, whole) in words.into_iter().zip(hollow::emptied(html, &ranges)) {
-        for gone in whole.map_or(words, |whole| vec![whole]) {
-            out.push_str(html.get(done..gone.start).unwrap_or(""));
-            done = done.max(gone.end);
-        }
-    }
-    out.push_str(html.get(done..).unwrap_or(""));
-    Some(out)
+    let whole = hollow::emptied(html, &ranges);
+    let gone = words.into_iter().zip(whole).flat_map(|(words, whole)| whole.map_or(words, |whole| vec![whole]));
+    Some(spliced(html, gone.map(|gone| (gone, ""))))
 }
 
 /// A stretch of visible text: where it begins in it, and where it stands in the document.
@@ -151,17 +145,10 @@ fn stretches(places: &[Place], range: Range<usize>) -> impl Iterator<Item = Rang
 
 /// `html` with other text in place of ranges of its visible text.
 fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (Range<usize>, &'a str)>) -> String {
-    let mut out = String::with_capacity(html.len());
-    let mut done = 0;
-    for (range, mut instead) in found {
-        for stretch in stretches(places, range) {
-            out.push_str(html.get(done..stretch.start).unwrap_or(""));
-            out.push_str(std::mem::take(&mut instead));
-            done = stretch.end;
-        }
-    }
-    out.push_str(html.get(done..).unwrap_or(""));
-    out
+    let edits = found.into_iter().flat_map(|(range, mut instead)| {
+        stretches(places, range).map(move |stretch| (stretch, std::mem::take(&mut instead)))
+    });
+    spliced(html, edits)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(in crate::message) fn walk<'a>(html: &'a str, mut see: impl FnMut(Tag<'a>)) 
         match token {
             Token::Text(range) => see(Tag::Text(range)),
             Token::Open(name) => {
-                let start = name.as_ptr().addr().saturating_sub(html.as_ptr().addr()) + name.len();
+                let start = tokens.tag_at() + 1 + name.len();
                 see(Tag::Open { name, attributes: start..tokens.at().max(start), breaks: !is_inline(name) });
             }
             Token::Close(name) => see(Tag::Close { name, breaks: !is_inline(name) }),
