@@ -102,15 +102,11 @@ impl<'a> Dmarc<'a> {
         Self { authenticator, message, known: Mutex::default() }
     }
 
-    pub(super) async fn check(
-        &self,
-        signatures: &[DkimOutput<'_>],
-        spf_domain: &str,
-        spf: &SpfOutput,
-    ) -> DmarcOutput {
+    pub(super) async fn check(&self, signatures: &[DkimOutput<'_>], spf_domain: &str, spf: &SpfOutput) -> DmarcOutput {
         loop {
             let none = |name: &str| (name.into(), Txt::Error(Error::Dns(DnsError::InvalidRecordType)));
-            let several = locked(&self.known).iter().filter(|(_, several)| *several).map(|(name, _)| none(name)).collect();
+            let several =
+                locked(&self.known).iter().filter(|(_, several)| *several).map(|(name, _)| none(name)).collect();
             let read = Read::instead(several);
             let parameters = DmarcParameters::new(self.message, signatures, spf_domain, spf);
             let output = self.authenticator.verify_dmarc(Parameters::new(parameters).with_txt_cache(&read)).await;

@@ -131,8 +131,7 @@ impl Verifier {
             timeout_at(early, policy.check(&[], spf_domain, &nobody)),
         );
         let spf = spf.unwrap_or_else(|_| SpfOutput::new(spf_domain.to_owned()).with_result(SpfResult::TempError));
-        let outputs: Vec<Option<DkimOutput<'_>>> =
-            outputs.into_iter().map(|output| output.ok().flatten()).collect();
+        let outputs: Vec<Option<DkimOutput<'_>>> = outputs.into_iter().map(|output| output.ok().flatten()).collect();
         let answered: Vec<DkimOutput<'_>> = outputs.iter().flatten().cloned().collect();
         let dmarc = match record {
             // No record, whatever the others found.

@@ -370,6 +370,7 @@ fn a_history(world: &World) -> Vec<String> {
                 needs_response: true,
                 fate: "delivered",
                 facts: "author=party proof=proved rule=opt-out".to_owned(),
+                sent_by: None,
             })?;
             c.record(id, at, "delivered", "")
         };
@@ -414,6 +415,7 @@ fn an_alias_tells_each_of_its_threads_once() {
                 needs_response: false,
                 fate: "delivered",
                 facts: String::new(),
+                sent_by: None,
             })
         };
         store.write_blocking(write).unwrap();

@@ -97,8 +97,8 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
     }
 }
 
-/// Who sent a message that is refused because that is not its author: a line among the facts,
-/// which name the check that found it (`sent-by-another`).
+/// Who sent a message that is refused, as nothing proves that its author did: a line among the
+/// facts, which say what each check found.
 pub(super) fn sent_by(sender: &Address) -> String {
     format!("\n  {:<24}{}", "sent-by", sender.expose())
 }

@@ -163,9 +163,6 @@ impl Relay {
             };
             if letter.kept {
                 change.insert_message(&row(letter, (&decision, overruled_by), judged, kept))?;
-                if let Some(sender) = &letter.sent_by {
-                    change.keep_sender(letter.id, sender)?;
-                }
             }
             if letter.past.known.is_some() {
                 change.keep_signatures(letter.id, (letter.pair.id, letter.author), &judged.signatures)?;
@@ -358,6 +355,7 @@ fn row(
         needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,
         fate: if relayed { "queued" } else { "none" },
         facts,
+        sent_by: letter.sent_by.clone(),
     }
 }
 

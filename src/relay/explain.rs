@@ -20,7 +20,7 @@ pub struct Explained {
     pub decision: Option<Decision>,
     /// Where the guard found an address.
     pub place: Option<&'static str>,
-    /// Who sent it, where it is refused because that is not the author.
+    /// Who sent it, where it names its author and nothing proves that he did.
     pub sent_by: Option<Address>,
     /// What the sender's server would hear, with an id of zeros.
     pub reply: Reply,

@@ -22,7 +22,7 @@ impl Relay {
         view: &View<'_>,
         arrived: &Arrived,
         inspection: &'a Inspection,
-        letter: &mut Letter,
+        letter: &Letter,
         parts: &'a [Part<'a>],
         (recipient, thread): (&Address, Option<Thread>),
     ) -> Result<Facts<'a>, StoreError> {
@@ -40,8 +40,7 @@ impl Relay {
             Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, None),
             Err(AuthorFault::Malformed) => (Author::Malformed, None),
         };
-        let (another, sender) = another.unzip();
-        letter.sent_by = sender.flatten();
+        let (another, named) = another.unzip();
         let critical = is_critical(&inspection.subject, &rules.opt_out.critical_tags);
         let counted = critical && letter.author == Role::Seller && receiver.opted_out;
         let (quota, critical_use) = match letter.author {
@@ -60,6 +59,7 @@ impl Relay {
             proof: arrived.authentication.proof_to(recipient),
             other_mailbox: another.is_some_and(|(_, refused)| refused),
             another: another.map(|(sign, _)| sign),
+            named: named.flatten(),
             signature: arrived.authentication.weakness_to(recipient).map(Weakness::as_str),
             unnamed_client: self.config.authentication.mode == AuthenticationMode::Verify
                 && self.is_hidden(&arrived.client),
@@ -105,7 +105,7 @@ impl Relay {
             registered: &party.addresses,
             domains: &party.domains,
             by: found.by(recipient),
-            envelope: found.mail_from.as_ref().or(arrived.envelope.sender.as_ref()),
+            envelope: arrived.sender(),
             recipient,
             // As a machine's answer it is counted, starts no clock and opens no thread.
             answer: inspection.automatic.is_some_and(Automatic::is_answer),

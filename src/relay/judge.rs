@@ -233,9 +233,12 @@ impl Relay {
         let known = continued.and_then(|c| c.known);
         let facts = self.facts(view, arrived, inspection, letter, &parts, (recipient, known))?;
         let (rule, decision) = decide_by(&facts);
-        if decision.reason != Reason::OtherMailbox {
-            letter.sent_by = None;
-        }
+        letter.sent_by = match decision.reason {
+            Reason::OtherMailbox => facts.named.clone(),
+            // The same for a stranger: a right guess must not cost more than a wrong one.
+            Reason::Stranger | Reason::Unauthenticated | Reason::AuthenticationFailed(_) => arrived.sender().cloned(),
+            _ => None,
+        };
         if arrived.explain {
             letter.answers = every_answer(&facts);
         }

@@ -114,8 +114,8 @@ pub(super) struct Letter {
     pub(super) original: Option<String>,
     /// The address that it was written from, if it is one of the author's.
     pub(super) writer: Option<Address>,
-    /// Who sent it, where it is refused because that is not the author. For the operator's eyes:
-    /// never for the log, a reply, or a party.
+    /// Who sent it, where it names its author and nothing proves that he did. For the operator's
+    /// eyes: never for the log, a reply, or a party.
     pub(super) sent_by: Option<Address>,
     /// The author is the party, as far as can be known: see [`is_known`].
     pub(super) known: bool,

@@ -226,7 +226,7 @@ impl View<'_> {
         Ok(value.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| Time(i64::from_be_bytes(*bytes))))
     }
 
-    /// Who sent a message that was refused because that is not its author.
+    /// Who sent a message that was refused, as nothing proves that its author did.
     ///
     /// # Errors
     /// The database's trouble.
@@ -328,16 +328,6 @@ impl Change<'_> {
                    AND id < (SELECT max(id) FROM refusal)";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self.0.0.prepare_cached(sql)?.execute(params![before.0, limit])?)
-    }
-
-    /// Keeps who sent a message that is refused because that is not its author.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn keep_sender(&self, id: MessageId, sender: &Address) -> Result<()> {
-        let sql = "UPDATE message SET sent_by = ?2 WHERE id = ?1";
-        self.0.0.prepare_cached(sql)?.execute(params![id.0, sender.expose()])?;
-        Ok(())
     }
 }
 

@@ -356,7 +356,7 @@ CREATE TABLE told (
 ) WITHOUT ROWID, STRICT;
 ";
 
-/// Who sent what was refused because that is not its author.
+/// Who sent what was refused, as nothing proves that its author did.
 const SENT_BY: &str = "
 -- An address, for the operator; of other messages nothing is kept.
 ALTER TABLE message ADD COLUMN sent_by TEXT;

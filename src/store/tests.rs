@@ -56,6 +56,7 @@ pub(crate) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: 
         needs_response: author == Role::Buyer,
         fate: "queued",
         facts: String::new(),
+        sent_by: None,
     }
 }
 

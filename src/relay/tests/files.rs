@@ -106,7 +106,15 @@ async fn one_rule_whatever_it_is_packed_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_notice_names_the_file() {
     let names = [
-        "invoice.docx", "invoice.docx", "invoice", "invoice.zip", "x.zip", "invoice.docx.gz", "invoice.docx", "m.eml", "m.zip",
+        "invoice.docx",
+        "invoice.docx",
+        "invoice",
+        "invoice.zip",
+        "x.zip",
+        "invoice.docx.gz",
+        "invoice.docx",
+        "invoice.docx",
+        "m.zip",
     ];
     for ((packing, part), name) in invoices(SELLER).into_iter().zip(names) {
         let refuse = AddressesInFiles::Refuse;

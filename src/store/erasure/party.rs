@@ -258,8 +258,7 @@ impl<R: Random + Clone + Send + 'static> Walk<'_, R> {
             let rows = self.store.read(|view| view.messages_of_pair(pair, after))?;
             let Some(last) = rows.last() else { return Ok(count) };
             after = last.id;
-            let (own, others): (Vec<Row>, Vec<Row>) =
-                rows.into_iter().partition(|row| row.author == self.party.role);
+            let (own, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.author == self.party.role);
             let (erasure, now, mut random) = (self.erasure.clone(), self.now, self.random.clone());
             count += self.store.write_blocking(move |change| {
                 let mut count = 0;
