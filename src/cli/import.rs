@@ -97,7 +97,7 @@ impl Arguments {
             let size = file.metadata().map(|m| m.len()).ok();
             (Box::new(file), size)
         };
-        let store = context.store(Open::Create)?;
+        let store = context.store(Open::Beside)?;
         // Shows itself on a terminal only.
         let bar = size.map_or_else(ProgressBar::no_length, ProgressBar::new);
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg} {elapsed}") {

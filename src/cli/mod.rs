@@ -25,6 +25,7 @@ mod quota;
 mod refusals;
 mod reports;
 mod statistics;
+mod store;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -33,7 +34,7 @@ mod which;
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;
 use crate::serve::own_domains;
-use crate::store::{self, Open, OpenError, Store, StoreError};
+use crate::store::{FILES, Open, OpenError, Store, StoreError};
 use crate::types::SystemRandom;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::Output;
@@ -111,6 +112,9 @@ enum Command {
     /// Keys that sign outgoing mail
     #[command(subcommand)]
     Dkim(dkim::Command),
+    /// The store in data_dir
+    #[command(subcommand)]
+    Store(store::Command),
     /// Read sellers, buyers and orders from JSON Lines
     Import(import::Arguments),
     /// Copy the store to a file while it is in use
@@ -171,7 +175,7 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Opens the store. Commands that write the first party may make it.
+    /// Opens the store.
     fn store(&self, how: Open) -> Result<Store, Failure> {
         Ok(Store::open(&self.config.data_dir, how, &mut SystemRandom, Metrics::default())?)
     }
@@ -268,7 +272,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
     let context = Context { config, marketplace: arguments.marketplace, out };
     let (problems, warnings) = match arguments.command {
         Command::Check | Command::Serve => {
-            (check::problems(&context.config), context.config.warnings(&arguments.config, &store::FILES))
+            (check::problems(&context.config), context.config.warnings(&arguments.config, &FILES))
         }
         _ => (context.config.check(check::route), Vec::new()),
     };
@@ -288,6 +292,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Quota(command) => command.run(context),
         Command::Policy(command) => command.run(context),
         Command::Dkim(command) => command.run(context),
+        Command::Store(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Backup { file } => backup(context, &file),
         Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),

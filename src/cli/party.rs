@@ -262,7 +262,7 @@ impl Buyer {
 
 fn set(context: Context<'_>, new: NewParty, whole: Option<Vec<OwnDomain>>, refusals: &RefusalNotices) -> Outcome {
     let domains = context.own_domains();
-    let store = context.store(Open::Create)?;
+    let store = context.store(Open::Beside)?;
     let quiet = refusals.refusal_notices.map(|notices| matches!(notices, OnOff::Off));
     let (party, made) = store.write_blocking(move |change| {
         let (id, made) = change.set_party(&new, &domains, Time::now())?;

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 pub struct Config {
     /// Our name in banner, EHLO and Received.
     pub hostname: String,
-    /// Where the store lives; created if missing, mode 0700.
+    /// Where the store lives; `store init` makes it, mode 0700.
     pub data_dir: PathBuf,
     /// Where mail to postmaster and abuse at the alias domains goes.
     pub operator: Option<String>,
