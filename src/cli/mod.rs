@@ -67,7 +67,10 @@ pub struct Arguments {
     /// Print exactly one JSON document to standard output
     #[arg(long, global = true)]
     json: bool,
-    /// Which marketplace; may be left out where there is only one
+    /// Which marketplace; may be left out where there is only one, and lists are of all then
+    ///
+    /// What is done with the whole store or configuration (serve, check, store, backup, history
+    /// verify) is the same for each.
     #[arg(long, global = true, value_name = "ID")]
     marketplace: Option<String>,
     #[command(subcommand)]
@@ -180,19 +183,33 @@ impl Context<'_> {
         Ok(Store::open(&self.config.data_dir, how, &mut SystemRandom, Metrics::default())?)
     }
 
-    /// The marketplace that is meant.
-    fn marketplace(&self) -> Result<&Marketplace, Failure> {
+    /// The marketplaces that are meant: the one that is named, or all.
+    fn marketplaces(&self) -> Result<Vec<&Marketplace>, Failure> {
         let shops = &self.config.marketplace;
-        match (&self.marketplace, shops.as_slice()) {
-            (Some(id), _) => shops.iter().find(|shop| shop.id == *id).ok_or_else(|| {
+        let meant: Vec<&Marketplace> = shops.iter().filter(|shop| self.is_meant(Some(&shop.id))).collect();
+        match (&self.marketplace, meant.is_empty()) {
+            (Some(id), true) => {
                 let ids: Vec<&str> = shops.iter().map(|shop| shop.id.as_str()).collect();
-                Failure::NotFound(format!("no marketplace {id} in the configuration; there are: {}", ids.join(", ")))
-            }),
-            (None, [only]) => Ok(only),
-            (None, _) => {
-                Err(Failure::Failed("there are several marketplaces: name one with --marketplace ID".to_owned()))
+                Err(Failure::NotFound(format!(
+                    "no marketplace {id} in the configuration; there are: {}",
+                    ids.join(", ")
+                )))
             }
+            _ => Ok(meant),
         }
+    }
+
+    /// The one marketplace that is meant.
+    fn marketplace(&self) -> Result<&Marketplace, Failure> {
+        match self.marketplaces()?[..] {
+            [only] => Ok(only),
+            _ => Err(Failure::Failed("there are several marketplaces: name one with --marketplace ID".to_owned())),
+        }
+    }
+
+    /// Whether something of this marketplace is meant. What is of none is so where none is named.
+    fn is_meant(&self, marketplace: Option<&str>) -> bool {
+        self.marketplace.is_none() || self.marketplace.as_deref() == marketplace
     }
 
     /// The domains in which no party has its mailbox: the alias domains, and our own host name.
@@ -279,6 +296,8 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
     if !problems.is_empty() {
         return Err(Failure::Config(problems, warnings));
     }
+    // Whatever is asked: a command that takes no notice of a wrong id would show too much.
+    context.marketplaces()?;
     match arguments.command {
         Command::Check => check::run(context, warnings),
         Command::Serve => serve(context, &warnings),

@@ -1,5 +1,7 @@
 //! Arguments to exit status and words; help; the shapes of JSON documents.
 
+mod marketplaces;
+
 use super::*;
 use serde_json::Value;
 

@@ -41,7 +41,7 @@ pub use error::{Result, StoreError};
 pub use mailboxes::OwnDomain;
 pub use messages::{Filter, MessageRow, NewMessage, ThreadEntry};
 pub use open::{FILE, FILES, Open, OpenError};
-pub use orders::{NewOrder, Order};
+pub use orders::{NewOrder, Order, Orders};
 pub use pairs::{Pair, Resolved};
 pub use parties::{Flaw, Flawed, NewParty, Party, Switch};
 pub use policies::{StsMode, StsPolicy};

@@ -85,7 +85,7 @@ async fn each_address_does_what_it_says_for_its_party() {
     let told: Vec<_> = reports.iter().map(|r| (r.message.as_str(), r.reporter, r.reason.as_str())).collect();
     let (asked, offered) = (asked.to_string(), offered.to_string());
     assert_eq!(told, [(offered.as_str(), "buyer", "This is spam."), (asked.as_str(), "seller", "Rude words.")]);
-    let counts = world.store.read(|v| v.reports_by_seller(Some(world.pair.seller.id))).unwrap();
+    let counts = world.store.read(|v| v.reports_by_seller(None, Some(world.pair.seller.id))).unwrap();
     assert_eq!((counts[0].seller.as_str(), counts[0].reported, counts[0].reports), ("s1", 1, 1));
 }
 
