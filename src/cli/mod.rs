@@ -34,7 +34,7 @@ mod which;
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;
 use crate::serve::own_domains;
-use crate::store::{FILES, Open, OpenError, Store, StoreError};
+use crate::store::{Open, OpenError, Store, StoreError};
 use crate::types::SystemRandom;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::Output;
@@ -284,18 +284,18 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Demo(demo) => return demo.run(out),
         _ => {}
     }
-    let config = config::load(&arguments.config, check::route);
-    let config = config.map_err(|problems| Failure::Config(problems, Vec::new()))?;
-    let context = Context { config, marketplace: arguments.marketplace, out };
+    let loaded = config::load(&arguments.config);
+    let loaded = loaded.map_err(|problem| Failure::Config(vec![problem], Vec::new()))?;
+    let config = &loaded.config;
     let (problems, warnings) = match arguments.command {
-        Command::Check | Command::Serve => {
-            (check::problems(&context.config), context.config.warnings(&arguments.config, &FILES))
-        }
-        _ => (context.config.check(check::route), Vec::new()),
+        Command::Check | Command::Serve => (check::problems(config), check::warnings(config, &arguments.config)),
+        _ => (config.check(check::route), Vec::new()),
     };
+    let (problems, warnings) = (loaded.problems(problems), loaded.warnings(warnings));
     if !problems.is_empty() {
         return Err(Failure::Config(problems, warnings));
     }
+    let context = Context { config: loaded.config, marketplace: arguments.marketplace, out };
     // Whatever is asked: a command that takes no notice of a wrong id would show too much.
     context.marketplaces()?;
     match arguments.command {
@@ -327,8 +327,8 @@ fn serve(context: Context<'_>, warnings: &[Problem]) -> Outcome {
     log::start(&context.config.log).map_err(Failure::Failed)?;
     raise_file_limit();
     let warn = |_: &crate::serve::Started, _: &Store| {
-        for Problem { place, what, remedy } in warnings {
-            tracing::warn!("{place}: {what}. {remedy}");
+        for warning in warnings {
+            tracing::warn!("{warning}");
         }
     };
     let served = crate::serve::run(context.config, warn, std::future::pending());

@@ -5,19 +5,24 @@
 //! Not here: opening anything. Reading the file is the only I/O.
 
 mod authentication;
+mod bounds;
 pub mod check;
 mod delivery;
+mod idle;
+mod lines;
 mod load;
 mod policy;
 mod quantity;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod warn;
+mod words;
 
 pub use authentication::{Authentication, AuthenticationMode};
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};
-pub use load::{load, parse};
+pub use load::{Loaded, load, parse};
 pub use policy::{
     AddressesInFiles, AnsweredBy, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response,
 };
@@ -26,6 +31,9 @@ pub use quantity::{Size, Span};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// Keys of which there may be several tables.
+const LISTS: [&str; 3] = ["marketplace", "listener", "dkim"];
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
