@@ -28,7 +28,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let told: Vec<String> = problems.iter().map(|problem| problem.place.clone()).collect();
     // The text's last sentence says what to do.
     let mut add = |place: &str, text: &str| {
-        if !told.iter().any(|told| told == place) {
+        if !told.iter().any(|told| told.starts_with(place)) {
             let (what, remedy) = text.rsplit_once(". ").unwrap_or((text, ""));
             problems.push(Problem::new(place, what, remedy));
         }
@@ -60,7 +60,10 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         let first = std::fs::read_to_string(&login.password_file).map(|text| text.lines().next().unwrap_or("").len());
         if let Ok(0) = first {
             let place = format!("delivery.credentials.\"{key}\".password_file");
-            add(&place, &format!("{} has an empty first line. Write the password there", login.password_file.display()));
+            add(
+                &place,
+                &format!("{} has an empty first line. Write the password there", login.password_file.display()),
+            );
         }
     }
     problems

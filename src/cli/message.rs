@@ -56,7 +56,18 @@ impl Command {
                 let hours = u64::from(context.config.policy.response.deadline_hours);
                 let deadline = Duration::from_secs(hours * 3600);
                 let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, deadline, Time::now())).collect();
-                let mut head = vec!["id", "received", "marketplace", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
+                let mut head = vec![
+                    "id",
+                    "received",
+                    "marketplace",
+                    "buyer",
+                    "seller",
+                    "by",
+                    "verdict",
+                    "reason",
+                    "fate",
+                    "subject",
+                ];
                 if which.needs_response {
                     head.insert(2, "answer due");
                 }

@@ -67,9 +67,7 @@ impl Command {
             Self::List { seller, limit } => {
                 let store = context.store(Open::Existing)?;
                 let which = match (&seller, &context.marketplace) {
-                    (Some(id), _) => {
-                        Orders::Seller(find(&store, &context.marketplace()?.id, Role::Seller, id)?.id)
-                    }
+                    (Some(id), _) => Orders::Seller(find(&store, &context.marketplace()?.id, Role::Seller, id)?.id),
                     (None, Some(shop)) => Orders::Marketplace(shop),
                     (None, None) => Orders::All,
                 };

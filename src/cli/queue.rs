@@ -1,8 +1,8 @@
 //! `marketrelay queue …`: what waits to go out.
 
 use super::{Context, Failure, Outcome};
-use crate::store::{Change, Open, Store, StoreError};
 use crate::store::queue::{Item, ItemId, Kind, Which};
+use crate::store::{Change, Open, Store, StoreError};
 use crate::types::{MessageId, Time};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -71,15 +71,12 @@ impl Command {
         let store = context.store(Open::Existing)?;
         let now = Time::now();
         let shop = context.marketplace.clone();
-        let which = |domain, wanted: Option<State>| Which {
-            domain,
-            leased: wanted.map(is_leased),
-            marketplace: shop.clone(),
-        };
+        let which =
+            |domain, wanted: Option<State>| Which { domain, leased: wanted.map(is_leased), marketplace: shop.clone() };
         let meant = |id| {
             let found = store.read(|view| {
                 let found = view.queue_item(id)?;
-                found.map(|item| Ok((view.marketplace_of(&item)?, item))).transpose()
+                found.map(|item| Ok((view.marketplace_of_item(&item)?, item))).transpose()
             })?;
             found.filter(|(shop, _)| context.is_meant(shop.as_deref())).ok_or_else(|| missing(id))
         };
@@ -88,7 +85,10 @@ impl Command {
                 let which = which(domain, wanted);
                 let items = store.read(|view| {
                     let items = view.queue(&which, limit)?;
-                    items.into_iter().map(|item| Ok((view.marketplace_of(&item)?, item))).collect::<Result<Vec<_>, _>>()
+                    items
+                        .into_iter()
+                        .map(|item| Ok((view.marketplace_of_item(&item)?, item)))
+                        .collect::<Result<Vec<_>, _>>()
                 })?;
                 let documents: Vec<Value> = items.iter().map(|(shop, item)| document(shop.as_deref(), item)).collect();
                 let rows = items.iter().map(|(shop, item)| {

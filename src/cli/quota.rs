@@ -96,7 +96,14 @@ fn critical(context: Context<'_>, days: u16) -> Outcome {
     let cells = listed.iter().map(|row| {
         let Listed { marketplace, of, share, worrying } = row;
         let share = format!("{share} %{}", if *worrying { " !" } else { "" });
-        vec![marketplace.clone(), of.seller.clone(), of.critical.to_string(), of.messages.to_string(), share, of.over_limit.to_string()]
+        vec![
+            marketplace.clone(),
+            of.seller.clone(),
+            of.critical.to_string(),
+            of.messages.to_string(),
+            share,
+            of.over_limit.to_string(),
+        ]
     });
     let head = ["marketplace", "seller", "critical", "of messages", "share", "over the limit"];
     let none = format!("Nobody has sent critical messages to buyers who have opted out in {days} days.");

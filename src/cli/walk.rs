@@ -134,7 +134,8 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     for item in &waiting {
         text.push_str(&format!("\n  {}  in the queue: {}", item.due.rfc3339(), super::queue::state(item)));
     }
-    let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(row.marketplace.as_deref(), item)).collect();
+    let items: Vec<_> =
+        waiting.iter().map(|item: &Item| super::queue::document(row.marketplace.as_deref(), item)).collect();
     let facts: serde_json::Map<_, _> =
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     let erased = tombstone.map(|tombstone| json!({ "whole": tombstone.whole, "erasure": tombstone.erasure }));

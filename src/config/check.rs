@@ -139,9 +139,7 @@ impl Config {
                 problems.add(place("id"), "stands twice", "Give each marketplace an id of its own");
             }
             match ascii_domain(&shop.domain).ok().filter(|name| is_full_name(name)) {
-                None => {
-                    problems.add(place("domain"), "is not a domain", "Write a domain that is routed to this relay")
-                }
+                None => problems.add(place("domain"), "is not a domain", "Write a domain that is routed to this relay"),
                 Some(domain) => {
                     if alias::local_length(&domain, self.alias_length).is_none() {
                         let what =
@@ -276,7 +274,8 @@ fn nearest_zone(text: &str) -> String {
         strsim::damerau_levenshtein(&name, &wanted).min(strsim::damerau_levenshtein(city, &wanted))
     };
     let all = jiff::tz::db().available().map(|name| name.as_str().to_owned());
-    let near = all.filter(|name| name.contains('/')).map(|name| (far(&name), name)).filter(|(far, _)| *far <= 2).min();
+    let near = all.filter(|name| name.contains('/')).map(|name| (far(&name), name)).min();
+    let near = near.filter(|(far, _)| *far <= wanted.len() / 4);
     near.map_or_else(|| "Asia/Tokyo".to_owned(), |(_, name)| name)
 }
 

@@ -92,10 +92,10 @@ impl Config {
             match domain.map(|domain| ascii_domain(domain)) {
                 None => {}
                 Some(Err(_)) => problems.add(place, "is not a domain", "Write the domain of the receivers, without @"),
-                Some(Ok(ascii)) if !domains.insert(ascii) => {
-                    problems.add(place, "stands twice, in another spelling", "Keep one of the two");
+                Some(Ok(ascii)) => {
+                    let new = domains.insert(ascii);
+                    problems.unless(new, &place, "stands twice, in another spelling", "Keep one of the two");
                 }
-                Some(Ok(_)) => {}
             }
         }
         for (key, level) in &delivery.tls_for {

@@ -98,8 +98,7 @@ impl Config {
 
 /// `type/subtype`, RFC 2045 5.1.
 fn is_type(entry: &str) -> bool {
-    let token = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c))
-    };
+    let token =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c));
     entry.trim().split_once('/').is_some_and(|(main, sub)| token(main) && token(sub))
 }

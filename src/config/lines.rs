@@ -108,6 +108,12 @@ impl Lines {
         self.of.get(place).copied()
     }
 
+    /// The key that stands in a line: the longest path to it.
+    pub(super) fn key(&self, line: usize) -> Option<&str> {
+        let here = self.of.iter().filter(|(_, number)| **number == line);
+        here.map(|(place, _)| place.as_str()).max_by_key(|place| (place.len(), *place))
+    }
+
     /// The line of the table that a place would stand in.
     pub(super) fn above(&self, place: &str) -> Option<usize> {
         let mut quoted = false;

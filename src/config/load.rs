@@ -25,6 +25,8 @@ pub struct Loaded {
     bad: Vec<String>,
     /// It is no whole TOML: what seems to be missing may stand behind the fault.
     torn: bool,
+    /// Lines with faults of the syntax.
+    syntax: Vec<Option<usize>>,
 }
 
 /// Reads a configuration.
@@ -60,17 +62,23 @@ pub(super) fn examine(text: &str) -> Loaded {
         config: Config::default(),
         problems: Problems::default(),
         torn: !errors.is_empty(),
+        syntax: Vec::new(),
         lines,
         bad: Vec::new(),
     };
     for error in errors {
-        let (what, remedy) = words::of_syntax(error.message());
-        let mut problem = Problem::new("syntax", what, remedy);
-        problem.line = error.span().map(|span| loaded.lines.number(span.start));
-        loaded.problems.put(problem);
+        let line = error.span().map(|span| loaded.lines.number(span.start));
+        // One fault of a line leads to others.
+        if !loaded.syntax.contains(&line) {
+            let key = line.and_then(|line| loaded.lines.key(line));
+            let (what, remedy) = words::of_syntax(key, error.message());
+            loaded.problems.put(Problem { line, ..Problem::new("syntax", what, remedy) });
+            loaded.syntax.push(line);
+        }
     }
     let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
     loaded.brackets(root.get_mut(), &defaults, &[]);
+    loaded.lines = Lines::of(text, root.get_ref());
     for _ in 0..MOST {
         match Config::deserialize(toml::Deserializer::from(root.clone())) {
             Ok(config) => {
@@ -105,21 +113,21 @@ impl Loaded {
     }
 
     fn true_of_the_rest(&self, found: Vec<Problem>) -> impl Iterator<Item = Problem> {
-        let told = self.problems.clone().take();
-        found.into_iter().filter_map(move |mut problem| {
+        found.into_iter().filter_map(|mut problem| {
             let exact = self.lines.exact(&problem.place);
             problem.line = exact.or_else(|| self.lines.above(&problem.place));
             let follows = self.bad.iter().any(|bad| words::may_follow(&problem.place, bad));
-            let lost = self.torn && (exact.is_none() || told.iter().any(|one| one.line == exact));
+            let lost = self.torn && (exact.is_none() || self.syntax.contains(&exact));
             (!follows && !lost).then_some(problem)
         })
     }
 
     fn tell(&mut self, place: String, (what, remedy): (String, String)) {
         if !self.bad.contains(&place) {
-            let mut problem = Problem::new(place.clone(), what, remedy);
-            problem.line = self.lines.exact(&place).or_else(|| self.lines.above(&place));
-            self.problems.put(problem);
+            let line = self.lines.exact(&place).or_else(|| self.lines.above(&place));
+            if line.is_none() || !self.syntax.contains(&line) {
+                self.problems.put(Problem { line, ..Problem::new(place.clone(), what, remedy) });
+            }
             self.bad.push(place);
         }
     }

@@ -173,7 +173,7 @@ mod tests {
         std::fs::write(dir.join("data/db"), "").unwrap();
         set(&dir.join("data/db"), 0o600);
         let mut config: Config = toml::from_str(
-            "hostname = 'mx.m.test'\noperator = 'o@x.test'\n[[listener]]\naddress = '127.0.0.1:25'\n[metrics]\naddress = '127.0.0.1:1'",
+            "hostname = 'mx.m.test'\noperator = 'o@x.test'\n[[listener]]\naddress = '127.0.0.1:25'\ntls = 'starttls'\n[metrics]\naddress = '127.0.0.1:1'",
         )
         .unwrap();
         config.data_dir = dir.join("data");

@@ -9,9 +9,10 @@ pub(super) type Words = (String, String);
 
 const EXAMPLE: &str = "conf/marketrelay.toml shows every key and how its value is written";
 
-/// A fault of the syntax.
-pub(super) fn of_syntax(message: &str) -> Words {
-    let message = message.trim().replace('\n', " ");
+/// A fault of the syntax, in the line of a key.
+pub(super) fn of_syntax(key: Option<&str>, message: &str) -> Words {
+    let key = key.map_or("this line".to_owned(), |key| format!("{key} in this line"));
+    let message = format!("{key} is not written as TOML ({})", message.trim().replace('\n', " "));
     let remedy = if message.contains("duplicate key") {
         "Keep one of the two"
     } else {
@@ -111,9 +112,9 @@ pub(super) fn of_value(message: &str) -> Words {
     if let Some(rest) = message.strip_prefix("unknown variant `") {
         let known = quoted(rest.split_once("`, expected ").map_or("", |(_, known)| known));
         let given = rest.split('`').next().unwrap_or("").to_lowercase();
-        let near = known.iter().find(|name| strsim::damerau_levenshtein(&given, name) <= 2);
-        let remedy = match near {
-            Some(near) => format!("Did you mean \"{near}\"?"),
+        let near = known.iter().map(|name| (strsim::damerau_levenshtein(&given, name), name)).min();
+        let remedy = match near.filter(|(distance, _)| *distance <= 2) {
+            Some((_, near)) => format!("Did you mean \"{near}\"?"),
             None => "Write one of these".to_owned(),
         };
         return (format!("is none of {}", known.join(", ")), remedy);
@@ -143,7 +144,8 @@ pub(super) fn of_value(message: &str) -> Words {
 }
 
 /// What a problem at one place may be only because of another place: `limits.memory` is too small
-/// for a `max_message_size` that did not read. Without the numbers of lists.
+/// for a `max_message_size` that did not read. Without the numbers of lists; what ends in a dot is
+/// each key of that table, whose names are the operator's own where it is the first of the two.
 const LEANS: [(&str, &str); 21] = [
     ("listener.tls", "tls."),
     ("listener.proxy_protocol", "listener.trusted_networks"),
@@ -181,7 +183,8 @@ pub(super) fn may_follow(place: &str, bad: &str) -> bool {
         return true;
     }
     let leans = |on: &str| bad == on || on.ends_with('.') && bad.starts_with(on);
-    LEANS.iter().any(|(of, on)| (place == *of || of.ends_with('.') && place.starts_with(of)) && leans(on))
+    let is = |of: &str| place == of || of.ends_with('.') && place.starts_with(of) && place.ends_with('"');
+    LEANS.iter().any(|(of, on)| is(of) && leans(on))
 }
 
 fn without_numbers(place: &str) -> String {

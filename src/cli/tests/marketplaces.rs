@@ -117,7 +117,8 @@ fn it_filters_everywhere() {
     assert_eq!((waiting(), &left[0]["message"]), (1, &jp.message.into()), "{left}");
     // A line of another marketplace is not what the command line names.
     let file = world.dir.path().join("lines");
-    std::fs::write(&file, "{\"type\":\"buyer\",\"id\":\"N\",\"email\":\"n@home.test\",\"marketplace\":\"de\"}\n").unwrap();
+    std::fs::write(&file, "{\"type\":\"buyer\",\"id\":\"N\",\"email\":\"n@home.test\",\"marketplace\":\"de\"}\n")
+        .unwrap();
     for (shop, status) in [("jp", 1), ("de", 0)] {
         assert_eq!(world.run(&format!("import {} --marketplace {shop}", file.display())).0, status, "{shop}");
         assert_eq!(world.run(&format!("buyer show N --marketplace {shop}")).0 == 0, status == 0, "{shop}");

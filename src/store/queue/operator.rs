@@ -79,7 +79,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn marketplace_of(&self, item: &Item) -> Result<Option<String>> {
+    pub fn marketplace_of_item(&self, item: &Item) -> Result<Option<String>> {
         let Recipient::Party(party) = &item.recipient else { return Ok(None) };
         let sql = "SELECT m.name FROM party p JOIN marketplace m ON m.id = p.marketplace WHERE p.id = ?1";
         Ok(self.0.prepare_cached(sql)?.query_row([party.0], |row| row.get(0)).optional()?)
