@@ -134,7 +134,7 @@ pub(super) fn of_value(message: &str) -> Words {
         "a sequence" => ("no list", "Write [\"…\", \"…\"]"),
         "socket address" => ("no IP address with a port", "Write \"127.0.0.1:2525\", in quotes"),
         _ if wanted.starts_with(['u', 'i']) && wanted.len() <= 5 => {
-            ("no whole number from 0 on that fits", "Write a whole number, without quotes or units")
+            ("no whole number that fits here, 0 or more", "Write a whole number, without quotes or units")
         }
         _ if wanted.starts_with("struct ") || wanted == "a map" => ("no table", "Write [name], and its keys below"),
         _ if message.contains("overflowed") => ("too large a number", "Write a smaller one"),
