@@ -96,8 +96,8 @@
 //! - **Cost more than a message is worth.** One pass, steps counted, an allowance for each
 //!   message ([`message::work`]). Test: `costly_inputs`; `tests/leaks/steps.rs`.
 //! - **Bend the history: forged delivery reports, leaked footer addresses.** A report adds a
-//!   step, proved or not, and changes no fate; an address acts for its party's own mail to it
-//!   (`relay::bounce`, `relay::act`). Test: `bent_evidence`.
+//!   step, proved or not, and changes no fate; a clock only if it is proved; an address acts for
+//!   its party's own mail to it (`relay::bounce`, `relay::act`). Test: `bent_evidence`.
 //! - **Pass an opt-out by a machine's answer, or by urgency.** A machine's answer opens no thread;
 //!   critical messages have a limit and a share that is told ([`policy::opt_out`]). Test:
 //!   `opened_doors`.
@@ -109,16 +109,18 @@
 //!
 //! What is left to an attacker. Who answers edits a quoted line, or copies it into words of his
 //! own: then a right guess comes back as the alias. So does one in a file that is sent back, where
-//! the file can be rewritten. A DNS cache tells that somebody lately wrote
-//! from a domain, the limit of an alias whether others were refused there within the hour. A seller
-//! with `--unauthenticated allow` can be guessed, and spoken for. A provider that is missing from
-//! the table is a company to us, whose people vouch for one another. A signature without `t=` and
-//! `Date` never grows old, though it is good for one message, and one that leaves `Content-*` out
-//! lets a message that was written to this alias be read otherwise. A receiver with a server of his
-//! own can prove that mail bounced, and could as well have refused it. Doubtful reports reach a
-//! pair's author three times a day. Through a front that hands on no client address one flood uses
-//! up the operator's whole share. In blocks of the chain that were made before it had salts,
-//! guesses at an erased message can be tried until retention takes them.
+//! the file can be rewritten. A DNS cache tells that somebody lately wrote from a domain, the limit
+//! of an alias whether others were refused there within the hour. A seller with `--unauthenticated
+//! allow` can be guessed, and spoken for. A provider that is missing from the table is a company to
+//! us, whose people vouch for one another. A signature without `t=` and `Date` never grows old,
+//! though it is good for one message, and one that leaves `Content-*` out lets a message that was
+//! written to this alias be read otherwise. A receiver with a server of his own can prove that mail
+//! bounced, and so stop or restart a response clock; he could as well have refused it, and the
+//! other side is told in either case. A front that leaves SPF or DKIM out, and fields of its own
+//! name in, lets a sender say what it did not. Doubtful reports reach a pair's author three times a
+//! day. Through a front that hands on no client address one flood uses up the operator's whole
+//! share. In blocks of the chain that were made before it had salts, guesses at an erased message
+//! can be tried until retention takes them.
 
 // floor 0
 pub mod types;

@@ -105,7 +105,7 @@ struct Listed {
 
 impl Listed {
     fn of(row: MessageRow, deadline: Duration, now: Time) -> Self {
-        let due = row.needs_response.then(|| row.time.plus(deadline));
+        let due = row.needs_response.then(|| row.since.plus(deadline));
         let left = due.map(|due| (due.0 - now.0).div_euclid(1000));
         Self { response_due: due.map(Time::rfc3339), response_seconds_left: left, row }
     }
@@ -121,10 +121,15 @@ impl Listed {
     }
 }
 
+/// In a word or two what became of a message.
+pub(super) fn fate(row: &MessageRow) -> &str {
+    if row.undelivered && row.fate == "delivered" { "bounced later" } else { &row.fate }
+}
+
 fn cells(row: &MessageRow) -> Vec<String> {
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
     let subject: String = row.subject.chars().take(40).collect();
-    let (received, fate) = (row.received.clone(), row.fate.clone());
+    let (received, fate) = (row.received.clone(), fate(row).to_owned());
     let verdict = (row.verdict.clone(), row.reason.clone());
     vec![
         row.id.clone(),

@@ -163,6 +163,9 @@ fn head(row: &MessageRow) -> String {
         row.reason,
         row.fate,
     );
+    if row.undelivered && row.fate == "delivered" {
+        text.push_str("; a report that is proved says that it did not arrive after all");
+    }
     if row.repeats > 0 {
         let last = row.repeated_at.as_deref().unwrap_or("-");
         text.push_str(&format!(
@@ -172,6 +175,9 @@ fn head(row: &MessageRow) -> String {
     }
     if row.needs_response {
         text.push_str("\n  waits for the seller's response");
+        if row.since > row.time {
+            text.push_str(&format!(" again, since {}: his answer did not arrive", row.since.rfc3339()));
+        }
     }
     text
 }

@@ -101,3 +101,10 @@ pub const PLACES: &[&str] = &[
     "<img src=\"p.png\">", "<img src=p.png>", "<img src='", "<td background=", "url(", "url('p.png')", "url(&quot;p.png&quot;)", "URL( ", "(", ")", "\"",
     "'", "&quot;", "&amp;", "../", "/", "a/../p.png", "http://h.test/", "%2e", "\\", "#", "?", "p.png", " ", "\r\n", "<style>", "</style>", "x",
 ];
+pub const REPORTS: &[&[u8]] = &[
+    b"550 ", b"550-", b"550", b"<<< ", b">>> ", b": ", b"5.1.1", b"5.", b".", b"4.4.1 ", b"#", b"(", b"message-id: <1@m>\r\n", b"Message-ID:", b"<1@m>", b"\r\n", b"\r\n\r\n", b" ",
+    b"\t", b"x", b"user unknown", b"user ", b"could not be\r\ndelivered", b"delivery", b"failed", "配信できません".as_bytes(), "配信".as_bytes(), "\u{130}".as_bytes(), b"\x1b$B", b"\x1b(B",
+    b"\x83\x81", b"\xff", b"\xa5\xe1", b"\0", b"=?utf-8?Q?a?= ", b"=?iso-2022-jp?B?GyRC?=", b"=?", b"<b>", b"<", b"&amp;", b"&", b"--b\r\n", b"--b\r\n\r\n", b"--b--\r\n",
+    b"Content-Type: text/html\r\n\r\n", b"Content-Type: message/delivery-status\r\n\r\n", b"Content-Type: multipart/mixed; boundary=b\r\n\r\n", b"Status: 5.1.1\r\n", b"Action: failed\r\n",
+    b"Diagnostic-Code: smtp; 550\r\n", b" x\r\n", b"Subject: x\r\n", b"X-Failed-Recipients: x\r\n",
+];
