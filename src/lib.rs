@@ -33,8 +33,9 @@
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, turns, quota, opt_out;
 //!                        response (what answers a question), reminder, retry and failure classes
-//! 1 settings  config/    structs with defaults, load, check (every problem with its remedy), warn
-//!                        (what opens a door).   metrics.rs
+//! 1 settings  config/    structs with defaults; load (all that does not read; lines, words), check
+//!                        (every problem with its remedy; sockets, bounds, delivery), warn (what
+//!                        opens a door; idle: what never does what it says).   metrics.rs
 //! 0 words     types/     address, provider (houses), spelling, alias, ids, token, reply, time,
 //!                        envelope, network, counts, shares, quiet, random, credential, invisible
 //! ```

@@ -1,5 +1,8 @@
 //! Arguments to exit status and words; help; the shapes of JSON documents.
 
+mod marketplaces;
+mod mistakes;
+
 use super::*;
 use serde_json::Value;
 
@@ -120,7 +123,9 @@ fn warnings_are_told_and_fail_nothing() {
         let (status, out, err) = world.run(&format!("{command} --json"));
         let document: Value = serde_json::from_str(&out).unwrap();
         assert!(
-            status == 3 && err.contains("1 problem(s):\n  hostname") && err.contains("and 1 warning(s):\n  conf"),
+            status == 3
+                && err.contains("1 problem(s):\n  line 2: hostname")
+                && err.contains("and 1 warning(s):\n  conf"),
             "{err}"
         );
         assert!(document["problems"][0]["place"] == "hostname" && places(&document) == "configuration", "{out}");

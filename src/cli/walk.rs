@@ -142,7 +142,8 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     for item in &waiting {
         text.push_str(&format!("\n  {}  in the queue: {}", item.due.rfc3339(), super::queue::state(item)));
     }
-    let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
+    let items: Vec<_> =
+        waiting.iter().map(|item: &Item| super::queue::document(row.marketplace.as_deref(), item)).collect();
     let facts: serde_json::Map<_, _> =
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     let erased = tombstone.map(|tombstone| json!({ "whole": tombstone.whole, "erasure": tombstone.erasure }));
@@ -155,7 +156,7 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
 
 fn head(row: &MessageRow) -> String {
     let mut text = format!(
-        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
+        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}, of marketplace {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
         row.id,
         row.received,
         row.size,
@@ -163,6 +164,7 @@ fn head(row: &MessageRow) -> String {
         if row.automatic { " (automatic)" } else { "" },
         row.buyer.as_deref().unwrap_or("-"),
         row.seller.as_deref().unwrap_or("-"),
+        row.marketplace.as_deref().unwrap_or("-"),
         row.thread,
         if row.thread == row.id { " (began it)" } else { "" },
         row.subject,

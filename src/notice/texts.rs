@@ -155,6 +155,12 @@ impl Texts {
         self.languages.values().map(|language| language.tag.clone()).collect()
     }
 
+    /// Whether there are texts for readers of this language, and not the last resort's alone.
+    #[must_use]
+    pub fn has(&self, language: &str) -> bool {
+        chain(language).iter().any(|tag| self.languages.contains_key(tag))
+    }
+
     fn put(&mut self, file: File) -> Result<(), String> {
         let text = file.text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
         if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {

@@ -115,6 +115,8 @@ pub struct Filter {
     pub buyer: Option<PartyId>,
     /// Of this seller.
     pub seller: Option<PartyId>,
+    /// Of this marketplace.
+    pub marketplace: Option<String>,
     /// With this verdict.
     pub verdict: Option<String>,
     /// Of this pair.
@@ -234,6 +236,11 @@ impl View<'_> {
                 sql.push_str(&format!(" AND x.pair IN (SELECT id FROM pair WHERE {column} = ?)"));
                 values.push(party.0.into());
             }
+        }
+        if let Some(name) = &filter.marketplace {
+            // The sign keeps the walk along the messages: a marketplace's parties are many.
+            sql.push_str(" AND +b.marketplace = (SELECT id FROM marketplace WHERE name = ?)");
+            values.push(name.clone().into());
         }
         if let Some(pair) = filter.pair {
             sql.push_str(" AND x.pair = ?");

@@ -86,18 +86,26 @@ pub struct Told {
 }
 
 impl View<'_> {
-    /// Sums of refused mail, newest first; of these parties, if they are given.
+    /// Sums of refused mail, newest first; of this marketplace and these parties, if they are given.
+    /// A sum over several pairs is of no marketplace.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn refusals(&self, buyer: Option<PartyId>, seller: Option<PartyId>, limit: usize) -> Result<Vec<SummedRow>> {
+    pub fn refusals(
+        &self,
+        marketplace: Option<&str>,
+        (buyer, seller): (Option<PartyId>, Option<PartyId>),
+        limit: usize,
+    ) -> Result<Vec<SummedRow>> {
         let sql = "SELECT r.minute, r.client, m.name, b.external, s.external, r.author, r.reason, r.number \
                    FROM refusal r LEFT JOIN pair p ON p.id = r.pair LEFT JOIN party b ON b.id = p.buyer \
                    LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace \
-                   WHERE (?1 IS NULL OR p.buyer = ?1) AND (?2 IS NULL OR p.seller = ?2) ORDER BY r.id DESC LIMIT ?3";
+                   WHERE (?1 IS NULL OR p.buyer = ?1) AND (?2 IS NULL OR p.seller = ?2) AND (?3 IS NULL OR m.name = ?3) \
+                   ORDER BY r.id DESC LIMIT ?4";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map(params![buyer.map(|b| b.0), seller.map(|s| s.0), limit], |row| {
+        let values = params![buyer.map(|b| b.0), seller.map(|s| s.0), marketplace, limit];
+        let rows = statement.query_map(values, |row| {
             let client: u32 = row.get(1)?;
             Ok(SummedRow {
                 minute: Time(row.get(0)?).rfc3339(),

@@ -68,9 +68,9 @@ pub struct Erasure {
     pub at: String,
     /// The operator who asked for it.
     pub by: String,
-    /// The party's marketplace, side and id of the platform; none if it was one message.
+    /// Marketplace; none if it was a message that has none, or is gone.
     pub marketplace: Option<String>,
-    /// `buyer` or `seller`.
+    /// The party's side, `buyer` or `seller`; none if it was one message.
     pub role: Option<&'static str>,
     /// The platform's id.
     pub id: Option<String>,
@@ -123,7 +123,8 @@ pub struct ErasedMessage {
 }
 
 const ERASURE: &str = "SELECT e.id, e.at, e.operator, m.name, p.role, p.external, e.message, e.done IS NOT NULL FROM erasure e \
-                       LEFT JOIN party p ON p.id = e.party LEFT JOIN marketplace m ON m.id = p.marketplace";
+                       LEFT JOIN party p ON p.id = e.party LEFT JOIN message x ON x.id = e.message LEFT JOIN pair q ON q.id = x.pair \
+                       LEFT JOIN party b ON b.id = q.buyer LEFT JOIN marketplace m ON m.id = ifnull(p.marketplace, b.marketplace)";
 
 fn erasure_of(row: &Row<'_>) -> rusqlite::Result<Erasure> {
     Ok(Erasure {
