@@ -23,8 +23,8 @@
 //!                        passwords and how often they are guessed)
 //!             dns.rs     a trait; hickory; zones for tests
 //! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author,
-//!                        once, inspect, same, said, words, written, endings, scrub, encoded,
-//!                        replacements, quoted/, rewrite,
+//!                        once, inspect, same, said, words, written, entities, endings, scrub,
+//!                        encoded, replacements, quoted/, rewrite,
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
 //!                        shared; archive; files/ (the author's addresses in documents);
 //!                        contents and its cleaners: html, data_uri, calendar, vcard,
@@ -33,8 +33,9 @@
 //!             notice/    what the relay writes itself, in the reader's language
 //! 2 policy    policy/    facts in, verdict out: author, content, automatic, turns, quota, opt_out;
 //!                        response (what answers a question), reminder, retry and failure classes
-//! 1 settings  config/    structs with defaults, load, check (every problem with its remedy), warn
-//!                        (what opens a door).   metrics.rs
+//! 1 settings  config/    structs with defaults; load (all that does not read; lines, words), check
+//!                        (every problem with its remedy; sockets, bounds, delivery), warn (what
+//!                        opens a door; idle: what never does what it says).   metrics.rs
 //! 0 words     types/     address, provider (houses), spelling, alias, ids, token, reply, time,
 //!                        envelope, network, counts, shares, quiet, random, credential, invisible
 //! ```
@@ -73,7 +74,8 @@
 //! of a footer; whoever runs a server that mail goes to. Trusted are the operator, the platform
 //! that registers parties, DNS as far as it is validated, and what `trusted_networks` names.
 //!
-//! Each line is a file in `tests/security/`, which attacks the real binary.
+//! Each line is a file in `tests/security/`, which attacks the real binary; the last is tried in a
+//! browser.
 //!
 //! - **Guess who stands behind an alias, by forged `From`.** One reply after the same work for
 //!   every unproved author; refusals limited by client network and alias; the owner hears at his
@@ -95,8 +97,8 @@
 //! - **Cost more than a message is worth.** One pass, steps counted, an allowance for each
 //!   message ([`message::work`]). Test: `costly_inputs`; `tests/leaks/steps.rs`.
 //! - **Bend the history: forged delivery reports, leaked footer addresses.** A report adds a
-//!   step, proved or not, and changes no fate; an address acts for its party's own mail to it
-//!   (`relay::bounce`, `relay::act`). Test: `bent_evidence`.
+//!   step, proved or not, and changes no fate; a clock only if it is proved; an address acts for
+//!   its party's own mail to it (`relay::bounce`, `relay::act`). Test: `bent_evidence`.
 //! - **Pass an opt-out by a machine's answer, or by urgency.** A machine's answer opens no thread;
 //!   critical messages have a limit and a share that is told ([`policy::opt_out`]). Test:
 //!   `opened_doors`.
@@ -105,19 +107,24 @@
 //!   `erased_people`.
 //! - **Wait for a careless setting.** Refused, or told by `check` and at the start ([`config`]).
 //!   Test: `warned_operators`.
+//! - **Hide, cover or restyle what a reader needs to complain.** The footer is a box of its own; the
+//!   author's style sheets reach his own part alone, and what would leave it is taken out
+//!   ([`message::html`]). Test: `tests/browser.rs`, by clicks and pixels in Chromium.
 //!
 //! What is left to an attacker. Who answers edits a quoted line, or copies it into words of his
 //! own: then a right guess comes back as the alias. So does one in a file that is sent back, where
-//! the file can be rewritten. A DNS cache tells that somebody lately wrote
-//! from a domain, the limit of an alias whether others were refused there within the hour. A seller
-//! with `--unauthenticated allow` can be guessed, and spoken for. A provider that is missing from
-//! the table is a company to us, whose people vouch for one another. A signature without `t=` and
-//! `Date` never grows old, though it is good for one message, and one that leaves `Content-*` out
-//! lets a message that was written to this alias be read otherwise. A receiver with a server of his
-//! own can prove that mail bounced, and could as well have refused it. Doubtful reports reach a
-//! pair's author three times a day. Through a front that hands on no client address one flood uses
-//! up the operator's whole share. In blocks of the chain that were made before it had salts,
-//! guesses at an erased message can be tried until retention takes them.
+//! the file can be rewritten. A DNS cache tells that somebody lately wrote from a domain, the limit
+//! of an alias whether others were refused there within the hour. A seller with `--unauthenticated
+//! allow` can be guessed, and spoken for. A provider that is missing from the table is a company to
+//! us, whose people vouch for one another. A signature without `t=` and `Date` never grows old,
+//! though it is good for one message, and one that leaves `Content-*` out lets a message that was
+//! written to this alias be read otherwise. A receiver with a server of his own can prove that mail
+//! bounced, and so stop or restart a response clock; he could as well have refused it, and the
+//! other side is told in either case. A front that leaves SPF or DKIM out, and fields of its own
+//! name in, lets a sender say what it did not. Doubtful reports reach a pair's author three times a
+//! day. Through a front that hands on no client address one flood uses up the operator's whole
+//! share. In blocks of the chain that were made before it had salts, guesses at an erased message
+//! can be tried until retention takes them.
 
 // floor 0
 pub mod types;

@@ -3,8 +3,8 @@
 use super::export::Export;
 use super::statistics::period;
 use super::which::Which;
-use super::{Context, Outcome};
-use crate::store::{Filter, MessageRow, Open};
+use super::{Context, Failure, Outcome};
+use crate::store::{Filter, MessageRow, Open, Store};
 use crate::types::{MessageId, Time};
 use clap::Subcommand;
 use serde::Serialize;
@@ -46,6 +46,9 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         let store = context.store(Open::Existing)?;
+        if let Self::Show { id } | Self::Erase { id, .. } = self {
+            is_meant(&context, &store, id)?;
+        }
         match self {
             Self::List { which, limit } => {
                 let filter = Filter { limit, ..which.filter(&context, &store)? };
@@ -53,7 +56,18 @@ impl Command {
                 let hours = u64::from(context.config.policy.response.deadline_hours);
                 let deadline = Duration::from_secs(hours * 3600);
                 let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, deadline, Time::now())).collect();
-                let mut head = vec!["id", "received", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
+                let mut head = vec![
+                    "id",
+                    "received",
+                    "marketplace",
+                    "buyer",
+                    "seller",
+                    "by",
+                    "verdict",
+                    "reason",
+                    "fate",
+                    "subject",
+                ];
                 if which.needs_response {
                     head.insert(2, "answer due");
                 }
@@ -66,6 +80,15 @@ impl Command {
             Self::Erase { id, how } => super::erase::message(context, &store, id, &how),
             Self::Export(export) => export.run(context, &store),
         }
+    }
+}
+
+/// A message of another marketplace than the one that is named is none.
+fn is_meant(context: &Context<'_>, store: &Store, id: MessageId) -> Outcome {
+    let found = store.read(|view| view.message(id))?;
+    match found.filter(|row| context.is_meant(row.marketplace.as_deref())) {
+        Some(_) => Ok(()),
+        None => Err(Failure::NotFound(format!("no message {id}"))),
     }
 }
 
@@ -82,7 +105,7 @@ struct Listed {
 
 impl Listed {
     fn of(row: MessageRow, deadline: Duration, now: Time) -> Self {
-        let due = row.needs_response.then(|| row.time.plus(deadline));
+        let due = row.needs_response.then(|| row.since.plus(deadline));
         let left = due.map(|due| (due.0 - now.0).div_euclid(1000));
         Self { response_due: due.map(Time::rfc3339), response_seconds_left: left, row }
     }
@@ -98,14 +121,20 @@ impl Listed {
     }
 }
 
+/// In a word or two what became of a message.
+pub(super) fn fate(row: &MessageRow) -> &str {
+    if row.undelivered && row.fate == "delivered" { "bounced later" } else { &row.fate }
+}
+
 fn cells(row: &MessageRow) -> Vec<String> {
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
     let subject: String = row.subject.chars().take(40).collect();
-    let (received, fate) = (row.received.clone(), row.fate.clone());
+    let (received, fate) = (row.received.clone(), fate(row).to_owned());
     let verdict = (row.verdict.clone(), row.reason.clone());
     vec![
         row.id.clone(),
         received,
+        name(&row.marketplace),
         name(&row.buyer),
         name(&row.seller),
         row.author.into(),

@@ -162,13 +162,10 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
     let hints = Hints::of(text.as_bytes());
-    let mut embedded = || {
-        data_uri::clean(text, |bytes| {
-            let cleaned = file(Cow::Borrowed(bytes), order, told);
-            (cleaned != bytes).then(|| cleaned.into_owned())
-        })
+    let embedded = match hints.may_hold(Hint::DataUri) {
+        true => data_uri::clean(text, |bytes| changed_file(bytes, order, told)),
+        false => None,
     };
-    let embedded = if hints.may_hold(Hint::DataUri) { embedded() } else { None };
     let text = embedded.as_deref().unwrap_or(text);
     if kind == "text/html" {
         let closed = if hints.may_hold(Hint::Pgp) { sealed::text(text, true) } else { None };
@@ -185,13 +182,10 @@ fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> 
         return Err(Unclean::Closed(closed));
     }
     // Files in files end soon: each is a quarter smaller than what is around it.
-    let mut files = || {
-        uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| {
-            let cleaned = file(Cow::Borrowed(bytes), order, told);
-            (cleaned != bytes).then(|| cleaned.into_owned())
-        })
+    let files = match hints.may_hold(Hint::File) {
+        true => uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| changed_file(bytes, order, told)),
+        false => None,
     };
-    let files = if hints.may_hold(Hint::File) { files() } else { None };
     let cleaned = files.or(stripped.text).or_else(|| embedded.clone());
     // What was taken out or put in may make words of what stood beside it.
     let hints = cleaned.as_ref().map_or(hints, |cleaned| Hints::of(cleaned.as_bytes()));
@@ -228,6 +222,14 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
         bytes = cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
     files::look(traces(bytes, order, told), order, told)
+}
+
+/// [`file`] where it changes something.
+pub(super) fn changed_file(bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Option<Vec<u8>> {
+    match file(Cow::Borrowed(bytes), order, told) {
+        Cow::Owned(cleaned) if cleaned != bytes => Some(cleaned),
+        _ => None,
+    }
 }
 
 /// A file without what it tells of its maker. Those in archives are cleaned with what is around

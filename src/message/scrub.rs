@@ -19,6 +19,7 @@ mod local;
 use super::anchors::Anchors;
 use super::endings::goes_on;
 use super::hints::{Hint, Hints};
+use super::splice::spliced;
 use super::work;
 use super::written::{Reading, may_be_sign, plain};
 pub(super) use super::written::{backward, forward, forward_over_gap};
@@ -137,18 +138,11 @@ pub(super) fn replaced<'r>(
     found: &[(Range<usize>, &'r str)],
     instead: impl Fn(&str, &'r str) -> Cow<'r, str>,
 ) -> Option<String> {
-    if found.is_empty() {
-        return None;
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for (range, alias) in found {
-        out.push_str(text.get(done..range.start).unwrap_or(""));
-        out.push_str(&instead(text.get(range.clone()).unwrap_or(""), alias));
-        done = range.end;
-    }
-    out.push_str(text.get(done..).unwrap_or(""));
-    Some(out)
+    let edits = found.iter().map(|(range, alias)| {
+        let written = text.get(range.clone()).unwrap_or("");
+        (range.clone(), instead(written, alias))
+    });
+    (!found.is_empty()).then(|| spliced(text, edits))
 }
 
 /// Where in `text` the addresses stand, in order, and what belongs in their place.
@@ -209,6 +203,24 @@ fn find_in<'r>(
         });
     }
     out
+}
+
+/// Whether an address may stand in a page or document at all: most have no sign that parts name and
+/// domain.
+#[must_use]
+pub(super) fn may_hold_one(html: &str, replacements: &[Replacement]) -> bool {
+    let search = Search { text: html, kind: Kind::Html, replacements, first: first(replacements), done: 0 };
+    let mut anchors =
+        if search.first == 0 { Anchors::of_at(html.as_bytes()) } else { Anchors::of_signs(html.as_bytes()) };
+    let mut at = 0;
+    while let Some(found) = anchors.next(at) {
+        at = found + 1;
+        work::count(ANCHOR);
+        if search.sign(found).is_some() {
+            return true;
+        }
+    }
+    search.first != 0 && Hints::of(html.as_bytes()).may_hold(Hint::Defended)
 }
 
 /// Words that escape by other signs than others, from what they are known by to their end.
@@ -498,6 +510,9 @@ mod tests {
             ("s@B%C3%BCcher.example s@xn--bcher-kva.example", Some("alias@m.test alias@m.test")),
             // escapes, and escapes of escapes
             ("b-real-9c1&#64;home.example", Some("alias@m.test")),
+            ("b-real-9c1&#0000000064;home.example", Some("alias@m.test")),
+            ("b&#x0000000000000002d;real-9c1&#x000000000040;home&#000046;example", Some("alias@m.test")),
+            ("b-real-9c1&amp;#000000000064;home.example", Some("alias@m.test")),
             ("b-real-9c1&amp;#x40;home&amp;period;example", Some("alias@m.test")),
             ("https://x.test/?q=b-real-9c1%40home.example&x", Some("https://x.test/?q=alias@m.test&x")),
             (

@@ -2,7 +2,8 @@
 //!
 //! Whoever has received a message knows this address, and can write here what he likes. So a report
 //! never decides what became of a message: that is what its server answered, and stands in its
-//! fate. A report is one more step of its walk, with what is known of who wrote it.
+//! fate. A report is one more step of its walk, with what is known of who wrote it. One that is
+//! proved also counts in the conversation: see [`Change::undelivered`].
 
 use super::{Arrived, Relay};
 use crate::message::bounce::{self, Action};
@@ -125,6 +126,9 @@ impl Relay {
         let status = report.status.map(|(class, subject, detail)| format!(", {class}.{subject}.{detail}"));
         change.record(report.message, now, what, &format!("{proof}{}", status.unwrap_or_default()))?;
         tracing::info!(id = row.id, what, proof, "report");
+        if failed && proved {
+            change.undelivered(report.message, now)?;
+        }
         // What was given up has been told, and what nobody got was refused to its author's face.
         if !failed || !matches!(row.fate.as_str(), "delivered" | "queued") {
             return Ok(false);

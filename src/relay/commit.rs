@@ -361,6 +361,7 @@ fn row(
         needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,
         fate: if relayed { "queued" } else { "none" },
         facts,
+        sent_by: letter.sent_by.clone(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::message::{
     Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, search,
     work,
 };
+use crate::notice::texts::NAMING;
 use crate::outbound::Loaded;
 use crate::policy::content::Closed;
 use crate::policy::{Decision, Reason};
@@ -242,8 +243,7 @@ impl Relay {
         let seller = (side == Role::Buyer && !company.trim().is_empty())
             .then(|| Seller { label: words("seller"), name: company.clone() });
         let mark = secret.mark(letter.pair.id, side, letter.thread);
-        let [links, addresses] =
-            ["links", "addresses"].map(|word| words(word).replace("{marketplace}", &shop.settings.name));
+        let [links, addresses] = NAMING.map(|word| words(word).replace("{marketplace}", &shop.settings.name));
         let (send, unsigned) = (words("send"), words("unsigned"));
         Some(Footer { mark, links, addresses, send, unsigned, seller, actions: purposes.map(action).to_vec() })
     }

@@ -10,6 +10,7 @@ use super::repeats::Past;
 use super::{Arrived, Shop};
 use crate::message::work::End;
 use crate::message::{Inspection, Malformed};
+use crate::policy::failure::Why;
 use crate::policy::quota::Use;
 use crate::policy::turns::{self, Turn};
 use crate::policy::{AUTOMATIC, Answer, Decision, Reason, Verdict};
@@ -115,6 +116,9 @@ pub(super) struct Letter {
     pub(super) original: Option<String>,
     /// The address that it was written from, if it is one of the author's.
     pub(super) writer: Option<Address>,
+    /// Who sent it, where it names its author and nothing proves that he did. For the operator's
+    /// eyes: never for the log, a reply, or a party.
+    pub(super) sent_by: Option<Address>,
     /// The author is the party, as far as can be known: see [`is_known`].
     pub(super) known: bool,
     /// He is proved, and not only let in without proof: he may be written to.
@@ -165,6 +169,7 @@ impl Letter {
             thread: id,
             original: None,
             writer: None,
+            sent_by: None,
             known: false,
             proved: false,
             answerable: false,
@@ -224,6 +229,16 @@ impl Letter {
             answer.decision = Some(self.decision.clone());
         }
         AUTOMATIC
+    }
+
+    /// Finds the attachment that the last word is about, by its part: the file itself, or the one
+    /// that it is packed in.
+    pub(super) fn name_file(&mut self, inspection: &Inspection) {
+        let part = Why::of(&self.decision.reason).part;
+        let holds = |path: &str| part.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let around = inspection.leaves.iter().filter(|leaf| leaf.name.is_some() && holds(&leaf.path));
+        let nearest = around.max_by_key(|leaf| leaf.path.len());
+        self.file = nearest.and_then(|leaf| leaf.name.clone()).unwrap_or_default();
     }
 
     /// Completes the facts with what the checks of the author found, and who had the last word.

@@ -1,9 +1,10 @@
 //! The history: messages as received, their verdicts, their threads and their walk.
 
 use super::parties::{role_number, role_of};
-use super::responses::Response;
+use super::responses::{Response, since};
+use super::seen::reported_lost;
 use super::{Change, Result, StoreError, View};
-use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use crate::types::{Address, MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params, params_from_iter, types::Value};
 use sha2::{Digest as _, Sha256};
 
@@ -42,6 +43,8 @@ pub struct NewMessage {
     pub fate: &'static str,
     /// What it was judged by, as `name=value` words.
     pub facts: String,
+    /// Who sent it, where nothing proves that its author did: see [`View::sender_of`].
+    pub sent_by: Option<Address>,
 }
 
 /// A message of the history.
@@ -86,8 +89,13 @@ pub struct MessageRow {
     /// When it was received.
     #[serde(skip)]
     pub time: Time,
+    /// Since when its clock runs, or ran last.
+    #[serde(skip)]
+    pub since: Time,
     /// `none`, `queued`, `delivered`, `failed`.
     pub fate: String,
+    /// It failed, or a report that is proved says that it did not arrive after all.
+    pub undelivered: bool,
     /// How often the same message came again; those went nowhere.
     pub repeats: i64,
     /// When it came again last, RFC 3339.
@@ -107,6 +115,8 @@ pub struct Filter {
     pub buyer: Option<PartyId>,
     /// Of this seller.
     pub seller: Option<PartyId>,
+    /// Of this marketplace.
+    pub marketplace: Option<String>,
     /// With this verdict.
     pub verdict: Option<String>,
     /// Of this pair.
@@ -136,11 +146,16 @@ pub struct Event {
     pub detail: String,
 }
 
-const MESSAGE: &str = "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
-                       x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at, \
-                       x.repeats, x.repeated_at FROM message x \
-                       LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
-                       LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace";
+const MESSAGE: &str = concat!(
+    "SELECT x.id, x.pair, m.name, b.external, s.external, x.author, x.received, x.size, x.verdict, x.reason, \
+     x.thread, x.subject, x.automatic, x.needs_response, x.fate, x.original, x.facts, x.response_at, \
+     x.repeats, x.repeated_at, ",
+    since!(),
+    ", x.fate = 'failed' OR ",
+    reported_lost!(),
+    " FROM message x LEFT JOIN pair p ON p.id = x.pair LEFT JOIN party b ON b.id = p.buyer \
+     LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace"
+);
 
 fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let number: i64 = row.get(0)?;
@@ -164,6 +179,8 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         automatic: row.get(12)?,
         // What never reached the seller waits for nothing.
         needs_response: response == Some(Response::Waiting) && fate != "failed",
+        since: Time(row.get(20)?),
+        undelivered: row.get(21)?,
         response,
         response_at: row.get::<_, Option<i64>>(17)?.map(|at| Time(at).rfc3339()),
         fate,
@@ -219,6 +236,11 @@ impl View<'_> {
                 sql.push_str(&format!(" AND x.pair IN (SELECT id FROM pair WHERE {column} = ?)"));
                 values.push(party.0.into());
             }
+        }
+        if let Some(name) = &filter.marketplace {
+            // The sign keeps the walk along the messages: a marketplace's parties are many.
+            sql.push_str(" AND +b.marketplace = (SELECT id FROM marketplace WHERE name = ?)");
+            values.push(name.clone().into());
         }
         if let Some(pair) = filter.pair {
             sql.push_str(" AND x.pair = ?");
@@ -337,16 +359,6 @@ impl View<'_> {
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
-
-    /// Messages that a seller has sent in the day that began at `day`.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn quota_used(&self, seller: PartyId, day: Time) -> Result<u64> {
-        let mut statement = self.0.prepare_cached("SELECT used FROM quota WHERE seller = ?1 AND day = ?2")?;
-        let used: Option<i64> = statement.query_row([seller.0, day.0], |row| row.get(0)).optional()?;
-        Ok(used.and_then(|used| u64::try_from(used).ok()).unwrap_or(0))
-    }
 }
 
 /// See [`View::thread_entry`].
@@ -375,8 +387,8 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn insert_message(&self, new: &NewMessage) -> Result<()> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
-                   automatic, needs_response, fate, facts, shared) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+                   automatic, needs_response, fate, facts, shared, sent_by) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         let (chained, erased) = self
             .0
             .0
@@ -408,7 +420,8 @@ impl Change<'_> {
             new.needs_response,
             new.fate,
             new.facts,
-            new.shared
+            new.shared,
+            new.sent_by.as_ref().map(Address::expose)
         ])?;
         if let (Some(pair), Some(original)) = (new.pair, &new.original) {
             let sql = "INSERT OR REPLACE INTO mid (pair, author, hash, message) VALUES (?1, ?2, ?3, ?4)";
@@ -433,17 +446,6 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn set_fate(&self, id: MessageId, fate: &str) -> Result<()> {
         self.0.0.prepare_cached("UPDATE message SET fate = ?2 WHERE id = ?1")?.execute(params![id.0, fate])?;
-        Ok(())
-    }
-
-    /// Counts one message of a seller in the day that began at `day`.
-    ///
-    /// # Errors
-    /// The database's trouble.
-    pub fn count_quota(&self, seller: PartyId, day: Time) -> Result<()> {
-        let sql = "INSERT INTO quota (seller, day, used) VALUES (?1, ?2, 1) \
-                   ON CONFLICT (seller, day) DO UPDATE SET used = used + 1";
-        self.0.0.prepare_cached(sql)?.execute([seller.0, day.0])?;
         Ok(())
     }
 }

@@ -322,6 +322,7 @@ impl Change<'_> {
                 record(if whole { "failed" } else { "notice-failed" }, why)?;
                 if whole {
                     self.set_fate(item.message, "failed")?;
+                    self.undelivered(item.message, now)?;
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! What has grown old goes: messages with their bodies, words, events, reports and ids, the blocks
-//! of the chain that held them, and counts of days. In small steps from
+//! What has grown old goes: messages with their bodies, words, events, reports and ids, what their
+//! authors were told, the blocks of the chain that held them, and counts of days. In small steps from
 //! the oldest on, so that nobody waits for it; the space goes back to the file system in small steps, too.
 //!
 //! # When a message is old
@@ -176,7 +176,7 @@ impl Change<'_> {
         let young = rows.iter().position(|row| row.received >= old.before && row.received <= old.now);
         // The first that is too young by the clock holds up those behind it: to look past it would take longer with each step.
         rows.truncate(young.unwrap_or(rows.len()));
-        for Going { id, pair, author, body, original, signatures, .. } in &rows {
+        for Going { id, pair, author, body, original, received, signatures } in &rows {
             // The newest event stays, so that its number is not given twice.
             let events = "DELETE FROM event WHERE message = ?1 AND id < (SELECT max(id) FROM event)";
             self.0.0.prepare_cached(events)?.execute([id])?;
@@ -188,6 +188,9 @@ impl Change<'_> {
                 self.drop_signatures(*id, *pair, *author, signatures)?;
             }
             self.0.0.prepare_cached("DELETE FROM report WHERE message = ?1")?.execute([id])?;
+            // What its author was told of it, or of older ones; a younger message renews the row.
+            let told = "DELETE FROM told WHERE pair = ?1 AND at <= ?2";
+            self.0.0.prepare_cached(told)?.execute(params![pair, received.0])?;
             self.0.0.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id])?;
             self.forget_erasure(MessageId(*id))?;
             if let Some(body) = body {

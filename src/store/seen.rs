@@ -1,5 +1,5 @@
-//! Messages that have been here before, and what sellers declare critical: what the relay asks
-//! before it counts a message as a new one.
+//! Messages that have been here before, what sellers have sent in a day, and declared critical: what
+//! the relay asks before it counts a message as a new one.
 //!
 //! A message is known by its author's Message-ID and by the values of the signatures that proved
 //! its author. Both stand in `mid`, by pair: an ordinary message is looked up in one place, and
@@ -9,6 +9,16 @@ use super::parties::role_number;
 use super::{Change, Result, View};
 use crate::types::{MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, params};
+
+/// Whether a report that is proved says of the message `x` that it did not arrive. One that is not
+/// proved says nothing: everybody who got the message can write it.
+macro_rules! reported_lost {
+    () => {
+        "EXISTS (SELECT 1 FROM event e WHERE e.message = x.id AND e.what IN ('bounced', 'bounced-later') \
+         AND e.detail LIKE 'proved by %')"
+    };
+}
+pub(super) use reported_lost;
 
 /// SHA-256 of a signature's value.
 type Signature = [u8; 32];
@@ -96,15 +106,15 @@ impl View<'_> {
         Ok(Before { named, signed })
     }
 
-    /// A message, unless it was relayed and somebody has learnt that it did not arrive. A report of
-    /// that counts if it is proved: everybody who got the message can write one.
+    /// A message, unless it was relayed and somebody has learnt that it did not arrive.
     ///
     /// # Errors
     /// The database's trouble.
     pub fn earlier(&self, id: MessageId) -> Result<Option<Earlier>> {
-        let sql = "SELECT verdict, reason FROM message x WHERE id = ?1 AND fate <> 'failed' \
-                   AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message = x.id AND e.what IN ('bounced', 'bounced-later') \
-                   AND e.detail LIKE 'proved by %')";
+        let sql = concat!(
+            "SELECT verdict, reason FROM message x WHERE id = ?1 AND fate <> 'failed' AND NOT ",
+            reported_lost!()
+        );
         let found = self
             .0
             .prepare_cached(sql)?
@@ -141,6 +151,16 @@ impl View<'_> {
             found.extend(self.earlier(id?)?);
         }
         Ok(found)
+    }
+
+    /// Messages that a seller has sent in the day that began at `day`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn quota_used(&self, seller: PartyId, day: Time) -> Result<u64> {
+        let mut statement = self.0.prepare_cached("SELECT used FROM quota WHERE seller = ?1 AND day = ?2")?;
+        let used: Option<i64> = statement.query_row([seller.0, day.0], |row| row.get(0)).optional()?;
+        Ok(used.and_then(|used| u64::try_from(used).ok()).unwrap_or(0))
     }
 
     /// What a seller has declared critical in the day that began at `day`.
@@ -226,6 +246,17 @@ impl Change<'_> {
     pub fn came_again(&self, id: MessageId, at: Time) -> Result<()> {
         let sql = "UPDATE message SET repeats = repeats + 1, repeated_at = ?2 WHERE id = ?1";
         self.0.0.prepare_cached(sql)?.execute([id.0, at.0])?;
+        Ok(())
+    }
+
+    /// Counts one message of a seller in the day that began at `day`.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn count_quota(&self, seller: PartyId, day: Time) -> Result<()> {
+        let sql = "INSERT INTO quota (seller, day, used) VALUES (?1, ?2, 1) \
+                   ON CONFLICT (seller, day) DO UPDATE SET used = used + 1";
+        self.0.0.prepare_cached(sql)?.execute([seller.0, day.0])?;
         Ok(())
     }
 

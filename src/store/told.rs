@@ -1,4 +1,5 @@
-//! What authors were told of their mail, so that they are told once a day.
+//! What authors were told of their mail, so that they are told once a day. A row goes with the
+//! message that it tells of: see [`super::retention`].
 
 use super::parties::role_number;
 use super::{Change, Result};
@@ -28,8 +29,10 @@ impl Change<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Open;
+    use crate::store::history_tests::{T0, asked, chain};
     use crate::store::tests::{NOW, open, pair};
+    use crate::store::{Old, Open};
+    use crate::types::MessageId;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const DAY: Duration = Duration::from_secs(86_400);
@@ -48,5 +51,34 @@ mod tests {
         assert!(!tells(Role::Buyer, NOW.minus(MINUTE)), "mail that came before is judged later");
         assert!(tells(Role::Buyer, NOW.plus(DAY)) && !tells(Role::Buyer, NOW.plus(DAY + MINUTE)));
         assert!(tells(Role::Buyer, NOW.minus(DAY * 300)), "the clock was ahead");
+    }
+
+    #[test]
+    fn what_was_told_goes_with_its_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Open::Create).unwrap();
+        let (_, _, pair) = pair(&store);
+        let day = |n: u32| T0.plus(DAY * n);
+        // Each message is told of, by its own reason; the last two by one.
+        let reasons = ["a", "b", "c", "c"];
+        for (n, reason) in (0..).zip(reasons) {
+            let new = asked(n, &pair, day(u32::try_from(n).unwrap()));
+            let told = move |c: &Change<'_>| {
+                c.insert_message(&new)?;
+                c.tells(new.pair.unwrap(), Role::Seller, reason, new.received, new.received)
+            };
+            assert!(store.write_blocking(told).unwrap());
+        }
+        chain(&store);
+        let left = |store: &crate::store::Store| {
+            store.read(|v| {
+                Ok(v.0.query_row("SELECT group_concat(reason) FROM told", [], |row| row.get::<_, Option<String>>(0))?)
+            })
+        };
+        for (days, want) in [(1, "b,c"), (2, "c"), (3, "c"), (4, "")] {
+            let old = Old { to: MessageId(i64::MAX), before: day(days), now: Time(i64::MAX), days: T0 };
+            store.write_blocking(move |c| c.purge(old, 100)).unwrap();
+            assert_eq!(left(&store).unwrap().unwrap_or_default(), want, "{days}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! it, and what looks almost like it.
 
 pub const ADDRESSES: &[&str] = &[
-    "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
+    "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&#x000000", "0", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
     "\u{ad}", "\u{3164}", "+", "+t", "=", "=40", "=3D", "%25", "%2540", "\\", "\\u0040", "&amp;", "-40", "*", "urldefense.", "IMCEA", "SRS0=x=home.example=", "\0", "aG9tZS5leGFtcGxl", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
     ">", "|", "\r\n", "\n", "_", "-", ";", "é", "日", "\u{3002}", "=", "\"", "x", "\u{212a}",
 ];
@@ -16,7 +16,7 @@ pub const TAGS: &[&str] = &[
     "<", ">", "</", "<!", "<!--", "-->", "--!>", "<![CDATA[", "<?", "<b>", "</b>", "<p>", "</p>", "<div>", "</div>", "<td>", "<table>", "<a href=\"",
     "<a href='x' ", "href=x ", "href=x href=y ", "a=b ", "a1=\"b\" ", "=", "\"", "'", "/", "<style>", "</style>", "<style x=>", "<script>",
     "</script>", "<title>", "<textarea>", "<plaintext>", "<svg>", "<img src=cid:a@b>", "<img width=1 src=http://x>", "<span hidden>",
-    "<p style=\"a:b;c:url(x)\">", "<meta charset=x>", "class=gmail_x ", "&", "&#64;", "&nbsp;", "b-real-9c1", "@", "home.example", " ", "\r\n", "x",
+    "<p style=\"a:b;c:url(x)\">", "<meta charset=x>", "class=gmail_x ", "&", "&#64;", "&#0", "0000000000", "&nbsp;", "b-real-9c1", "@", "home.example", " ", "\r\n", "x",
     "\u{ff11}", "</body>", "</html>", "<x@y>", "mailto:", "cid:", "\0",
     "<font>", "</font>", "</table>", "<body bgcolor=#123456>", "<body style=\"a:b\">", "<article>", "</article>", "<center>", "<td align=center>",
 ];
@@ -100,4 +100,11 @@ pub const ELEMENTS: &[&[u8]] = &[
 pub const PLACES: &[&str] = &[
     "<img src=\"p.png\">", "<img src=p.png>", "<img src='", "<td background=", "url(", "url('p.png')", "url(&quot;p.png&quot;)", "URL( ", "(", ")", "\"",
     "'", "&quot;", "&amp;", "../", "/", "a/../p.png", "http://h.test/", "%2e", "\\", "#", "?", "p.png", " ", "\r\n", "<style>", "</style>", "x",
+];
+pub const REPORTS: &[&[u8]] = &[
+    b"550 ", b"550-", b"550", b"<<< ", b">>> ", b": ", b"5.1.1", b"5.", b".", b"4.4.1 ", b"#", b"(", b"message-id: <1@m>\r\n", b"Message-ID:", b"<1@m>", b"\r\n", b"\r\n\r\n", b" ",
+    b"\t", b"x", b"user unknown", b"user ", b"could not be\r\ndelivered", b"delivery", b"failed", "配信できません".as_bytes(), "配信".as_bytes(), "\u{130}".as_bytes(), b"\x1b$B", b"\x1b(B",
+    b"\x83\x81", b"\xff", b"\xa5\xe1", b"\0", b"=?utf-8?Q?a?= ", b"=?iso-2022-jp?B?GyRC?=", b"=?", b"<b>", b"<", b"&amp;", b"&", b"--b\r\n", b"--b\r\n\r\n", b"--b--\r\n",
+    b"Content-Type: text/html\r\n\r\n", b"Content-Type: message/delivery-status\r\n\r\n", b"Content-Type: multipart/mixed; boundary=b\r\n\r\n", b"Status: 5.1.1\r\n", b"Action: failed\r\n",
+    b"Diagnostic-Code: smtp; 550\r\n", b" x\r\n", b"Subject: x\r\n", b"X-Failed-Recipients: x\r\n",
 ];

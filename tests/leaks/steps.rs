@@ -16,7 +16,7 @@ use marketrelay::message::footer::{self, Action, Footer};
 use marketrelay::message::said::Said;
 use marketrelay::message::work::{Allowance, within};
 use marketrelay::message::{
-    Replacements, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, search, text, tnef, transfer,
+    Replacements, bounce, cms, files, headers, html, inspect, metadata, mime, pgp, scrub, search, text, tnef, transfer,
     uuencode, vcard,
 };
 use marketrelay::types::random::Seeded;
@@ -371,6 +371,13 @@ fn scanners() -> Vec<Scanner> {
     }
     for before in [&b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01\x31\0\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80"[..], b""] {
         add("cryptographic messages", before, ELEMENTS, Box::new(|input| drop(cms::read(input))));
+    }
+    for (name, before) in [
+        ("reports in prose", &b"From: postmaster@b.test\r\nSubject: x\r\n\r\n"[..]),
+        ("reports' subjects", b"From: postmaster@b.test\r\nSubject: "),
+        ("reports in parts", b"From: postmaster@b.test\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n"),
+    ] {
+        add(name, before, REPORTS, Box::new(|input| drop(bounce::read(input))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
     out

@@ -92,6 +92,18 @@ fn an_operators_files_are_checked() {
         ("words.txt", "tags: [Belangrijk]\n", ""),
         ("footer.txt", "send: Send this.\n", ""),
         ("footer.txt", "sent: Send this.\n", "no word `sent`"),
+        // What may stand in a text is filled in, and what is not filled in is told.
+        ("partial.txt", "Subject: x {receiver}\n\n{list} {receiver} {subject} {name} {order}\n", ""),
+        ("partial.txt", "Subject: x\n\n{list} {reason}\n", "{reason} is not filled in"),
+        ("footer.txt", "links: By {marketplace}.\naddresses: By {marketplace}.\n", ""),
+        ("footer.txt", "links: By {contact}.\n", "{contact} is not filled in here; there are: {marketplace}"),
+        ("footer.txt", "send: Send this to {marketplace}.\n", "{marketplace} is not filled in here; there are: none"),
+        ("words.txt", "months: a,b,c,d,e,f,g,h,i,j,k,l\ntime: {year} {month} {day} {hour} {minute} {zone}\n", ""),
+        (
+            "words.txt",
+            "months: a,b,c,d,e,f,g,h,i,j,k,l\ntime: {year} {month} {day} {hour} {minute} {second} {zone}\n",
+            "{second} is not filled in",
+        ),
     ];
     for (name, text, want) in table {
         let (_, problems) = Texts::built_in().with([file("nl", name, text)]);

@@ -289,3 +289,51 @@ async fn forged_reports_are_told_seldom() {
     }
     assert_eq!(told, [1, 1, 1, 0, 0]);
 }
+
+/// What is proved not to have arrived neither asks nor answers; what is not proved changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounce_counts_in_the_conversation() {
+    for proved in [false, true] {
+        let world = world().await;
+        let (buyer_alias, seller_alias) = world.aliases();
+        let waiting = || {
+            let filter = Filter { needs_response: true, limit: 9, ..Filter::default() };
+            world.store.read(|v| v.messages(&filter)).unwrap().len()
+        };
+        let bounces = async || {
+            let (id, ip) = (MessageId(world.newest().number), [192, 0, 2, 1]);
+            let mark = world.store.secret().server_mark(id, ip.into());
+            let server = if proved { format!("server {mark}") } else { String::new() };
+            world.store.write(move |c| c.record(id, Time::now(), "delivered", &server)).await.unwrap();
+            let bounce = world.store.read(|view| world.relay.return_path(view, &world.newest_item())).unwrap().unwrap();
+            let report = report("mailer-daemon@x.example", "x@x");
+            assert_eq!(world.send_unasked("", &[&bounce], &report).await.code(), 250);
+            assert_eq!((world.newest().undelivered, world.newest().fate.as_str()), (proved, "delivered"));
+        };
+        let ask = async |n: u32| {
+            let mail = format!("From: {BUYER}\nSubject: Question {n}\nMessage-ID: <q{n}@home.example>\n\n?\n");
+            assert_eq!(world.send(BUYER, &[seller_alias], &mail).await.code(), 250);
+            let asked = world.arrived(SELLER).await.pop().unwrap();
+            header(&asked, "Message-ID").unwrap().to_owned()
+        };
+        ask(1).await;
+        assert_eq!(waiting(), 1);
+        bounces().await;
+        let first = usize::from(!proved);
+        assert_eq!(waiting(), first, "he never got it");
+        let asked = ask(2).await;
+        let answer = async |n: u32| {
+            let mail = format!(
+                "From: {SELLER}\nSubject: Re: Question 2\nMessage-ID: <a{n}@sellerco.example>\nIn-Reply-To: {asked}\n\nIt is {n}.\n"
+            );
+            assert_eq!(world.send(SELLER, &[buyer_alias], &mail).await.code(), 250);
+            world.arrived(BUYER).await;
+        };
+        answer(1).await;
+        assert_eq!(waiting(), first);
+        bounces().await;
+        assert_eq!(waiting(), first + usize::from(proved), "the buyer never got it");
+        answer(2).await;
+        assert_eq!(waiting(), first);
+    }
+}
