@@ -1,6 +1,6 @@
 //! `marketrelay policy explain`: what would become of a message. Nothing is written and nothing goes out.
 
-use super::walk::{RuleAnswer, facts, remedy};
+use super::walk::{RuleAnswer, facts, remedy, sent_by};
 use super::{Context, Failure, Outcome, runtime};
 use crate::authentication::Verifier;
 use crate::config::{AuthenticationMode, Config, Marketplace};
@@ -173,13 +173,14 @@ fn print(context: Context<'_>, explained: &Explained, notes: &[&str]) -> Outcome
     let answered = explained.decision.as_ref().is_some_and(|d| d.answer);
     let document = json!({
         "at": "message", "facts": facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect::<serde_json::Map<_, _>>(),
-        "rules": answers, "guard": explained.place, "verdict": verdict, "reason": reason, "auto_reply": answered,
+        "sent_by": explained.sent_by.as_ref().map(Address::expose), "rules": answers, "guard": explained.place, "verdict": verdict, "reason": reason, "auto_reply": answered,
         "reply": reply, "notes": notes,
     });
     let mut text = "facts".to_owned();
     for (name, value) in &facts {
         text.push_str(&format!("\n  {name:<24}{value}"));
     }
+    explained.sent_by.iter().for_each(|sender| text.push_str(&sent_by(sender)));
     text.push_str("\nrules");
     for answer in &answers {
         text.push_str(&answer.line());

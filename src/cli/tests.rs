@@ -309,6 +309,9 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(told["reason"], "other-mailbox");
     assert!(told["notes"].to_string().contains("`seller set ID --sender`"), "{told}");
     assert_eq!(told["facts"]["sent-by-another"], "envelope");
+    assert_eq!(told["sent_by"], "bounces+77@shop.test");
+    let other = explain("s@shop.test", buyer, &format!("Sender: x@shop.test\n{letter}"));
+    assert_eq!((&other["reason"], &other["sent_by"]), (&"relayed".into(), &Value::Null), "told where it is the cause");
     world.json("seller set s1 --sender bounces@shop.test --marketplace jp");
     assert_eq!(explain("bounces@shop.test", buyer, letter)["reason"], "relayed");
     assert_eq!(explain("bounces+77@shop.test", buyer, letter)["reason"], "other-mailbox");
@@ -372,6 +375,7 @@ fn a_history(world: &World) -> Vec<String> {
                 needs_response: true,
                 fate: "delivered",
                 facts: "author=party proof=proved rule=opt-out".to_owned(),
+                sent_by: None,
             })?;
             c.record(id, at, "delivered", "")
         };
@@ -416,6 +420,7 @@ fn an_alias_tells_each_of_its_threads_once() {
                 needs_response: false,
                 fate: "delivered",
                 facts: String::new(),
+                sent_by: None,
             })
         };
         store.write_blocking(write).unwrap();

@@ -4,7 +4,7 @@ use super::{Context, Failure, Outcome};
 use crate::policy::rule_names;
 use crate::store::queue::Item;
 use crate::store::{MessageRow, Store};
-use crate::types::MessageId;
+use crate::types::{Address, MessageId};
 use serde::Serialize;
 use serde_json::json;
 
@@ -97,6 +97,12 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
     }
 }
 
+/// Who sent a message that is refused, as nothing proves that its author did: a line among the
+/// facts, which say what each check found.
+pub(super) fn sent_by(sender: &Address) -> String {
+    format!("\n  {:<24}{}", "sent-by", sender.expose())
+}
+
 /// `message show ID`.
 pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
     let found =
@@ -110,10 +116,12 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
         let what = if tombstone.whole { "all that was written" } else { "what was the other party's in it" };
         text.push_str(&format!("\n  erased    at {}, by {}: {what}", tombstone.erasure.at, tombstone.erasure.by));
     }
+    let sender = store.read(|view| view.sender_of(id))?;
     text.push_str("\nfacts");
     for (name, value) in &facts {
         text.push_str(&format!("\n  {name:<24}{value}"));
     }
+    sender.iter().for_each(|sender| text.push_str(&sent_by(sender)));
     if facts.is_empty() {
         text.push_str("\n  none: it could not be read, or it is the operator's");
     }
@@ -140,7 +148,8 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     let erased = tombstone.map(|tombstone| json!({ "whole": tombstone.whole, "erasure": tombstone.erasure }));
     let document = json!({
-        "message": row, "facts": facts, "rules": rules, "remedy": remedy, "events": events, "queue": items, "erased": erased,
+        "message": row, "facts": facts, "sent_by": sender.as_ref().map(Address::expose), "rules": rules, "remedy": remedy, "events": events,
+        "queue": items, "erased": erased,
     });
     context.out.done(&document, &text)
 }

@@ -2,7 +2,7 @@
 
 use super::parties::{role_number, role_of};
 use super::{Change, Result, View};
-use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use crate::types::{Address, MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, params};
 
 /// Where in `meta` it stands up to which message, and which sum, the refused mail was gone through.
@@ -232,6 +232,16 @@ impl View<'_> {
     pub fn refusals_told(&self, marketplace: &str) -> Result<Option<Time>> {
         let value = self.meta(&told_key(marketplace))?;
         Ok(value.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| Time(i64::from_be_bytes(*bytes))))
+    }
+
+    /// Who sent a message that was refused, as nothing proves that its author did.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn sender_of(&self, id: MessageId) -> Result<Option<Address>> {
+        let mut statement = self.0.prepare_cached("SELECT sent_by FROM message WHERE id = ?1")?;
+        let found: Option<Option<String>> = statement.query_row([id.0], |row| row.get(0)).optional()?;
+        Ok(found.flatten().and_then(|text| Address::parse(&text).ok()))
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: 
         needs_response: author == Role::Buyer,
         fate: "queued",
         facts: String::new(),
+        sent_by: None,
     }
 }
 
@@ -661,6 +662,8 @@ fn old_rows_survive_each_migration() {
         "",
         // Told.
         "INSERT INTO told VALUES (1, 1, 'address-in-file', 0);",
+        // Who sent what was refused.
+        "",
     ];
     assert_eq!(ROWS.len(), schema::MIGRATIONS.len(), "rows for each version");
     for from in 0..ROWS.len() {

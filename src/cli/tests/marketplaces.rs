@@ -46,6 +46,7 @@ fn filled(world: &World, shop: &str) -> Shop {
             needs_response: true,
             fate: "queued",
             facts: String::new(),
+            sent_by: None,
         })?;
         let (recipient, domain) = (Recipient::Party(pair.seller.id), "shop.test".to_owned());
         c.enqueue(&NewItem { message: id, kind: Kind::Relay, recipient, domain, notice: None }, now, false)?;

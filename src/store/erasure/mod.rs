@@ -2,7 +2,7 @@
 //! proves the rest.
 //!
 //! # What goes, and what stays
-//! - Messages: octets as received, subject, Message-ID and words in the index go. Verdict, reason,
+//! - Messages: octets as received, subject, Message-ID, envelope sender and words in the index go. Verdict, reason,
 //!   times, size, thread and fate stay: they are the relay's, and the other party's proof that it
 //!   was written to.
 //! - Name, language, addresses (former ones, too) and password go.
@@ -308,7 +308,8 @@ impl Change<'_> {
             let sql = "DELETE FROM mid WHERE pair = ?1 AND author = ?2 AND hash = ?3 AND message = ?4";
             self.0.0.prepare_cached(sql)?.execute([pair, author, hash(&original), id.0])?;
         }
-        let sql = "UPDATE message SET body = NULL, subject = '', original = NULL, signatures = NULL WHERE id = ?1";
+        let sql = "UPDATE message SET body = NULL, subject = '', original = NULL, signatures = NULL, sent_by = NULL \
+                   WHERE id = ?1";
         self.0.0.prepare_cached(sql)?.execute([id.0])?;
         let mut same = 0;
         if let Some(body) = body {
@@ -320,6 +321,12 @@ impl Change<'_> {
         }
         self.bury(erasure, id, true, now, random)?;
         Ok(ErasedMessage { erased: true, cancelled, same })
+    }
+
+    /// Forgets who sent a refused message: it may be the erased one himself, in the other's name.
+    pub(super) fn forget_sender(&self, id: MessageId) -> Result<()> {
+        self.0.0.prepare_cached("UPDATE message SET sent_by = NULL WHERE id = ?1")?.execute([id.0])?;
+        Ok(())
     }
 
     /// Puts what is left of another party's message in its place, and in that of each message with
