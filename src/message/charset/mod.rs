@@ -86,17 +86,18 @@ pub(super) fn could_be(bytes: &[u8], said: &str) -> bool {
 }
 
 /// [`read`] for a text that is to be searched. UTF-16 that lost its step on the way, as on lines
-/// that somebody changed, is read by its ASCII where that shows an address that would not be seen
-/// otherwise.
+/// that somebody changed, or that stands in another text, is read by its ASCII where that shows an
+/// address that would not be seen otherwise.
 pub(super) fn read_for<'a>(bytes: &'a [u8], said: &str, form: Form<'_>) -> Reading<'a> {
-    let mut reading = read(bytes, said, form.markup);
-    if reading.charset.is_wide() {
+    let reading = read(bytes, said, form.markup);
+    work::skip(bytes.len());
+    if reading.charset.is_wide() || memchr::memchr(0, bytes).is_some() {
         work::count(bytes.len() * 2);
         let bare: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
-        let bare = String::from_utf8_lossy(&bare);
+        let (bare, _) = octets::decode(&bare, UTF_8);
         if find(&bare, false, form.author).len() > find(&reading.text, false, form.author).len() {
-            reading.text = Cow::Owned(bare.into_owned());
-            reading.goes = Goes::Anew("utf-16".into());
+            let bare = octets::shown(&bare);
+            return Reading::whole(bare.into(), Charset::Web(UTF_8), Goes::Anew("utf-8".into()));
         }
     } else if reading.faults == 0 && reading.is_guessed(said) {
         return mixed(bytes, said, form, &reading).unwrap_or(reading);

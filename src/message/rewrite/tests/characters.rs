@@ -1,7 +1,10 @@
 //! Characters of messages: `characters.txt`. Read by another reader than ours.
 
 use super::written_with;
+use crate::message::guard::{Secrets, check};
 use crate::message::mime::Part;
+use crate::types::Address;
+use data_encoding::BASE64;
 use mail_parser::{MessageParser, MimeHeaders as _};
 use std::fmt::Write as _;
 
@@ -72,4 +75,101 @@ fn characters_arrive() {
         assert!(!all.contains("b-real") && !all.contains("ｂ－ｒｅａｌ"), "{row}\n{all:?}");
     }
     assert!(rows.count() > 60 && wrong.is_empty(), "\n{wrong}");
+}
+
+const NAMES: &[&str] = &[
+    "",
+    "utf-8",
+    "us-ascii",
+    "iso-8859-1",
+    "shift_jis",
+    "cp932",
+    "euc-jp",
+    "iso-2022-jp",
+    "iso-2022-kr",
+    "iso-2022-cn",
+    "hz-gb-2312",
+    "utf-7",
+    "utf-16",
+    "utf-16le",
+    "utf-32",
+    "gb18030",
+    "big5",
+    "euc-tw",
+    "cp437",
+    "x-unknown",
+];
+const ADDRESS: &[u8] = b"b-real-9c1@home.example";
+const OCTETS: &[&[u8]] = &[
+    ADDRESS,
+    b"b\0-\0r\0e\0a\0l\0-\x009\0c\x001\0@\0h\0o\0m\0e\0.\0e\0x\0a\0m\0p\0l\0e\0",
+    b"b-real-9c1+AEA-home.example",
+    b"b-real-9c1\x1b$B!w\x1b(Bhome.example",
+    b"\x82\xa0",
+    b"\x83\x5c",
+    b"\xa4\xa2",
+    b"\xe3\x81\x82",
+    b"\xc3\xa9",
+    b"\xff",
+    b"\x81",
+    b"\x1b$B",
+    b"\x1b(B",
+    b"\x1b$)C",
+    b"$\"",
+    b"\x0e",
+    b"\x0f",
+    b"~{",
+    b"~}",
+    b"+",
+    b"-",
+    b"\0",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b" ",
+    b".",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"<meta charset=gbk>",
+];
+
+proptest::proptest! {
+    /// Whatever a text is called, and whatever it is: mail servers pass what goes out, and what the
+    /// guard lets through shows no address to a program that knows the name, or does not.
+    #[test]
+    fn any_text_goes_out_as_mail(
+        name in proptest::sample::select(NAMES),
+        kind in proptest::sample::select(&["plain", "html", "csv"][..]),
+        transfer in proptest::sample::select(&["8bit", "base64", "quoted-printable", "7bit"][..]),
+        is_file in proptest::bool::ANY,
+        encoded in proptest::bool::ANY,
+        pieces in proptest::collection::vec(proptest::sample::select(OCTETS), 0..9),
+    ) {
+        let octets = pieces.concat();
+        let body = if encoded && transfer == "base64" { BASE64.encode(&octets).into_bytes() } else { octets };
+        let charset = if name.is_empty() { String::new() } else { format!("; charset={name}") };
+        let file = if is_file { "Content-Disposition: attachment; filename=a\r\n" } else { "" };
+        let fields = format!(
+            "Subject: x\r\nContent-Type: text/{kind}{charset}\r\nContent-Transfer-Encoding: {transfer}\r\n{file}\r\n"
+        );
+        let Ok(out) = written_with(&[fields.as_bytes(), &body].concat(), true) else { return Ok(()) };
+        for line in out.bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r\n");
+            let plain = |line: &[u8]| line.len() <= 998 && line.is_ascii() && !line.iter().any(|b| matches!(b, 0 | b'\r'));
+            proptest::prop_assert!(line.is_some_and(plain), "{:?}", out.bytes);
+        }
+        let keys = [Address::parse("b-real-9c1@home.example").unwrap().key()];
+        if check(&out.bytes, Secrets::of_author(&keys)).is_ok() {
+            let part = Part::read(&out.bytes, false);
+            let octets = part.decoded();
+            let bare: Vec<u8> = octets.iter().copied().filter(|byte| *byte != 0).collect();
+            let seen = [seen("text", &out.bytes), seen("html", &out.bytes), String::from_utf8_lossy(&octets).into_owned()];
+            let shows = |text: &str| text.match_indices("b-real-9c1@home.example").any(|(at, whole)| {
+                let behind = text[at + whole.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '-');
+                !behind && !text[..at].ends_with(char::is_alphanumeric)
+            });
+            proptest::prop_assert!(!seen.iter().any(|text| shows(text)), "{:?}", String::from_utf8_lossy(&out.bytes));
+            proptest::prop_assert!(!shows(&String::from_utf8_lossy(&bare)), "{:?}", String::from_utf8_lossy(&out.bytes));
+        }
+    }
 }
