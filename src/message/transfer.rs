@@ -51,8 +51,8 @@ pub fn is_base64(body: &[u8], is_text: impl Fn(&[u8]) -> bool) -> bool {
         words += usize::from(is_word(line));
         good += line.len();
     }
-    // No number of octets has one character left over, and words have any number.
-    if good < bad || lines == 1 && good % 4 == 1 || words == lines && good % 4 != 0 {
+    // No number of octets has one character left over; and who writes `OK` means that.
+    if good < bad || lines == 1 && good % 4 == 1 || words == lines && lines > 0 && good < 4 {
         return false;
     }
     words < lines || lines == 0 || is_text(&decode_base64(looked_at))
@@ -266,6 +266,7 @@ mod tests {
             encode_base64(&data, &mut encoded);
             let end = encoded.trim_ascii_end().len();
             encoded.truncate(end.saturating_sub(cut));
+            proptest::prop_assume!(encoded.is_empty() || encoded.len() >= 4);
             proptest::prop_assert!(is_base64(&encoded, |_| true));
         }
 

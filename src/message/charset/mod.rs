@@ -44,6 +44,8 @@ pub(super) struct Reading<'a> {
     charset: Charset,
     goes: Goes,
     faults: usize,
+    /// Nobody is sure what it is: programs may read it otherwise.
+    doubtful: bool,
     /// Octets before it that are no text.
     mark: &'a [u8],
 }
@@ -112,12 +114,17 @@ fn mixed<'a>(bytes: &'a [u8], said: &str, form: Form<'_>, reading: &Reading<'_>)
     let seen = |text: &str| find(text, form.markup, form.author).len();
     let known = seen(&reading.text);
     let views = [Some(UTF_8), own].into_iter().flatten();
-    views.map(|view| read::kept(bytes, read::web_name(said), view)).find(|view| seen(&view.text) > known)
+    let mut views = views.map(|view| read::kept(bytes, read::web_name(said), view).in_doubt());
+    views.find(|view| seen(&view.text) > known)
 }
 
 impl<'a> Reading<'a> {
     fn whole(text: Cow<'a, str>, charset: Charset, goes: Goes) -> Self {
-        Self { text, charset, goes, faults: 0, mark: &[] }
+        Self { text, charset, goes, faults: 0, doubtful: false, mark: &[] }
+    }
+
+    pub(super) fn in_doubt(self) -> Self {
+        Self { doubtful: true, ..self }
     }
 
     /// The text for people and indexes.
@@ -176,11 +183,11 @@ impl<'a> Reading<'a> {
             Goes::As(name) | Goes::Anew(name) => Some(name.clone()),
             Goes::Untold => None,
         };
-        let in_doubt = self.faults > 0 && !matches!(self.goes, Goes::Anew(_));
-        // However else a program reads what is in doubt; for what is wide `read_for` has looked.
-        let settled = !in_doubt || self.charset.is_wide();
+        let is_kept = self.faults > 0 && !matches!(self.goes, Goes::Anew(_));
+        // However else a program reads what is in doubt.
+        let settled = !self.doubtful || form.author.is_empty();
         let looked = |body: Cow<'a, [u8]>| {
-            if settled || form.author.is_empty() {
+            if settled {
                 return body;
             }
             scrub_untold(&body, form.markup, form.author).map_or(body, Cow::Owned)
@@ -190,7 +197,7 @@ impl<'a> Reading<'a> {
         if changed.is_none() && under.is_empty() && (file || !matches!(self.goes, Goes::Anew(_))) {
             return (name, written(looked(Cow::Borrowed(bytes)), Vec::new()));
         }
-        if file || in_doubt {
+        if file || is_kept {
             let whole = changed.as_deref().unwrap_or(&self.text);
             let declared = name.as_deref().filter(|_| form.markup).and_then(|name| declared::changed(whole, name));
             let body = self.encoded(declared.as_deref().unwrap_or(whole));

@@ -96,7 +96,7 @@ fn seven_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>, special: b
     let charset = known.filter(|known| !known.is_plain()).unwrap_or(Charset::Iso2022(Shifted::Katakana));
     let name = if japanese { iso2022::name_of(bytes).into() } else { token(said).unwrap_or(US_ASCII) };
     let goes = if japanese && decoded.faults > 0 { Goes::As(name) } else { Goes::Anew(name) };
-    Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, mark: &[] }
+    Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, doubtful: false, mark: &[] }
 }
 
 /// Octets above 127 that are no UTF-8, or not for sure.
@@ -105,7 +105,7 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
     if iso2022::is_designated(bytes) {
         let shifted = if let Some(Charset::Iso2022(shifted)) = known { shifted } else { Shifted::Katakana };
         let decoded = iso2022::decode(bytes, shifted);
-        if decoded.faults * 4 <= decoded.text.chars().count() {
+        if decoded.faults * 13 <= decoded.text.chars().count() * 3 {
             return anew(decoded, said, Charset::Iso2022(shifted));
         }
     }
@@ -114,7 +114,9 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
             work::count(bytes.len() * 4);
             if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes) {
                 return match guess::rather(bytes, encoding, &text) {
-                    Some(other) => recoded(bytes, other).unwrap_or_else(|| kept(bytes, own(said, encoding), encoding)),
+                    Some(other) => {
+                        recoded(bytes, other).unwrap_or_else(|| kept(bytes, own(said, encoding), encoding).in_doubt())
+                    }
                     None => {
                         let goes = match web_name(said) {
                             Some(name) => Goes::As(name),
@@ -166,8 +168,8 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
         return reading;
     }
     match known {
-        Some(Charset::Web(encoding)) => kept(bytes, own(said, encoding), encoding),
-        _ => kept(bytes, web_name(said), guess.encoding),
+        Some(Charset::Web(encoding)) => kept(bytes, own(said, encoding), encoding).in_doubt(),
+        _ => kept(bytes, web_name(said), guess.encoding).in_doubt(),
     }
 }
 
@@ -183,16 +185,23 @@ pub(super) fn kept<'a>(bytes: &'a [u8], name: Option<Name>, encoding: &'static E
     let (text, faults) = octets::decode(bytes, encoding);
     let goes = name.map_or(Goes::Untold, Goes::As);
     if octets::restore(&text, encoding).is_some_and(|back| back == bytes) {
-        return Reading { text: text.into(), charset: Charset::Web(encoding), goes, faults: faults.max(1), mark: &[] };
+        return Reading {
+            text: text.into(),
+            charset: Charset::Web(encoding),
+            goes,
+            faults: faults.max(1),
+            doubtful: false,
+            mark: &[],
+        };
     }
     // In this one every octet is a character.
     let text = WINDOWS_1252.decode_without_bom_handling(bytes).0;
-    Reading { text, charset: Charset::Web(WINDOWS_1252), goes, faults: faults.max(1), mark: &[] }
+    Reading { text, charset: Charset::Web(WINDOWS_1252), goes, faults: faults.max(1), doubtful: false, mark: &[] }
 }
 
 fn anew<'a>(decoded: Decoded, said: &str, charset: Charset) -> Reading<'a> {
     let goes = Goes::Anew(token(said).unwrap_or(US_ASCII));
-    Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, mark: &[] }
+    Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, doubtful: false, mark: &[] }
 }
 
 fn table(bytes: &[u8], upper: &[char; 128]) -> Decoded {
@@ -238,7 +247,8 @@ fn wide<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Option<Readi
     let decoded = utf7::decode_wide(bytes, width, big);
     let strange =
         || decoded.faults > 1 || decoded.text.chars().filter(|c| is_strange(*c)).count() * 4 > bytes.len() / width;
-    if !is_said && decoded.faults > 0 {
+    // A mark is believed though a line end stands behind the last unit.
+    if !is_said && decoded.faults > usize::from(marked.is_some()) {
         return None;
     }
     if !shows && zeros == 0 && (guess::is_of_pairs(bytes) || strange() && guess::guess(bytes).sure) {
@@ -256,7 +266,14 @@ fn wide<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Option<Readi
         _ => Goes::Anew(token(said).filter(|_| is_said).unwrap_or(name.into())),
     };
     let charset = Charset::Wide(width, Some(big));
-    Some(Reading { text: decoded.text.into(), charset, goes, faults: decoded.faults, mark: bytes.get(..mark.len())? })
+    Some(Reading {
+        text: decoded.text.into(),
+        charset,
+        goes,
+        faults: decoded.faults,
+        doubtful: false,
+        mark: bytes.get(..mark.len())?,
+    })
 }
 
 fn is_east_asian(c: char) -> bool {
