@@ -30,6 +30,7 @@ pub mod files;
 pub mod footer;
 pub mod guard;
 pub mod headers;
+mod hints;
 pub mod html;
 pub mod inspect;
 mod kinds;

@@ -279,12 +279,12 @@ impl Texts {
     }
 
     /// What stands in a footer for a reader of `language`, or else in the marketplace's `default`
-    /// language, or else in English: one of [`FOOTER`], or the word of a
+    /// language, or else in English: by word, one of [`FOOTER`], or the word of a
     /// [`crate::types::token::Purpose`] that acts.
-    #[must_use]
-    pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
-        let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
-        tags.find_map(|tag| self.languages.get(&tag)?.footer.get(word)).map_or("", String::as_str)
+    pub fn footer<'t>(&'t self, language: &str, default: &str) -> impl Fn(&str) -> &'t str + use<'t> {
+        let tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
+        let languages: Vec<&Language> = tags.filter_map(|tag| self.languages.get(&tag)).collect();
+        move |word| languages.iter().find_map(|language| language.footer.get(word)).map_or("", String::as_str)
     }
 
     /// A word of footers in every language.

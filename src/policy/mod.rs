@@ -73,7 +73,7 @@ pub struct Facts<'a> {
     pub opted_out: bool,
     /// The thread that this message answers, if it does.
     pub thread: Option<opt_out::Thread>,
-    /// Whether the subject holds a critical tag: see [`opt_out::is_critical`].
+    /// Whether the subject holds a critical tag: see [`opt_out::CriticalTags`].
     pub critical: bool,
     /// What the seller has sent today by declaring it critical. Only where that would let this
     /// message through.

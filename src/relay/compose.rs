@@ -232,7 +232,8 @@ impl Relay {
             Role::Seller => [Purpose::NoResponse, Purpose::Report],
             Role::Buyer => [Purpose::Report, Purpose::Stop],
         };
-        let words = |word: &str| self.texts.footer(word, language, default).to_owned();
+        let words = self.texts.footer(language, default);
+        let words = |word: &str| words(word).to_owned();
         let action = |purpose: Purpose| Action {
             purpose,
             label: words(purpose.word()),

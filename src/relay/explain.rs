@@ -45,7 +45,8 @@ impl Relay {
         }
         let authentication = self.authenticate(&client, &envelope, &raw, at).await;
         let parts = std::sync::OnceLock::new();
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true, parts };
+        let looks_back = true.into();
+        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true, looks_back, parts };
         let judged = self.judge(&arrived, &self.allowance(Arc::default()));
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))

@@ -10,7 +10,7 @@ use crate::message::author::AuthorFault;
 use crate::policy::author::{Author, Senders, Sign};
 use crate::policy::automatic::{Answers, Automatic};
 use crate::policy::content::{Content, Part};
-use crate::policy::opt_out::{MayAnswer, Thread, critical_limit, is_critical};
+use crate::policy::opt_out::{MayAnswer, Thread, critical_limit};
 use crate::policy::quota::{Day, Use, limit, window_start};
 use crate::policy::{Facts, Hops};
 use crate::store::{Party, StoreError, View};
@@ -41,7 +41,7 @@ impl Relay {
             Err(AuthorFault::Malformed) => (Author::Malformed, None),
         };
         let (another, named) = another.unzip();
-        let critical = is_critical(&inspection.subject, &rules.opt_out.critical_tags);
+        let critical = self.critical.stand_in(&inspection.subject);
         let counted = critical && letter.author == Role::Seller && receiver.opted_out;
         let (quota, critical_use) = match letter.author {
             Role::Seller => self.quota(view, letter, arrived.at, counted)?,

@@ -14,7 +14,7 @@ use crate::policy::{Decision, REPEATED, Reason, Verdict, decide_by, every_answer
 use crate::store::{Body, Pair, Party, StoreError, View};
 use crate::types::{Address, MessageId, Reply, Role};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Steps, in the unit of the metric.
 const MILLION: f64 = 1e6;
@@ -53,6 +53,7 @@ impl Relay {
         let mut judged = Judged {
             raw: raw.clone(),
             at: *at,
+            looked_back: arrived.looks_back.load(Ordering::Relaxed),
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
@@ -254,7 +255,9 @@ impl Relay {
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;
-            letter.turns = view.turns(letter.pair.id, letter.author, arrived.at)?;
+            if arrived.looks_back.load(Ordering::Relaxed) {
+                letter.turns = view.turns(letter.pair.id, letter.author, arrived.at)?;
+            }
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub(super) struct Judged {
     pub(super) raw: Bytes,
     pub(super) at: Time,
+    /// What came before was looked up.
+    pub(super) looked_back: bool,
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
@@ -213,6 +215,11 @@ impl Letter {
         let automatic = inspection.as_ref().is_ok_and(|found| found.automatic.is_some());
         let waits = self.decision.reason == Reason::DnsTrouble;
         (arrived.envelope.sender.is_none() || automatic) && !self.known && !waits
+    }
+
+    /// Its place among those that went to and fro.
+    pub(super) fn turn(&self, size: usize) -> Turn {
+        Turn { id: self.id, author: self.author, thread: self.thread, size }
     }
 
     /// It goes to nobody: machines answer one another. Says which rule that is.

@@ -24,6 +24,7 @@ pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
+use super::hints::Hints;
 use super::replacements::Replacements;
 use super::scrub::find;
 use super::splice::spliced;
@@ -48,13 +49,14 @@ pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut S
         let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
         rewritten.unwrap_or_else(|| Some(plain::render(html)))
     });
-    if let Some(scrubbed) = replacements.scrub(changed.as_deref().unwrap_or(html), true) {
+    let hints = Hints::of(changed.as_deref().unwrap_or(html).as_bytes());
+    if let Some(scrubbed) = replacements.scrub_known(changed.as_deref().unwrap_or(html), true, hints) {
         changed = Some(scrubbed);
     }
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    let changed = encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed);
+    let changed = encoded::scrub(changed.as_deref().unwrap_or(html), hints, replacements.of_author()).or(changed);
     changed.or(match short {
         Cow::Owned(short) => Some(short),
         Cow::Borrowed(_) => None,

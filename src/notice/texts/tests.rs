@@ -60,9 +60,9 @@ fn languages_are_negotiated() {
         assert_eq!(fill(&texts, Name::Failure, language, default, &[]).language, want, "{language:.20} {default}");
     }
     assert_eq!(fill(&texts, Name::StopDone, "ko", "ja", &[]).language, "ja", "a text that Korean does not have");
-    assert_eq!(texts.footer("done", "ja-JP", "en"), "返信不要にする");
-    assert_eq!(texts.footer("done", "ko", "de"), "Keine Antwort nötig", "a word that Korean does not have");
-    assert_eq!(texts.footer("nothing", "ja", "en"), "");
+    assert_eq!(texts.footer("ja-JP", "en")("done"), "返信不要にする");
+    assert_eq!(texts.footer("ko", "de")("done"), "Keine Antwort nötig", "a word that Korean does not have");
+    assert_eq!(texts.footer("ja", "en")("nothing"), "");
     assert_eq!(chain("zh-CN"), ["zh-cn", "zh", "zh-hans"]);
     assert_eq!(chain("zh-Hant-TW"), ["zh-hant-tw", "zh-hant", "zh"]);
 }
