@@ -34,17 +34,16 @@ pub(super) fn place(path: &[Step]) -> String {
     text
 }
 
-/// The path to the key or value that stands at exactly this place of the text.
+/// The path to the value that stands at exactly this place of the text, or else to the key. A table
+/// that only its keys make (`a.b = 1`) stands where its own key does.
 pub(super) fn find(table: &DeTable<'_>, span: &Range<usize>) -> Option<Vec<Step>> {
-    let mut keys = table.iter().filter(|(key, _)| key.span() == *span);
-    if let Some((key, _)) = keys.next() {
-        return Some(vec![Step::Key(key.get_ref().clone().into_owned())]);
-    }
-    table.iter().find_map(|(key, value)| {
+    let deeper = table.iter().find_map(|(key, value)| {
         let mut path = within(value, span)?;
         path.insert(0, Step::Key(key.get_ref().clone().into_owned()));
         Some(path)
-    })
+    });
+    let named = || table.iter().find(|(key, _)| key.span() == *span);
+    deeper.or_else(|| named().map(|(key, _)| vec![Step::Key(key.get_ref().clone().into_owned())]))
 }
 
 fn within(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<Vec<Step>> {

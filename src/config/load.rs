@@ -27,6 +27,10 @@ pub struct Loaded {
     torn: bool,
     /// Lines with faults of the syntax.
     syntax: Vec<Option<usize>>,
+    /// A table's header is among them: keys may seem to stand in another table.
+    headless: bool,
+    /// Nothing is known of what is left.
+    lost: bool,
 }
 
 /// Reads a configuration.
@@ -63,6 +67,8 @@ pub(super) fn examine(text: &str) -> Loaded {
         problems: Problems::default(),
         torn: !errors.is_empty(),
         syntax: Vec::new(),
+        lost: false,
+        headless: errors.iter().any(|error| error.message().contains("table")),
         lines,
         bad: Vec::new(),
     };
@@ -70,7 +76,7 @@ pub(super) fn examine(text: &str) -> Loaded {
         let line = error.span().map(|span| loaded.lines.number(span.start));
         // One fault of a line leads to others.
         if !loaded.syntax.contains(&line) {
-            let key = line.and_then(|line| loaded.lines.key(line));
+            let key = line.and_then(|line| loaded.lines.key(line)).filter(|_| !loaded.headless);
             let (what, remedy) = words::of_syntax(key, error.message());
             loaded.problems.put(Problem { line, ..Problem::new("syntax", what, remedy) });
             loaded.syntax.push(line);
@@ -92,7 +98,7 @@ pub(super) fn examine(text: &str) -> Loaded {
         }
     }
     // What is left may be anything: only what was found is told.
-    loaded.torn = true;
+    loaded.lost = true;
     loaded
 }
 
@@ -117,7 +123,7 @@ impl Loaded {
             let exact = self.lines.exact(&problem.place);
             problem.line = exact.or_else(|| self.lines.above(&problem.place));
             let follows = self.bad.iter().any(|bad| words::may_follow(&problem.place, bad));
-            let lost = self.torn && (exact.is_none() || self.syntax.contains(&exact));
+            let lost = self.lost || self.torn && (exact.is_none() || self.syntax.contains(&exact));
             (!follows && !lost).then_some(problem)
         })
     }
@@ -136,6 +142,7 @@ impl Loaded {
     /// `[[limits]]`. What is in them is read all the same.
     fn brackets(&mut self, table: &mut DeTable<'_>, defaults: &toml::Table, above: &[Step]) {
         let mut gone = Vec::new();
+        let dotted = ["delivery.routes", "delivery.tls_for"].contains(&place(above).as_str());
         for (key, value) in table.iter_mut() {
             let name = key.get_ref().clone().into_owned();
             let here = [above, &[Step::Key(name.clone())]].concat();
@@ -152,6 +159,15 @@ impl Loaded {
                     new = Some(DeValue::Array(list));
                 }
                 (DeValue::Table(inner), Some(defaults)) => self.brackets(inner, defaults, &here),
+                (DeValue::Table(_), None) if dotted || defaults.contains_key(&name) => {
+                    let remedy = if dotted {
+                        "A name with dots needs quotes: \"a.example\" = \"…\"".to_owned()
+                    } else {
+                        format!("Write {name} = …, below the header of the table above")
+                    };
+                    self.tell(place(&here), ("is a table, and one value is meant".to_owned(), remedy));
+                    gone.push(name);
+                }
                 (DeValue::Array(list), Some(_)) => {
                     let (what, path) = ("is in double brackets, and there is only one", place(&here));
                     self.tell(path.clone(), (what.to_owned(), format!("Write [{path}], once")));
@@ -175,61 +191,71 @@ impl Loaded {
     /// that has to be there, an element whose neighbours have their numbers.
     fn take_out(&mut self, root: &mut Spanned<DeTable<'_>>, path: Option<Vec<Step>>, message: &str) {
         let Some(mut path) = path.filter(|path| !path.is_empty()) else {
-            self.tell("configuration".to_owned(), words::of_value(message));
+            self.tell("configuration".to_owned(), words::of_value_at(&[], message));
+            self.lost = true;
             *root.get_mut() = DeTable::new();
             return;
         };
-        if let Some(missing) = words::missing(message) {
-            path.push(Step::Key(missing.to_owned()));
-            self.tell(place(&path), words::of_missing());
-            put_in(root.get_mut(), &path, Some(words::stand_in(missing)));
-            return;
-        }
         let here = place(&path);
         let again = self.bad.contains(&here);
-        match words::unknown(message) {
-            Some(known) => {
-                let found = words::of_unknown(&path, &known);
+        let done = if let Some(missing) = words::missing(message) {
+            path.push(Step::Key(missing.to_owned()));
+            self.tell(place(&path), words::of_missing());
+            put_in(root.get_mut(), &path, Some(words::stand_in(missing)))
+        } else {
+            let found = match words::unknown(message) {
+                Some(known) => words::of_unknown(root.get_ref(), &path, &known),
+                None => words::Found { words: words::of_value_at(&path, message), meant: None },
+            };
+            if self.headless && words::unknown(message).is_some() {
+                self.bad.push(here);
+            } else {
                 self.tell(here, found.words);
-                // What it was meant to be is not missing.
-                self.bad.extend(found.meant);
             }
-            None => self.tell(here, words::of_value(message)),
-        }
-        match path.last() {
-            Some(Step::Index(_)) if !again => {
-                put_in(root.get_mut(), &path, Some(words::stand_in("address")));
+            // What it was meant to be is not missing.
+            self.bad.extend(found.meant);
+            match path.last() {
+                Some(Step::Index(_)) if !again => put_in(root.get_mut(), &path, Some(words::stand_in("address"))),
+                Some(Step::Index(_)) => {
+                    path.pop();
+                    put_in(root.get_mut(), &path, None)
+                }
+                _ => put_in(root.get_mut(), &path, None),
             }
-            Some(Step::Index(_)) => {
-                path.pop();
-                put_in(root.get_mut(), &path, None);
-            }
-            _ => put_in(root.get_mut(), &path, None),
+        };
+        if !done {
+            // Not there to be mended: all of its table goes.
+            path.truncate(1);
+            self.bad.push(place(&path));
+            put_in(root.get_mut(), &path, None);
         }
     }
 }
 
-/// Puts a text there, or takes out what is there.
-fn put_in(table: &mut DeTable<'_>, path: &[Step], text: Option<&'static str>) {
-    let new = |text: &'static str| Spanned::new(0..0, DeValue::String(text.into()));
-    let [Step::Key(first), rest @ ..] = path else { return };
+/// Puts a text there, or takes out what is there; says whether it could.
+fn put_in(table: &mut DeTable<'_>, path: &[Step], text: Option<&'static str>) -> bool {
+    let [Step::Key(first), rest @ ..] = path else { return false };
     if rest.is_empty() {
-        match text {
-            Some(text) => drop(table.insert(Spanned::new(0..0, first.clone().into()), new(text))),
-            None => drop(table.remove(first.as_str())),
-        }
-        return;
+        return match text {
+            Some(text) => {
+                let value = Spanned::new(0..0, DeValue::String(text.into()));
+                table.insert(Spanned::new(0..0, first.clone().into()), value).is_none()
+            }
+            None => table.remove(first.as_str()).is_some(),
+        };
     }
     match (table.get_mut(first.as_str()).map(Spanned::get_mut), rest) {
         (Some(DeValue::Table(inner)), _) => put_in(inner, rest, text),
         (Some(DeValue::Array(list)), [Step::Index(at), deeper @ ..]) => {
-            let Some(item) = list.get_mut(*at) else { return };
-            match (item.get_mut(), deeper, text) {
-                (_, [], Some(text)) => *item = new(text),
-                (DeValue::Table(inner), [_, ..], _) => put_in(inner, deeper, text),
-                _ => {}
+            match (list.get_mut(*at).map(Spanned::get_mut), deeper, text) {
+                (Some(item), [], Some(text)) => {
+                    *item = DeValue::String(text.into());
+                    true
+                }
+                (Some(DeValue::Table(inner)), [_, ..], _) => put_in(inner, deeper, text),
+                _ => false,
             }
         }
-        _ => {}
+        _ => false,
     }
 }

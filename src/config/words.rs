@@ -3,6 +3,7 @@
 
 use super::lines::Step;
 use super::{Config, LISTS};
+use toml::de::DeTable;
 
 /// What is wrong, and what to do.
 pub(super) type Words = (String, String);
@@ -52,26 +53,35 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// What is said of a key that is none.
-pub(super) struct Unknown {
+/// What is said of something that does not read.
+pub(super) struct Found {
     pub(super) words: Words,
     /// The place that was meant.
     pub(super) meant: Option<String>,
 }
 
-pub(super) fn of_unknown(path: &[Step], known: &[String]) -> Unknown {
+/// A key that is none, among those that are known there.
+pub(super) fn of_unknown(root: &DeTable<'_>, path: &[Step], known: &[String]) -> Found {
     let Some((Step::Key(key), above)) = path.split_last() else {
-        return Unknown { words: of_value(""), meant: None };
+        return Found { words: of_value(""), meant: None };
     };
+    let is_table = above.is_empty() && root.get(key.as_str()).is_some_and(|value| value.get_ref().is_table());
     let what = "is no such key".to_owned();
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(&key.to_lowercase(), name), name));
     let near = near.filter(|(distance, name)| *distance <= 1 + name.len() / 4).min();
     if let Some((_, name)) = near {
         let meant = [above, &[Step::Key(name.clone())]].concat();
         let remedy = format!("Did you mean {name}? {EXAMPLE}");
-        return Unknown { words: (what, remedy), meant: Some(super::lines::place(&meant)) };
+        return Found { words: (what, remedy), meant: Some(super::lines::place(&meant)) };
     }
-    let remedy = match elsewhere(key) {
+    let headers = headers();
+    let place = if is_table {
+        headers.into_iter().find(|header| header.ends_with(&format!(".{key}]")))
+    } else {
+        headers.into_iter().find(|header| knows(header, key))
+    };
+    let remedy = match &place {
+        Some(header) if is_table => format!("Write {header}"),
         Some(header) if header.is_empty() => {
             "Write it above the first [table]: what stands behind one belongs to that".to_owned()
         }
@@ -79,12 +89,12 @@ pub(super) fn of_unknown(path: &[Step], known: &[String]) -> Unknown {
         None => format!("Take it out; {EXAMPLE}"),
     };
     // At the top it is found by its name alone.
-    let meant = elsewhere(key).filter(String::is_empty).map(|_| key.clone());
-    Unknown { words: (what, remedy), meant }
+    let meant = place.filter(String::is_empty).map(|_| key.clone());
+    Found { words: (what, remedy), meant }
 }
 
-/// The table that has such a key: its header, empty for the top of the file.
-fn elsewhere(key: &str) -> Option<String> {
+/// The headers of all tables, empty for the top of the file.
+fn headers() -> Vec<String> {
     let mut headers = vec![String::new()];
     headers.extend(LISTS.map(|name| format!("[[{name}]]")));
     let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
@@ -98,16 +108,31 @@ fn elsewhere(key: &str) -> Option<String> {
             }
         }
     }
-    // A key that nobody has makes each table say which it knows.
-    let knows = |header: &String| {
-        let told = toml::from_str::<Config>(&format!("{header}\n\"?\" = 0\n")).err();
-        told.and_then(|error| unknown(error.message())).is_some_and(|known| known.iter().any(|name| name == key))
-    };
-    headers.into_iter().find(knows)
+    headers
+}
+
+/// Whether a table has such a key: one that nobody has makes it say which it knows.
+fn knows(header: &str, key: &str) -> bool {
+    let told = toml::from_str::<Config>(&format!("{header}\n\"?\" = 0\n")).err();
+    told.and_then(|error| unknown(error.message())).is_some_and(|known| known.iter().any(|name| name == key))
+}
+
+/// A value at a place of the file.
+pub(super) fn of_value_at(path: &[Step], message: &str) -> Words {
+    match path {
+        [Step::Key(key)] | [Step::Key(key), Step::Index(_)] if LISTS.contains(&key.as_str()) => {
+            ("is no table".to_owned(), format!("Write [[{key}]], and its keys below; {EXAMPLE}"))
+        }
+        [Step::Key(first), ..] if first == "dns" => {
+            let (what, remedy) = of_value(message);
+            (what, remedy.replace(":2525", ":53"))
+        }
+        _ => of_value(message),
+    }
 }
 
 /// A value of the wrong kind, or none of the right kind.
-pub(super) fn of_value(message: &str) -> Words {
+fn of_value(message: &str) -> Words {
     let message = message.trim().replace('\n', " ");
     if let Some(rest) = message.strip_prefix("unknown variant `") {
         let known = quoted(rest.split_once("`, expected ").map_or("", |(_, known)| known));

@@ -215,7 +215,8 @@ pub(super) fn exists(directory: &Path) -> Result<bool, OpenError> {
 /// See [`Open::Beside`].
 fn is_new_beside_something(directory: &Path) -> bool {
     let holds = |folder: &Path| fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some());
-    !directory.exists() && directory.parent().is_some_and(holds)
+    // A link to a disk that is not mounted is there, and leads nowhere.
+    fs::symlink_metadata(directory).is_err() && directory.parent().is_some_and(holds)
 }
 
 /// Takes the daemon's lock. Leaves no trace where there is no store: a lock file in the folder of a

@@ -161,6 +161,15 @@ fn a_store_is_made_by_who_means_it() {
             true,
             true,
         ),
+        (
+            "a link to nowhere",
+            |d| {
+                fs::create_dir(d.join("above")).unwrap();
+                std::os::unix::fs::symlink(d.join("disk/data"), d.join("above/data")).unwrap();
+            },
+            false,
+            false,
+        ),
         ("traces of one", gone, false, false),
     ];
     for (name, prepare, init, registers) in table {

@@ -280,11 +280,10 @@ fn names_another(text: &str, kind: Kind, alias: &str) -> bool {
     });
     let is_sign = |rest: &str| match kind {
         Kind::Html if rest.starts_with("&#") => entity(rest).is_some_and(|(c, _)| c == '@'),
-        Kind::Html if rest.starts_with('&') => rest.starts_with("&commat;"),
+        Kind::Html if rest.starts_with("&commat;") => true,
         _ => rest.starts_with("%40") || rest.starts_with(['\u{ff20}', '\u{fe6b}']),
     };
-    let places = memchr::memchr3_iter(b'&', b'%', 0xef, text.as_bytes());
-    others || places.filter_map(|at| text.get(at..)).any(is_sign)
+    others || memchr::memchr3_iter(b'&', b'%', 0xef, text.as_bytes()).any(|at| text.get(at..).is_some_and(is_sign))
 }
 
 /// Words that are given back.
