@@ -159,6 +159,7 @@ mod tests {
                     needs_response: false,
                     fate,
                     facts,
+                    sent_by: None,
                 })
             };
             store.write(write).await.unwrap();

@@ -20,7 +20,7 @@ const TOKEN: &str = "bst4g4eqju3shkeqivkwpej6i76x4";
 /// The footer of a buyer's copy.
 fn footer(language: &str) -> Footer {
     let texts = Texts::built_in();
-    let words = |word: &str| texts.footer(word, language, "en").replace("{marketplace}", "Example Market");
+    let words = |word: &str| texts.footer(language, "en")(word).replace("{marketplace}", "Example Market");
     let action = |purpose: Purpose| Action {
         purpose,
         label: words(purpose.word()),

@@ -480,6 +480,7 @@ fn systemd_and_metrics() {
     let path = place.dir.path().join("notify");
     let notify = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    place.init();
     let mut command = place.command(&["serve"]);
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000").env_remove("WATCHDOG_PID");
     let relay = Relay::start(command);
@@ -564,7 +565,21 @@ fn it_refuses_to_start_and_says_what_to_do() {
         let (got, _, err) = place.try_cli(arguments);
         assert!(got == status && words.iter().all(|w| err.contains(w)), "{arguments:?}: {got}\n{err}");
     };
-    fails(&["seller", "list"], 1, &["no store", "data_dir"]);
+    // A disk that is not mounted leaves no folder, or an empty one: nothing is made there.
+    for empty in [false, true] {
+        for command in [&["serve"][..], &["seller", "list"]] {
+            fails(command, 1, &["no store", "data_dir", "marketrelay store init"]);
+        }
+        if empty {
+            fails(&["buyer", "set", "B-7", "--email", BUYER], 1, &["no store", "marketrelay store init"]);
+            assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+        } else {
+            assert!(!data.exists());
+            std::fs::create_dir(&data).unwrap();
+        }
+    }
+    assert_eq!(place.cli(&["store", "init"])["made"], true);
+    assert_eq!(place.cli(&["store", "init"])["made"], false);
     place.register();
     let good = std::fs::read(&store).unwrap();
     for (bytes, word) in [
@@ -577,7 +592,9 @@ fn it_refuses_to_start_and_says_what_to_do() {
         fails(&["serve"], 1, &[word]);
     }
     std::fs::remove_file(&store).unwrap();
-    fails(&["serve"], 1, &["has held a store", "backup"]);
+    for command in [&["serve"][..], &["store", "init"], &["buyer", "set", "B-7", "--email", BUYER]] {
+        fails(command, 1, &["has held a store", "backup"]);
+    }
     std::fs::write(&store, &good).unwrap();
     let relay = place.serve();
     fails(&["serve"], 1, &["another marketrelay daemon"]);

@@ -12,8 +12,8 @@
 pub mod front;
 pub mod guessing;
 pub mod password;
+mod records;
 mod signature;
-mod spf;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod verify;

@@ -354,6 +354,57 @@ fn spf_cases() -> Vec<Case> {
             want: several,
             ..case()
         },
+        Case {
+            why: "two DMARC records are none: below the author's domain",
+            sender: Some("bounce@mail.shop.test"),
+            records: &[("mail.shop.test", "v=spf1 +all"), DMARC, ("_dmarc.shop.test", "v=DMARC1; p=none")],
+            want: Proof::Absent,
+            summary: "spf=pass dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "the same the other way round, and written otherwise",
+            sender: Some("bounce@mail.shop.test"),
+            records: &[("mail.shop.test", "v=spf1 +all"), ("_dmarc.shop.test", "V = DMARC1 ;p=none; aspf=s"), DMARC],
+            want: Proof::Absent,
+            summary: "spf=pass dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "two DMARC records, and SPF of the very domain",
+            records: &[PASS, DMARC, DMARC],
+            want: Proof::Proved,
+            summary: "spf=pass dkim=none dmarc=none",
+            ..case()
+        },
+        Case {
+            why: "one DMARC record, and texts of others",
+            sender: Some("bounce@mail.shop.test"),
+            records: &[
+                ("mail.shop.test", "v=spf1 +all"),
+                ("_dmarc.shop.test", "v=DMARC10; p=none"),
+                ("_dmarc.shop.test", "x; v=DMARC1; p=none"),
+                ("_dmarc.shop.test", "v=dmarc1; p=none"),
+                DMARC,
+                ("_dmarc.shop.test", "google-site-verification=v=DMARC1"),
+            ],
+            want: Proof::Proved,
+            summary: "spf=pass dkim=none dmarc=pass",
+            ..case()
+        },
+        Case {
+            why: "two at the sender's name, one at the author's",
+            sender: Some("bounce@mail.shop.test"),
+            records: &[
+                ("mail.shop.test", "v=spf1 +all"),
+                ("_dmarc.mail.shop.test", "v=DMARC1; p=none; psd=n"),
+                ("_dmarc.mail.shop.test", "v=DMARC1; p=none"),
+                DMARC,
+            ],
+            want: Proof::Proved,
+            summary: "spf=pass dkim=none dmarc=pass",
+            ..case()
+        },
         Case { why: "DMARC server fails", records: &[("_dmarc.shop.test", "!")], want: Proof::Trouble, ..case() },
     ]
 }
@@ -474,6 +525,48 @@ async fn every_case() {
         assert_eq!(proof(&found), case.want, "{}: {}", case.why, found.summary());
         if !case.summary.is_empty() {
             assert_eq!(found.summary(), case.summary, "{}", case.why);
+        }
+    }
+}
+
+/// RFC 6376 6.1.2: any of several keys may be the one, in whatever order they come; and one that is
+/// none, or revoked, keeps no other from it.
+#[tokio::test]
+async fn several_keys_at_one_name() {
+    const NAME: &str = "rsa._domainkey.shop.test";
+    let good = zone(&[]).remove(NAME).unwrap().remove(0);
+    let other = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let other = format!("v=DKIM1; p={}", base64(&rcgen::PublicKeyData::subject_public_key_info(&other)));
+    let ed = format!("v=DKIM1; k=ed25519; p={}", base64(ED25519.public_key_raw()));
+    let (good, other, ed) = (good.as_str(), other.as_str(), ed.as_str());
+    // As many as are tried; one more is not.
+    let many = [ed, other, ed, good];
+    let more = [ed, ed, other, ed, good];
+    let sets: [(&[&str], bool); 11] = [
+        (&[good], true),
+        (&[good, other], true),
+        (&[other, good], true),
+        (&[ed, good], true),
+        (&["v=DKIM1; p=", good], true),
+        (&["v=spf1 -all", "no record; at all", other, good], true),
+        (&many, true),
+        (&more, false),
+        (&[other, ed], false),
+        (&[other], false),
+        (&["v=DKIM1; p="], false),
+    ];
+    for domain in ["shop.test", "Shop.TEST"] {
+        let raw = sign(PLAIN, Key::Rsa, domain, SIGNED);
+        let changed = raw.replace("Subject: x", "Subject: y");
+        for (keys, want) in &sets {
+            let mut records = zone(&[]);
+            records.insert(NAME.to_owned(), keys.iter().map(|key| (*key).to_owned()).collect());
+            let verifier = Verifier::new(name_server(records).await, "relay.test");
+            for (raw, want) in [(&raw, *want), (&changed, false)] {
+                let check = Check { raw: raw.as_bytes(), sender: Some(&ANN), ..check() };
+                let found = verifier.verify(&check).await;
+                assert_eq!(proof(&found) == Proof::Proved, want, "{keys:?}: {}", found.summary());
+            }
         }
     }
 }

@@ -3,8 +3,9 @@
 //! and a step around a fault in its body hash. All look-ups of a message run side by side, and each
 //! that does not answer in time is trouble by itself: what the others found decides.
 
+use super::records::{self, Dmarc};
 use super::signature::{Header, Signed, Tags, Weakness, digest};
-use super::{Authentication, Outcome, Results, conclude, spf};
+use super::{Authentication, Outcome, Results, conclude};
 use crate::message::headers::{self, Field};
 use crate::policy::author::Proof;
 use crate::policy::reason::Method;
@@ -13,7 +14,6 @@ use crate::types::{Address, Time};
 use hickory_resolver::TokioResolver;
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::{Canonicalization, Signature};
-use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{
     AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, MessageAuthenticator, SpfOutput, SpfResult,
@@ -123,23 +123,23 @@ impl Verifier {
         let spf_domain = check.sender.map_or(check.helo, Address::domain);
         let nobody = SpfOutput::new(spf_domain.to_owned());
         let alone = alone(message);
-        let verify = |message| timeout_at(early, self.authenticator.verify_dkim(message));
-        let (spf, mut outputs, record) = tokio::join!(
+        let verify = |message| timeout_at(early, records::dkim(&self.authenticator, message));
+        let policy = Dmarc::of(&self.authenticator, message);
+        let (spf, outputs, record) = tokio::join!(
             timeout_at(early, self.spf(check, check.sender.map(Address::expose))),
             all(alone.iter().map(verify).collect()),
-            timeout_at(early, self.dmarc(message, &[], spf_domain, &nobody)),
+            timeout_at(early, policy.check(&[], spf_domain, &nobody)),
         );
         let spf = spf.unwrap_or_else(|_| SpfOutput::new(spf_domain.to_owned()).with_result(SpfResult::TempError));
-        let outputs: Vec<Option<DkimOutput<'_>>> =
-            outputs.iter_mut().map(|output| output.as_mut().ok().and_then(Vec::pop)).collect();
+        let outputs: Vec<Option<DkimOutput<'_>>> = outputs.into_iter().map(|output| output.ok().flatten()).collect();
         let answered: Vec<DkimOutput<'_>> = outputs.iter().flatten().cloned().collect();
         let dmarc = match record {
             // No record, whatever the others found.
             Ok(none) if none.result() == DmarcResult::None && none.dmarc_record().is_none() => Some(none),
-            _ => timeout_at(until, self.dmarc(message, &answered, spf_domain, &spf)).await.ok(),
+            _ => timeout_at(until, policy.check(&answered, spf_domain, &spf)).await.ok(),
         };
 
-        let signed = self.signed(check, fields, message, (&outputs, dmarc.as_ref()), until).await;
+        let signed = self.signed(check, fields, (message, &policy), (&outputs, dmarc.as_ref()), until).await;
         let results = results(check, spf_domain, &spf, dmarc.as_ref(), &signed);
         let found = Authentication {
             spf: of_spf(&spf),
@@ -167,7 +167,7 @@ impl Verifier {
         &self,
         check: &Check<'_>,
         fields: &[Field<'_>],
-        message: &AuthenticatedMessage<'_>,
+        (message, policy): (&AuthenticatedMessage<'_>, &Dmarc<'_>),
         (outputs, dmarc): (&[Option<DkimOutput<'_>>], Option<&DmarcOutput>),
         until: Instant,
     ) -> Vec<(Signed, bool)> {
@@ -184,7 +184,7 @@ impl Verifier {
                     // The only good one is the one that DMARC means; of several each is asked about
                     // by itself.
                     (Outcome::Pass, Some(output)) if relaxed && is_related(&signature.d, domain) => {
-                        good == 1 || self.aligned(message, output, until).await
+                        good == 1 || timeout_at(until, policy.is_aligned(output)).await.unwrap_or(false)
                     }
                     (Outcome::TempError, _) => is_related(&signature.d, domain),
                     _ => false,
@@ -205,30 +205,13 @@ impl Verifier {
         signed
     }
 
-    /// Whether DMARC takes this one signature's domain for the author's.
-    async fn aligned(&self, message: &AuthenticatedMessage<'_>, output: &DkimOutput<'_>, until: Instant) -> bool {
-        let nobody = SpfOutput::new(String::new());
-        let dmarc = timeout_at(until, self.dmarc(message, std::slice::from_ref(output), "", &nobody)).await;
-        dmarc.is_ok_and(|dmarc| *dmarc.dkim_result() == DmarcResult::Pass)
-    }
-
-    async fn dmarc(
-        &self,
-        message: &AuthenticatedMessage<'_>,
-        signatures: &[DkimOutput<'_>],
-        spf_domain: &str,
-        spf: &SpfOutput,
-    ) -> DmarcOutput {
-        self.authenticator.verify_dmarc(DmarcParameters::new(message, signatures, spf_domain, spf)).await
-    }
-
     /// RFC 7208 2.4: the envelope sender, or the EHLO name where that is `<>`.
     async fn spf(&self, check: &Check<'_>, sender: Option<&str>) -> SpfOutput {
         let parameters = match sender {
             Some(sender) => SpfParameters::verify_mail_from(check.ip, check.helo, &self.hostname, sender),
             None => SpfParameters::verify_ehlo(check.ip, check.helo, &self.hostname),
         };
-        spf::check(&self.authenticator, parameters).await
+        records::spf(&self.authenticator, parameters).await
     }
 }
 

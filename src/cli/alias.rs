@@ -2,7 +2,7 @@
 
 use super::party::find;
 use super::{Context, Failure, Outcome};
-use crate::store::{Filter, Open, Pair};
+use crate::store::{Filter, Open, Orders, Pair};
 use crate::types::{Alias, ExternalId, Role, SystemRandom, Time};
 use clap::Subcommand;
 use serde_json::json;
@@ -68,9 +68,12 @@ fn show(context: Context<'_>, address: &str) -> Outcome {
     let found = store.read(|view| {
         let Some(resolved) = view.resolve(&alias)? else { return Ok(None) };
         let pair = view.pair(resolved.pair)?;
+        if !context.is_meant(Some(&pair.buyer.marketplace)) {
+            return Ok(None);
+        }
         let filter =
             Filter { buyer: Some(pair.buyer.id), seller: Some(pair.seller.id), limit: SHOWN, ..Filter::default() };
-        let (orders, messages) = (view.orders(Some(pair.id), None, SHOWN)?, view.messages(&filter)?);
+        let (orders, messages) = (view.orders(Orders::Pair(pair.id), SHOWN)?, view.messages(&filter)?);
         Ok(Some((resolved, pair, orders, messages)))
     })?;
     let Some((resolved, pair, orders, messages)) = found else {
@@ -93,13 +96,14 @@ fn show(context: Context<'_>, address: &str) -> Outcome {
     let ids: Vec<&str> = orders.iter().map(|order| order.id.as_str()).collect();
     let party = pair.party(resolved.side);
     let said = format!(
-        "{} stands for {} {} ({}), written to by {} {}.\norders:  {}\nthreads: {}",
+        "{} stands for {} {} ({}), written to by {} {}, of marketplace {}.\norders:  {}\nthreads: {}",
         alias.as_str(),
         resolved.side,
         party.external,
         if party.removed { "removed" } else { party.name.as_str() },
         resolved.side.other(),
         pair.party(resolved.side.other()).external,
+        party.marketplace,
         if ids.is_empty() { "none".to_owned() } else { ids.join(", ") },
         if threads.is_empty() { "none".to_owned() } else { threads.join(", ") },
     );

@@ -7,8 +7,10 @@ use crate::message::sign::Signer;
 use crate::notice::Texts;
 use crate::outbound::route::{Route, server_key};
 use crate::serve::own_domains;
-use crate::store::{Flaw, Flawed, Store};
+use crate::store::{FILES, Flaw, Flawed, Store};
 use crate::tls::{Certificate, ClientTls};
+use crate::types::is_language_tag;
+use std::path::Path;
 
 /// The syntax of a route, for the configuration's check.
 pub(super) fn route(text: &str) -> Result<Option<RouteServer>, String> {
@@ -26,9 +28,9 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let told: Vec<String> = problems.iter().map(|problem| problem.place.clone()).collect();
     // The text's last sentence says what to do.
     let mut add = |place: &str, text: &str| {
-        if !told.iter().any(|told| told == place) {
+        if !told.iter().any(|told| told.starts_with(place)) {
             let (what, remedy) = text.rsplit_once(". ").unwrap_or((text, ""));
-            problems.push(Problem { place: place.to_owned(), what: what.to_owned(), remedy: remedy.to_owned() });
+            problems.push(Problem::new(place, what, remedy));
         }
     };
     if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key)
@@ -54,13 +56,37 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for what in texts {
         add("notices", &format!("{what}. Mend the file, or take it out for the built-in text"));
     }
+    for (key, login) in &config.delivery.credentials {
+        let first = std::fs::read_to_string(&login.password_file).map(|text| text.lines().next().unwrap_or("").len());
+        if let Ok(0) = first {
+            let place = format!("delivery.credentials.\"{key}\".password_file");
+            add(
+                &place,
+                &format!("{} has an empty first line. Write the password there", login.password_file.display()),
+            );
+        }
+    }
     problems
+}
+
+/// What works and should not be so. `file` is where the configuration was read.
+pub(super) fn warnings(config: &Config, file: &Path) -> Vec<Problem> {
+    let mut warnings = config.warnings(file, &FILES);
+    let (texts, _) = Texts::load(config.notices.directory.as_deref());
+    for (n, shop) in config.marketplace.iter().enumerate() {
+        if is_language_tag(&shop.language) && !texts.has(&shop.language) {
+            let place = format!("marketplace[{n}].language");
+            let what = "is a language that there are no texts in: notices are in English";
+            let remedy = format!("Write one of {}, or add texts in [notices]", texts.languages().join(", "));
+            warnings.push(Problem::new(place, what, remedy));
+        }
+    }
+    warnings
 }
 
 /// What is wrong with parties that are registered already: a warning for each kind.
 fn registered(config: &Config) -> Vec<Problem> {
-    let warning =
-        |what: String, remedy: &str| Problem { place: "data_dir".to_owned(), what, remedy: remedy.to_owned() };
+    let warning = |what: String, remedy: &str| Problem::new("data_dir", what, remedy);
     let flawed = match Store::peek(&config.data_dir, |view| view.flawed(&own_domains(config))) {
         Ok(flawed) => flawed.unwrap_or_default(),
         Err(error) => {

@@ -55,19 +55,21 @@ impl Command {
 
 fn erasures(context: Context<'_>, limit: usize) -> Outcome {
     let store = context.store(Open::Existing)?;
-    let found = store.read(|view| view.erasures_after(0, limit))?;
-    let list: Vec<Erasure> = found.into_iter().map(|(_, erasure)| erasure).collect();
+    let found = store.read(|view| view.erasures_after(0, usize::MAX))?.into_iter().map(|(_, erasure)| erasure);
+    let meant = found.filter(|erasure| context.is_meant(erasure.marketplace.as_deref()));
+    let list: Vec<Erasure> = meant.take(limit).collect();
     let rows = list.iter().map(|erasure| {
         let done = if erasure.done { "done" } else { "begun: ask for it again" };
-        vec![erasure.at.clone(), erasure.by.clone(), what(erasure), done.to_owned()]
+        let shop = erasure.marketplace.clone().unwrap_or_default();
+        vec![erasure.at.clone(), erasure.by.clone(), shop, what(erasure), done.to_owned()]
     });
-    context.out.table(&list, &["at", "by", "what", "state"], rows.collect(), "Nothing was erased.")
+    context.out.table(&list, &["at", "by", "marketplace", "what", "state"], rows.collect(), "Nothing was erased.")
 }
 
 /// Whom or what an erasure took.
 fn what(erasure: &Erasure) -> String {
     match (&erasure.role, &erasure.id, &erasure.message) {
-        (Some(role), Some(id), _) => format!("{role} {id} ({})", erasure.marketplace.as_deref().unwrap_or("")),
+        (Some(role), Some(id), _) => format!("{role} {id}"),
         (_, _, Some(message)) => format!("message {message}"),
         _ => String::new(),
     }
@@ -96,7 +98,8 @@ fn said(found: &Verified, torn: bool) -> String {
     }
     for Erased { erasure, messages } in &found.erasures {
         let (at, by) = (&erasure.at, &erasure.by);
-        text.push_str(&format!("\n  {messages} erased at {at}, by {by}: {}", what(erasure)));
+        let shop = erasure.marketplace.as_ref().map(|shop| format!(" ({shop})")).unwrap_or_default();
+        text.push_str(&format!("\n  {messages} erased at {at}, by {by}: {}{shop}", what(erasure)));
     }
     text + &format!("\nThe chain ends with {}", found.head)
 }

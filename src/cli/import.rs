@@ -70,6 +70,8 @@ struct Shops {
     domains: HashMap<String, String>,
     /// The one that is meant where a line names none.
     default: Option<String>,
+    /// The command line names it: lines of another are bad.
+    only: bool,
     own_domains: Vec<String>,
     providers: Providers,
     alias_length: usize,
@@ -84,6 +86,7 @@ impl Arguments {
         let shops = Arc::new(Shops {
             domains: context.config.marketplace.iter().map(|s| (s.id.clone(), s.domain.clone())).collect(),
             default: context.marketplace().ok().map(|shop| shop.id.clone()),
+            only: context.marketplace.is_some(),
             own_domains: context.own_domains(),
             providers: context.config.authentication.table(),
             alias_length: context.config.alias_length,
@@ -97,7 +100,7 @@ impl Arguments {
             let size = file.metadata().map(|m| m.len()).ok();
             (Box::new(file), size)
         };
-        let store = context.store(Open::Create)?;
+        let store = context.store(Open::Beside)?;
         // Shows itself on a terminal only.
         let bar = size.map_or_else(ProgressBar::no_length, ProgressBar::new);
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg} {elapsed}") {
@@ -284,6 +287,9 @@ fn write_line(change: &Change<'_>, shops: &Shops, line: Line) -> Result<(), Stri
 impl Shops {
     fn named(&self, name: Option<String>) -> Result<String, String> {
         match name.or_else(|| self.default.clone()) {
+            Some(name) if self.only && self.default.as_ref() != Some(&name) => {
+                Err("marketplace: another than --marketplace names".to_owned())
+            }
             Some(name) if self.domains.contains_key(&name) => Ok(name),
             Some(_) => Err("marketplace: not in the configuration".to_owned()),
             None => Err("marketplace: there are several, name one".to_owned()),

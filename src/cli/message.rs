@@ -3,8 +3,8 @@
 use super::export::Export;
 use super::statistics::period;
 use super::which::Which;
-use super::{Context, Outcome};
-use crate::store::{Filter, MessageRow, Open};
+use super::{Context, Failure, Outcome};
+use crate::store::{Filter, MessageRow, Open, Store};
 use crate::types::{MessageId, Time};
 use clap::Subcommand;
 use serde::Serialize;
@@ -46,6 +46,9 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         let store = context.store(Open::Existing)?;
+        if let Self::Show { id } | Self::Erase { id, .. } = self {
+            is_meant(&context, &store, id)?;
+        }
         match self {
             Self::List { which, limit } => {
                 let filter = Filter { limit, ..which.filter(&context, &store)? };
@@ -53,7 +56,18 @@ impl Command {
                 let hours = u64::from(context.config.policy.response.deadline_hours);
                 let deadline = Duration::from_secs(hours * 3600);
                 let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, deadline, Time::now())).collect();
-                let mut head = vec!["id", "received", "buyer", "seller", "by", "verdict", "reason", "fate", "subject"];
+                let mut head = vec![
+                    "id",
+                    "received",
+                    "marketplace",
+                    "buyer",
+                    "seller",
+                    "by",
+                    "verdict",
+                    "reason",
+                    "fate",
+                    "subject",
+                ];
                 if which.needs_response {
                     head.insert(2, "answer due");
                 }
@@ -66,6 +80,15 @@ impl Command {
             Self::Erase { id, how } => super::erase::message(context, &store, id, &how),
             Self::Export(export) => export.run(context, &store),
         }
+    }
+}
+
+/// A message of another marketplace than the one that is named is none.
+fn is_meant(context: &Context<'_>, store: &Store, id: MessageId) -> Outcome {
+    let found = store.read(|view| view.message(id))?;
+    match found.filter(|row| context.is_meant(row.marketplace.as_deref())) {
+        Some(_) => Ok(()),
+        None => Err(Failure::NotFound(format!("no message {id}"))),
     }
 }
 
@@ -111,6 +134,7 @@ fn cells(row: &MessageRow) -> Vec<String> {
     vec![
         row.id.clone(),
         received,
+        name(&row.marketplace),
         name(&row.buyer),
         name(&row.seller),
         row.author.into(),

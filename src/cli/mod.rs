@@ -25,6 +25,7 @@ mod quota;
 mod refusals;
 mod reports;
 mod statistics;
+mod store;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -33,7 +34,7 @@ mod which;
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;
 use crate::serve::own_domains;
-use crate::store::{self, Open, OpenError, Store, StoreError};
+use crate::store::{Open, OpenError, Store, StoreError};
 use crate::types::SystemRandom;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::Output;
@@ -66,7 +67,10 @@ pub struct Arguments {
     /// Print exactly one JSON document to standard output
     #[arg(long, global = true)]
     json: bool,
-    /// Which marketplace; may be left out where there is only one
+    /// Which marketplace; may be left out where there is only one, and lists are of all then
+    ///
+    /// What is done with the whole store or configuration (serve, check, store, backup, history
+    /// verify) is the same for each.
     #[arg(long, global = true, value_name = "ID")]
     marketplace: Option<String>,
     #[command(subcommand)]
@@ -111,6 +115,9 @@ enum Command {
     /// Keys that sign outgoing mail
     #[command(subcommand)]
     Dkim(dkim::Command),
+    /// The store in data_dir
+    #[command(subcommand)]
+    Store(store::Command),
     /// Read sellers, buyers and orders from JSON Lines
     Import(import::Arguments),
     /// Copy the store to a file while it is in use
@@ -171,24 +178,38 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Opens the store. Commands that write the first party may make it.
+    /// Opens the store.
     fn store(&self, how: Open) -> Result<Store, Failure> {
         Ok(Store::open(&self.config.data_dir, how, &mut SystemRandom, Metrics::default())?)
     }
 
-    /// The marketplace that is meant.
-    fn marketplace(&self) -> Result<&Marketplace, Failure> {
+    /// The marketplaces that are meant: the one that is named, or all.
+    fn marketplaces(&self) -> Result<Vec<&Marketplace>, Failure> {
         let shops = &self.config.marketplace;
-        match (&self.marketplace, shops.as_slice()) {
-            (Some(id), _) => shops.iter().find(|shop| shop.id == *id).ok_or_else(|| {
+        let meant: Vec<&Marketplace> = shops.iter().filter(|shop| self.is_meant(Some(&shop.id))).collect();
+        match (&self.marketplace, meant.is_empty()) {
+            (Some(id), true) => {
                 let ids: Vec<&str> = shops.iter().map(|shop| shop.id.as_str()).collect();
-                Failure::NotFound(format!("no marketplace {id} in the configuration; there are: {}", ids.join(", ")))
-            }),
-            (None, [only]) => Ok(only),
-            (None, _) => {
-                Err(Failure::Failed("there are several marketplaces: name one with --marketplace ID".to_owned()))
+                Err(Failure::NotFound(format!(
+                    "no marketplace {id} in the configuration; there are: {}",
+                    ids.join(", ")
+                )))
             }
+            _ => Ok(meant),
         }
+    }
+
+    /// The one marketplace that is meant.
+    fn marketplace(&self) -> Result<&Marketplace, Failure> {
+        match self.marketplaces()?[..] {
+            [only] => Ok(only),
+            _ => Err(Failure::Failed("there are several marketplaces: name one with --marketplace ID".to_owned())),
+        }
+    }
+
+    /// Whether something of this marketplace is meant. What is of none is so where none is named.
+    fn is_meant(&self, marketplace: Option<&str>) -> bool {
+        self.marketplace.is_none() || self.marketplace.as_deref() == marketplace
     }
 
     /// The domains in which no party has its mailbox: the alias domains, and our own host name.
@@ -263,18 +284,20 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Demo(demo) => return demo.run(out),
         _ => {}
     }
-    let config = config::load(&arguments.config, check::route);
-    let config = config.map_err(|problems| Failure::Config(problems, Vec::new()))?;
-    let context = Context { config, marketplace: arguments.marketplace, out };
+    let loaded = config::load(&arguments.config);
+    let loaded = loaded.map_err(|problem| Failure::Config(vec![problem], Vec::new()))?;
+    let config = &loaded.config;
     let (problems, warnings) = match arguments.command {
-        Command::Check | Command::Serve => {
-            (check::problems(&context.config), context.config.warnings(&arguments.config, &store::FILES))
-        }
-        _ => (context.config.check(check::route), Vec::new()),
+        Command::Check | Command::Serve => (check::problems(config), check::warnings(config, &arguments.config)),
+        _ => (config.check(check::route), Vec::new()),
     };
+    let (problems, warnings) = (loaded.problems(problems), loaded.warnings(warnings));
     if !problems.is_empty() {
         return Err(Failure::Config(problems, warnings));
     }
+    let context = Context { config: loaded.config, marketplace: arguments.marketplace, out };
+    // Whatever is asked: a command that takes no notice of a wrong id would show too much.
+    context.marketplaces()?;
     match arguments.command {
         Command::Check => check::run(context, warnings),
         Command::Serve => serve(context, &warnings),
@@ -288,6 +311,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Quota(command) => command.run(context),
         Command::Policy(command) => command.run(context),
         Command::Dkim(command) => command.run(context),
+        Command::Store(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Backup { file } => backup(context, &file),
         Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),
@@ -303,8 +327,8 @@ fn serve(context: Context<'_>, warnings: &[Problem]) -> Outcome {
     log::start(&context.config.log).map_err(Failure::Failed)?;
     raise_file_limit();
     let warn = |_: &crate::serve::Started, _: &Store| {
-        for Problem { place, what, remedy } in warnings {
-            tracing::warn!("{place}: {what}. {remedy}");
+        for warning in warnings {
+            tracing::warn!("{warning}");
         }
     };
     let served = crate::serve::run(context.config, warn, std::future::pending());

@@ -2,7 +2,7 @@
 
 use super::party::find;
 use super::{Context, Failure, Outcome};
-use crate::store::{NewOrder, Open, Order};
+use crate::store::{NewOrder, Open, Order, Orders};
 use crate::types::{ExternalId, Role, SystemRandom, Time};
 use clap::Subcommand;
 
@@ -66,11 +66,12 @@ impl Command {
             }
             Self::List { seller, limit } => {
                 let store = context.store(Open::Existing)?;
-                let seller = match seller {
-                    Some(id) => Some(find(&store, &context.marketplace()?.id, Role::Seller, &id)?.id),
-                    None => None,
+                let which = match (&seller, &context.marketplace) {
+                    (Some(id), _) => Orders::Seller(find(&store, &context.marketplace()?.id, Role::Seller, id)?.id),
+                    (None, Some(shop)) => Orders::Marketplace(shop),
+                    (None, None) => Orders::All,
                 };
-                let orders = store.read(|view| view.orders(None, seller, limit))?;
+                let orders = store.read(|view| view.orders(which, limit))?;
                 let rows = orders.iter().map(row).collect();
                 context.out.table(&orders, &HEAD, rows, "There are no orders.")
             }
@@ -78,10 +79,11 @@ impl Command {
     }
 }
 
-const HEAD: [&str; 6] = ["id", "buyer", "seller", "status", "category", "placed"];
+const HEAD: [&str; 7] = ["id", "marketplace", "buyer", "seller", "status", "category", "placed"];
 
 fn row(order: &Order) -> Vec<String> {
-    [&order.id, &order.buyer, &order.seller, &order.status, &order.category, &order.placed].map(Clone::clone).to_vec()
+    let of = [&order.id, &order.marketplace, &order.buyer, &order.seller];
+    of.into_iter().chain([&order.status, &order.category, &order.placed]).cloned().collect()
 }
 
 fn print(context: Context<'_>, order: &Order) -> Outcome {

@@ -262,7 +262,7 @@ impl Buyer {
 
 fn set(context: Context<'_>, new: NewParty, whole: Option<Vec<OwnDomain>>, refusals: &RefusalNotices) -> Outcome {
     let domains = context.own_domains();
-    let store = context.store(Open::Create)?;
+    let store = context.store(Open::Beside)?;
     let quiet = refusals.refusal_notices.map(|notices| matches!(notices, OnOff::Off));
     let (party, made) = store.write_blocking(move |change| {
         let (id, made) = change.set_party(&new, &domains, Time::now())?;
@@ -321,10 +321,11 @@ fn list(context: Context<'_>, role: Role, limit: usize) -> Outcome {
     let documents: Vec<Value> = parties.iter().map(document).collect();
     let rows = parties.iter().map(|party| {
         let main = party.main.as_ref().map_or("", Address::expose);
-        vec![party.external.clone(), party.name.clone(), main.to_owned(), state(party).to_owned()]
+        let (shop, state) = (party.marketplace.clone(), state(party).to_owned());
+        vec![party.external.clone(), shop, party.name.clone(), main.to_owned(), state]
     });
     let empty = format!("There are no {role}s.");
-    context.out.table(&documents, &["id", "name", "email", "state"], rows.collect(), &empty)
+    context.out.table(&documents, &["id", "marketplace", "name", "email", "state"], rows.collect(), &empty)
 }
 
 fn switch(context: Context<'_>, role: Role, id: &ExternalId, switch: Switch, on: bool) -> Outcome {

@@ -1,9 +1,9 @@
 //! `marketrelay policy explain`: what would become of a message. Nothing is written and nothing goes out.
 
-use super::walk::{RuleAnswer, facts, remedy};
+use super::walk::{RuleAnswer, facts, remedy, sent_by};
 use super::{Context, Failure, Outcome, runtime};
 use crate::authentication::Verifier;
-use crate::config::{AuthenticationMode, Config};
+use crate::config::{AuthenticationMode, Config, Marketplace};
 use crate::dns::Hickory;
 use crate::metrics::Metrics;
 use crate::notice::Texts;
@@ -11,6 +11,7 @@ use crate::policy::Verdict;
 use crate::relay::Relay;
 use crate::relay::explain::Explained;
 use crate::store::Open;
+use crate::types::address::ascii_domain;
 use crate::types::network::Network;
 use crate::types::{Address, Client, Envelope, Reply, Time};
 use bytes::Bytes;
@@ -64,6 +65,10 @@ impl Explain {
         };
         let sender = if self.from.trim() == "<>" { None } else { Some(address("from", &self.from)?) };
         let recipients = vec![address("to", &self.to)?];
+        let within = |shop: &&Marketplace| recipients.iter().all(|to| is_at(to, &shop.domain));
+        if context.marketplace.is_some() && !context.marketplaces()?.iter().any(within) {
+            return Err(Failure::NotFound("--to is no alias of that marketplace".to_owned()));
+        }
         let raw = read(&self.file, context.config.policy.attachments.max_message_size.0)?;
         let ip = self.client_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let trusted = context.config.listener.iter().flat_map(|listener| &listener.trusted_networks);
@@ -90,6 +95,10 @@ impl Explain {
             Err(reply) => refused(context, &reply),
         }
     }
+}
+
+fn is_at(address: &Address, domain: &str) -> bool {
+    ascii_domain(domain).is_ok_and(|domain| domain == address.domain())
 }
 
 /// Reads the message, up to a little more than the daemon takes. Files that end their lines by LF alone get CRLF, as they would have on the way.
@@ -164,13 +173,14 @@ fn print(context: Context<'_>, explained: &Explained, notes: &[&str]) -> Outcome
     let answered = explained.decision.as_ref().is_some_and(|d| d.answer);
     let document = json!({
         "at": "message", "facts": facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect::<serde_json::Map<_, _>>(),
-        "rules": answers, "guard": explained.place, "verdict": verdict, "reason": reason, "auto_reply": answered,
+        "sent_by": explained.sent_by.as_ref().map(Address::expose), "rules": answers, "guard": explained.place, "verdict": verdict, "reason": reason, "auto_reply": answered,
         "reply": reply, "notes": notes,
     });
     let mut text = "facts".to_owned();
     for (name, value) in &facts {
         text.push_str(&format!("\n  {name:<24}{value}"));
     }
+    explained.sent_by.iter().for_each(|sender| text.push_str(&sent_by(sender)));
     text.push_str("\nrules");
     for answer in &answers {
         text.push_str(&answer.line());

@@ -1,8 +1,8 @@
 //! `marketrelay queue …`: what waits to go out.
 
 use super::{Context, Failure, Outcome};
-use crate::store::Open;
 use crate::store::queue::{Item, ItemId, Kind, Which};
+use crate::store::{Change, Open, Store, StoreError};
 use crate::types::{MessageId, Time};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -70,17 +70,34 @@ impl Command {
     pub(super) fn run(self, context: Context<'_>) -> Outcome {
         let store = context.store(Open::Existing)?;
         let now = Time::now();
+        let shop = context.marketplace.clone();
+        let which =
+            |domain, wanted: Option<State>| Which { domain, leased: wanted.map(is_leased), marketplace: shop.clone() };
+        let meant = |id| {
+            let found = store.read(|view| {
+                let found = view.queue_item(id)?;
+                found.map(|item| Ok((view.marketplace_of_item(&item)?, item))).transpose()
+            })?;
+            found.filter(|(shop, _)| context.is_meant(shop.as_deref())).ok_or_else(|| missing(id))
+        };
         match self {
             Self::List { domain, state: wanted, limit } => {
-                let which = Which { domain, leased: wanted.map(is_leased) };
-                let items = store.read(|view| view.queue(&which, limit))?;
-                let documents: Vec<Value> = items.iter().map(document).collect();
-                let rows = items.iter().map(|item| {
+                let which = which(domain, wanted);
+                let items = store.read(|view| {
+                    let items = view.queue(&which, limit)?;
+                    items
+                        .into_iter()
+                        .map(|item| Ok((view.marketplace_of_item(&item)?, item)))
+                        .collect::<Result<Vec<_>, _>>()
+                })?;
+                let documents: Vec<Value> = items.iter().map(|(shop, item)| document(shop.as_deref(), item)).collect();
+                let rows = items.iter().map(|(shop, item)| {
                     let (id, kind, tries) =
                         (item.id.to_string(), item.kind.as_str().to_owned(), item.attempts.to_string());
                     vec![
                         id,
                         item.message.to_string(),
+                        shop.clone().unwrap_or_default(),
                         kind,
                         item.domain.clone(),
                         item.queued.rfc3339(),
@@ -88,15 +105,17 @@ impl Command {
                         state(item),
                     ]
                 });
-                let head = ["id", "message", "kind", "destination", "queued", "attempts", "state"];
+                let head = ["id", "message", "marketplace", "kind", "destination", "queued", "attempts", "state"];
                 context.out.table(&documents, &head, rows.collect(), "The queue is empty.")
             }
             Self::Show { id } => {
-                let item = store.read(|view| view.queue_item(id))?.ok_or_else(|| missing(id))?;
+                let (shop, item) = meant(id)?;
                 let what = match item.kind {
                     // The history has no message of it.
                     Kind::Forward => "mail to postmaster or abuse".to_owned(),
-                    kind => format!("{} of message {}", kind.as_str(), item.message),
+                    kind => {
+                        format!("{} of message {}, of {}", kind.as_str(), item.message, shop.as_deref().unwrap_or("-"))
+                    }
                 };
                 let text = format!(
                     "item {id}: {what} to {}\n  queued {}, {} attempt(s)\n  {}",
@@ -105,15 +124,18 @@ impl Command {
                     item.attempts,
                     state(&item)
                 );
-                context.out.done(&document(&item), &text)
+                context.out.done(&document(shop.as_deref(), &item), &text)
             }
             Self::Retry { id: Some(id), .. } => {
-                if store.read(|view| view.queue_item(id))?.is_none() {
-                    return Err(missing(id));
-                }
+                meant(id)?;
                 let due = store.write_blocking(move |change| change.retry(id, now))?;
                 let said = if due { "is due now" } else { "is being delivered already" };
                 context.out.done(&json!({ "retried": usize::from(due) }), &format!("Item {id} {said}."))
+            }
+            Self::Retry { id: None, domain } if context.marketplace.is_some() => {
+                let which = which(domain, Some(State::Waiting));
+                let retried = each(&store, &which, BATCH, move |change, ids| change.retry_each(ids, now))?;
+                context.out.done(&json!({ "retried": retried }), &format!("{retried} item(s) are due now."))
             }
             Self::Retry { id: None, domain } => {
                 let (mut count, mut next) = (0, Some(String::new()));
@@ -131,16 +153,12 @@ impl Command {
                 context.out.done(&json!({ "retried": count }), &format!("{count} item(s) are due now."))
             }
             Self::Cancel { id: None, domain, state: wanted } => {
-                let which = Which { domain, leased: wanted.map(is_leased) };
-                let (mut count, mut last) = (0, Some(ItemId(MessageId(0))));
-                while let Some(after) = last {
-                    let ids = store.read(|view| view.queue_ids(&which, after, CANCELLED))?;
-                    last = ids.last().copied();
-                    count += store.write_blocking(move |change| change.cancel_each(&ids, now))?;
-                }
+                let which = which(domain, wanted);
+                let count = each(&store, &which, CANCELLED, move |change, ids| change.cancel_each(ids, now))?;
                 context.out.done(&json!({ "cancelled": count }), &format!("{count} item(s) are out of the queue."))
             }
             Self::Cancel { id: Some(id), .. } => {
+                meant(id)?;
                 if store.write_blocking(move |change| change.cancel(id, now))? {
                     context.out.done(&json!({ "cancelled": 1 }), &format!("Item {id} is out of the queue."))
                 } else {
@@ -149,6 +167,23 @@ impl Command {
             }
         }
     }
+}
+
+/// Does something with the items that are meant, some in each transaction; how many it counted.
+fn each(
+    store: &Store,
+    which: &Which,
+    limit: usize,
+    act: impl Fn(&Change<'_>, &[ItemId]) -> Result<usize, StoreError> + Clone + Send + 'static,
+) -> Result<usize, Failure> {
+    let (mut count, mut last) = (0, Some(ItemId(MessageId(0))));
+    while let Some(after) = last {
+        let ids = store.read(|view| view.queue_ids(which, after, limit))?;
+        last = ids.last().copied();
+        let act = act.clone();
+        count += store.write_blocking(move |change| act(change, &ids))?;
+    }
+    Ok(count)
 }
 
 fn missing(id: ItemId) -> Failure {
@@ -161,9 +196,9 @@ pub(super) fn state(item: &Item) -> String {
     if item.leased { "being delivered".to_owned() } else { format!("next try {}{why}", item.due.rfc3339()) }
 }
 
-pub(super) fn document(item: &Item) -> Value {
+pub(super) fn document(marketplace: Option<&str>, item: &Item) -> Value {
     json!({
-        "id": item.id.to_string(), "message": item.message.to_string(), "kind": item.kind.as_str(), "destination": item.domain,
+        "id": item.id.to_string(), "message": item.message.to_string(), "marketplace": marketplace, "kind": item.kind.as_str(), "destination": item.domain,
         "queued": item.queued.rfc3339(), "next_try": item.due.rfc3339(), "attempts": item.attempts,
         "state": if item.leased { "leased" } else { "waiting" }, "waits_for": item.waits_for,
     })

@@ -21,7 +21,7 @@ pub(super) enum Command {
         seller: ExternalId,
     },
     /// List what sellers declared critical to reach buyers who have opted out, those with the
-    /// greatest share first
+    /// greatest share of each marketplace first
     #[command(after_help = "Examples:\n  marketrelay quota critical\n  marketrelay quota critical --days 7 --json")]
     Critical {
         /// Of the last days, today included
@@ -67,6 +67,7 @@ fn show(context: Context<'_>, seller: &ExternalId) -> Outcome {
 /// A seller's critical messages, with their share of all that it sent.
 #[derive(Serialize)]
 struct Listed {
+    marketplace: String,
     #[serde(flatten)]
     of: CriticalOf,
     /// In percent.
@@ -76,26 +77,35 @@ struct Listed {
 }
 
 fn critical(context: Context<'_>, days: u16) -> Outcome {
-    let shop = context.marketplace()?.clone();
     let store = context.store(Open::Existing)?;
-    let zone = TimeZone::get(&shop.time_zone).unwrap_or(TimeZone::UTC);
     let rules = &context.config.policy.opt_out;
     // The moment so many days ago lies in the first of them.
     let ago = Duration::from_secs(u64::from(days.saturating_sub(1)) * 86_400);
-    let since = Day::at(Time::now().minus(ago), &zone).starts;
-    let found = store.read(|view| view.critical_senders(&shop.id, since))?;
-    let listed = found.into_iter().map(|of| Listed {
-        share: (of.critical.saturating_mul(100) / of.messages.max(1)).min(100),
-        worrying: worrying_share(of.critical, of.messages, rules).is_some(),
-        of,
-    });
-    let listed: Vec<Listed> = listed.collect();
+    let mut listed: Vec<Listed> = Vec::new();
+    for shop in context.marketplaces()? {
+        let zone = TimeZone::get(&shop.time_zone).unwrap_or(TimeZone::UTC);
+        let since = Day::at(Time::now().minus(ago), &zone).starts;
+        let found = store.read(|view| view.critical_senders(&shop.id, since))?;
+        listed.extend(found.into_iter().map(|of| Listed {
+            marketplace: shop.id.clone(),
+            share: (of.critical.saturating_mul(100) / of.messages.max(1)).min(100),
+            worrying: worrying_share(of.critical, of.messages, rules).is_some(),
+            of,
+        }));
+    }
     let cells = listed.iter().map(|row| {
-        let Listed { of, share, worrying } = row;
+        let Listed { marketplace, of, share, worrying } = row;
         let share = format!("{share} %{}", if *worrying { " !" } else { "" });
-        vec![of.seller.clone(), of.critical.to_string(), of.messages.to_string(), share, of.over_limit.to_string()]
+        vec![
+            marketplace.clone(),
+            of.seller.clone(),
+            of.critical.to_string(),
+            of.messages.to_string(),
+            share,
+            of.over_limit.to_string(),
+        ]
     });
-    let head = ["seller", "critical", "of messages", "share", "over the limit"];
+    let head = ["marketplace", "seller", "critical", "of messages", "share", "over the limit"];
     let none = format!("Nobody has sent critical messages to buyers who have opted out in {days} days.");
     context.out.table(&listed, &head, cells.collect(), &none)
 }

@@ -25,12 +25,14 @@ pub(super) fn list(context: Context<'_>, store: &Store, which: &Which) -> Outcom
         id.map(|id| Ok::<_, Failure>(find(store, &context.marketplace()?.id, role, id)?.id)).transpose()
     };
     let (buyer, seller) = (party(&which.buyer, Role::Buyer)?, party(&which.seller, Role::Seller)?);
-    let rows = store.read(|view| view.refusals(buyer, seller, which.limit))?;
+    let shop = context.marketplace.as_deref();
+    let rows = store.read(|view| view.refusals(shop, (buyer, seller), which.limit))?;
     let several = |name: &Option<String>| name.clone().unwrap_or_else(|| "several".to_owned());
     let cells = rows.iter().map(|row| {
         vec![
             row.minute.clone(),
             several(&row.client),
+            several(&row.marketplace),
             several(&row.buyer),
             several(&row.seller),
             row.author.to_owned(),
@@ -38,6 +40,6 @@ pub(super) fn list(context: Context<'_>, store: &Store, which: &Which) -> Outcom
             row.number.to_string(),
         ]
     });
-    let head = ["minute", "client", "buyer", "seller", "says it is the", "reason", "messages"];
+    let head = ["minute", "client", "marketplace", "buyer", "seller", "says it is the", "reason", "messages"];
     context.out.table(&rows, &head, cells.collect(), "No refused mail was summed.")
 }

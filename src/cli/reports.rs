@@ -26,7 +26,9 @@ pub(super) fn list(context: Context<'_>, store: &Store, which: &Which) -> Outcom
         Some(id) => Some(find(store, &context.marketplace()?.id, Role::Seller, id)?.id),
         None => None,
     };
-    let found = store.read(|view| Ok((view.reports(seller, which.limit)?, view.reports_by_seller(seller)?)));
+    let shop = context.marketplace.as_deref();
+    let found =
+        store.read(|view| Ok((view.reports(shop, seller, which.limit)?, view.reports_by_seller(shop, seller)?)));
     let (reports, sellers) = found?;
     let mut text = "Nothing was reported.".to_owned();
     if !reports.is_empty() {
@@ -35,10 +37,12 @@ pub(super) fn list(context: Context<'_>, store: &Store, which: &Which) -> Outcom
             if reason.len() < report.reason.len() {
                 reason.push('…');
             }
-            let ids = [&report.message, &report.at, &report.seller, &report.buyer].map(Clone::clone);
+            let ids =
+                [&report.message, &report.at, &report.marketplace, &report.seller, &report.buyer].map(Clone::clone);
             ids.into_iter().chain([report.reporter.to_owned(), reason]).collect()
         });
-        let listed = table(&["message", "reported", "seller", "buyer", "by the", "reason"], rows.collect());
+        let listed =
+            table(&["message", "reported", "marketplace", "seller", "buyer", "by the", "reason"], rows.collect());
         let rows = sellers.iter().map(|seller| {
             vec![
                 seller.marketplace.clone(),

@@ -1,5 +1,8 @@
 //! Arguments to exit status and words; help; the shapes of JSON documents.
 
+mod marketplaces;
+mod mistakes;
+
 use super::*;
 use serde_json::Value;
 
@@ -120,7 +123,9 @@ fn warnings_are_told_and_fail_nothing() {
         let (status, out, err) = world.run(&format!("{command} --json"));
         let document: Value = serde_json::from_str(&out).unwrap();
         assert!(
-            status == 3 && err.contains("1 problem(s):\n  hostname") && err.contains("and 1 warning(s):\n  conf"),
+            status == 3
+                && err.contains("1 problem(s):\n  line 2: hostname")
+                && err.contains("and 1 warning(s):\n  conf"),
             "{err}"
         );
         assert!(document["problems"][0]["place"] == "hostname" && places(&document) == "configuration", "{out}");
@@ -304,6 +309,9 @@ fn what_the_rules_say_of_a_message() {
     assert_eq!(told["reason"], "other-mailbox");
     assert!(told["notes"].to_string().contains("`seller set ID --sender`"), "{told}");
     assert_eq!(told["facts"]["sent-by-another"], "envelope");
+    assert_eq!(told["sent_by"], "bounces+77@shop.test");
+    let other = explain("s@shop.test", buyer, &format!("Sender: x@shop.test\n{letter}"));
+    assert_eq!((&other["reason"], &other["sent_by"]), (&"relayed".into(), &Value::Null), "told where it is the cause");
     world.json("seller set s1 --sender bounces@shop.test --marketplace jp");
     assert_eq!(explain("bounces@shop.test", buyer, letter)["reason"], "relayed");
     assert_eq!(explain("bounces+77@shop.test", buyer, letter)["reason"], "other-mailbox");
@@ -367,6 +375,7 @@ fn a_history(world: &World) -> Vec<String> {
                 needs_response: true,
                 fate: "delivered",
                 facts: "author=party proof=proved rule=opt-out".to_owned(),
+                sent_by: None,
             })?;
             c.record(id, at, "delivered", "")
         };
@@ -411,6 +420,7 @@ fn an_alias_tells_each_of_its_threads_once() {
                 needs_response: false,
                 fate: "delivered",
                 facts: String::new(),
+                sent_by: None,
             })
         };
         store.write_blocking(write).unwrap();

@@ -5,7 +5,7 @@ use crate::config::check::HIDDEN_CLIENTS;
 use crate::policy::rule_names;
 use crate::store::queue::Item;
 use crate::store::{MessageRow, Store};
-use crate::types::MessageId;
+use crate::types::{Address, MessageId};
 use serde::Serialize;
 use serde_json::json;
 
@@ -98,6 +98,12 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
     }
 }
 
+/// Who sent a message that is refused, as nothing proves that its author did: a line among the
+/// facts, which say what each check found.
+pub(super) fn sent_by(sender: &Address) -> String {
+    format!("\n  {:<24}{}", "sent-by", sender.expose())
+}
+
 /// `message show ID`.
 pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcome {
     let found =
@@ -111,10 +117,12 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
         let what = if tombstone.whole { "all that was written" } else { "what was the other party's in it" };
         text.push_str(&format!("\n  erased    at {}, by {}: {what}", tombstone.erasure.at, tombstone.erasure.by));
     }
+    let sender = store.read(|view| view.sender_of(id))?;
     text.push_str("\nfacts");
     for (name, value) in &facts {
         text.push_str(&format!("\n  {name:<24}{value}"));
     }
+    sender.iter().for_each(|sender| text.push_str(&sent_by(sender)));
     if facts.is_empty() {
         text.push_str("\n  none: it could not be read, or it is the operator's");
     }
@@ -138,19 +146,21 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     for item in &waiting {
         text.push_str(&format!("\n  {}  in the queue: {}", item.due.rfc3339(), super::queue::state(item)));
     }
-    let items: Vec<_> = waiting.iter().map(|item: &Item| super::queue::document(item)).collect();
+    let items: Vec<_> =
+        waiting.iter().map(|item: &Item| super::queue::document(row.marketplace.as_deref(), item)).collect();
     let facts: serde_json::Map<_, _> =
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     let erased = tombstone.map(|tombstone| json!({ "whole": tombstone.whole, "erasure": tombstone.erasure }));
     let document = json!({
-        "message": row, "facts": facts, "rules": rules, "remedy": remedy, "warning": warning, "events": events, "queue": items, "erased": erased,
+        "message": row, "facts": facts, "sent_by": sender.as_ref().map(Address::expose), "rules": rules, "remedy": remedy,
+        "warning": warning, "events": events, "queue": items, "erased": erased,
     });
     context.out.done(&document, &text)
 }
 
 fn head(row: &MessageRow) -> String {
     let mut text = format!(
-        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
+        "message {}\n  received  {}, {} octets, written by the {}{}\n  pair      buyer {}, seller {}, of marketplace {}\n  thread    {}{}\n  subject   {}\n  verdict   {}, because: {}\n  fate      {}",
         row.id,
         row.received,
         row.size,
@@ -158,6 +168,7 @@ fn head(row: &MessageRow) -> String {
         if row.automatic { " (automatic)" } else { "" },
         row.buyer.as_deref().unwrap_or("-"),
         row.seller.as_deref().unwrap_or("-"),
+        row.marketplace.as_deref().unwrap_or("-"),
         row.thread,
         if row.thread == row.id { " (began it)" } else { "" },
         row.subject,

@@ -63,7 +63,7 @@ impl Which {
         };
         let nothing = || Failure::Failed("--text has no word to look for".to_owned());
         let by_order = self.order.as_ref().map(|order| pair_of_order(context, store, order)).transpose()?;
-        let by_alias = self.alias.as_ref().map(|alias| pair_of_alias(store, alias)).transpose()?;
+        let by_alias = self.alias.as_ref().map(|alias| pair_of_alias(context, store, alias)).transpose()?;
         if let (Some(order), Some(alias)) = (by_order, by_alias)
             && order != alias
         {
@@ -73,6 +73,7 @@ impl Which {
             buyer: party(&self.buyer, Role::Buyer)?,
             seller: party(&self.seller, Role::Seller)?,
             pair: by_order.or(by_alias),
+            marketplace: context.marketplace.clone(),
             since: self.since.map(|when| moment(context, when, false)),
             until: self.until.map(|when| moment(context, when, true)),
             text: self.text.as_ref().map(|text| query(text).ok_or_else(nothing)).transpose()?,
@@ -107,9 +108,11 @@ fn pair_of_order(context: &Context<'_>, store: &Store, order: &ExternalId) -> Re
     found.ok_or_else(missing)
 }
 
-fn pair_of_alias(store: &Store, text: &str) -> Result<PairId, Failure> {
+fn pair_of_alias(context: &Context<'_>, store: &Store, text: &str) -> Result<PairId, Failure> {
     let missing = || Failure::NotFound("no such alias".to_owned());
     let address = Address::parse(text.trim()).map_err(|_| missing())?;
     let alias = Alias::from_text(&address.expose().to_ascii_lowercase());
-    Ok(store.read(|view| view.resolve(&alias))?.ok_or_else(missing)?.pair)
+    let found = store.read(|view| view.resolve(&alias)?.map(|resolved| view.pair(resolved.pair)).transpose())?;
+    let pair = found.filter(|pair| context.is_meant(Some(&pair.buyer.marketplace))).ok_or_else(missing)?;
+    Ok(pair.id)
 }

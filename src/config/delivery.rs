@@ -76,7 +76,7 @@ impl Config {
     pub(super) fn check_delivery(&self, problems: &mut Problems, route: RouteCheck) {
         let delivery = &self.delivery;
         let mut servers: BTreeMap<String, RouteServer> = BTreeMap::new();
-        let mut routed = HashSet::new();
+        let (mut routed, mut domains) = (HashSet::new(), HashSet::new());
         let places = delivery.routes.iter().map(|(domain, text)| (Some(domain), text));
         for (domain, text) in places.chain([(None, &delivery.route)]) {
             let place = domain.map_or("delivery.route".to_owned(), |domain| format!("delivery.routes.\"{domain}\""));
@@ -89,8 +89,13 @@ impl Config {
                 }
                 Err(error) => problems.add(&place, "is not a route", error.replacen('w', "W", 1)),
             }
-            if domain.is_some_and(|domain| ascii_domain(domain).is_err()) {
-                problems.add(place, "is not a domain", "Write the domain of the receivers, without @");
+            match domain.map(|domain| ascii_domain(domain)) {
+                None => {}
+                Some(Err(_)) => problems.add(place, "is not a domain", "Write the domain of the receivers, without @"),
+                Some(Ok(ascii)) => {
+                    let new = domains.insert(ascii);
+                    problems.unless(new, &place, "stands twice, in another spelling", "Keep one of the two");
+                }
             }
         }
         for (key, level) in &delivery.tls_for {

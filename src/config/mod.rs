@@ -5,19 +5,24 @@
 //! Not here: opening anything. Reading the file is the only I/O.
 
 mod authentication;
+mod bounds;
 pub mod check;
 mod delivery;
+mod idle;
+mod lines;
 mod load;
 mod policy;
 mod quantity;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod warn;
+mod words;
 
 pub use authentication::{Authentication, AuthenticationMode};
 pub use check::Problem;
 pub use delivery::{Credentials, Delivery, TlsLevel};
-pub use load::{load, parse};
+pub use load::{Loaded, load, parse};
 pub use policy::{
     AddressesInFiles, AnsweredBy, Attachments, Metadata, OptOut, OptOutAnswer, OverQuota, Policy, Quota, Response,
 };
@@ -27,13 +32,16 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Keys of which there may be several tables.
+const LISTS: [&str; 3] = ["marketplace", "listener", "dkim"];
+
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Our name in banner, EHLO and Received.
     pub hostname: String,
-    /// Where the store lives; created if missing, mode 0700.
+    /// Where the store lives; `store init` makes it, mode 0700.
     pub data_dir: PathBuf,
     /// Where mail to postmaster and abuse at the alias domains goes.
     pub operator: Option<String>,

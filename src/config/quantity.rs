@@ -57,12 +57,19 @@ fn quantity<'de, D: Deserializer<'de>>(deserializer: D, units: Units, bare: u64)
         let factor = if unit.is_empty() { bare } else { units.iter().find(|(name, _)| *name == unit)?.1 };
         digits.parse::<u64>().ok()?.checked_mul(factor)
     };
-    let value = match Written::deserialize(deserializer)? {
-        Written::Number(number) => number.checked_mul(bare),
-        Written::Text(text) => read(&text),
+    let value = match Written::deserialize(deserializer) {
+        Ok(Written::Number(number)) => number.checked_mul(bare),
+        Ok(Written::Text(text)) => read(&text),
+        Err(_) => None,
     };
     let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-    value.ok_or_else(|| serde::de::Error::custom(format!("write a whole number and a unit: {}", names.join(", "))))
+    let (kind, example) = if units == SIZES { ("size", "25 MiB") } else { ("time", "5 min") };
+    value.ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "is not a {kind}. Write a whole number and a unit of {}: \"{example}\"",
+            names.join(", ")
+        ))
+    })
 }
 
 fn written(value: u64, units: Units) -> String {

@@ -121,24 +121,25 @@ fn every_problem_at_once_with_its_remedy() {
         ("", &["hostname", "marketplace", "listener"]),
         (
             "colour = 1\n[log]\nlevel = 3\nformat = 'odd'\n[limits]\nidle = 'soon'\n",
-            &["colour", "limits.idle", "log.format", "log.level", "hostname", "marketplace", "listener"],
+            &["colour", "log.level", "log.format", "limits.idle", "hostname", "marketplace", "listener"],
         ),
         (
             "[[listener]]\naddress = 'x'\n[[listener]]\naddress = '127.0.0.1:1'\ntls = 'maybe'\n",
-            &["listener[0]", "listener[1]", "hostname", "marketplace"],
+            &["listener[0].address", "listener[1].tls", "hostname", "marketplace"],
         ),
         // What does not read hides nothing of the rest, and is not told twice.
         (
             "hostname = 'x'\n[limits]\nmemory = '5 furlongs'\nrecipients = 0\n[tls]\nkeys = ''\n[[listener]]\naddress = '127.0.0.1:1'\ntls = 'starttls'\n",
-            &["limits.memory", "tls.keys", "hostname", "marketplace", "limits.recipients"],
+            &["hostname", "limits.memory", "limits.recipients", "tls.keys", "marketplace"],
         ),
         (
             "[[marketplace]]\nid = 'm'\n[[dkim]]\nmarketplace = 'm'\nselector = 's'\nkey = '/dev/null'\n",
-            &["marketplace[0]", "hostname", "listener"],
+            &["marketplace[0].domain", "marketplace[0].name", "hostname", "listener"],
         ),
     ];
     for (text, places) in cases {
-        let problems = super::load::examine(text, route).map_or_else(|problems| problems, |config| config.check(route));
+        let loaded = super::load::examine(text);
+        let problems = loaded.problems(loaded.config.check(route));
         let got: Vec<&str> = problems.iter().map(|p| p.place.as_str()).collect();
         assert_eq!(got, *places, "{text}");
         assert!(problems.iter().all(|p| !p.what.is_empty() && !p.remedy.is_empty()));

@@ -1,5 +1,5 @@
-//! What works and should not be so: settings that open a door to others. The daemon starts all the
-//! same, says so, and `check` says so.
+//! What works and should not be so: settings that open a door to others, and such that never do what
+//! they say ([`idle`](super::idle)). The daemon starts all the same, says so, and `check` says so.
 //!
 //! Each is a warning and no problem, because honest operators are among those it hits, and only
 //! they know: a metrics port inside a container's own network, a front of a hosting company with a
@@ -64,6 +64,7 @@ impl Config {
             let what = "can be reached by others, who learn how much mail there is and what becomes of it";
             warnings.add("metrics.address", what, "Listen on 127.0.0.1, ::1 or an address of a private network");
         }
+        self.warn_of_idle_settings(&mut warnings);
         self.warn_of_files(&mut warnings, file);
         let files = store.iter().map(|name| self.data_dir.join(name));
         for path in std::iter::once(self.data_dir.clone()).chain(files) {
@@ -172,7 +173,7 @@ mod tests {
         std::fs::write(dir.join("data/db"), "").unwrap();
         set(&dir.join("data/db"), 0o600);
         let mut config: Config = toml::from_str(
-            "hostname = 'mx.m.test'\noperator = 'o@x.test'\n[[listener]]\naddress = '127.0.0.1:25'\n[metrics]\naddress = '127.0.0.1:1'",
+            "hostname = 'mx.m.test'\noperator = 'o@x.test'\n[[listener]]\naddress = '127.0.0.1:25'\ntls = 'starttls'\n[metrics]\naddress = '127.0.0.1:1'",
         )
         .unwrap();
         config.data_dir = dir.join("data");

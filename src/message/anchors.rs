@@ -14,8 +14,8 @@ const WIDE: u8 = 0xef;
 pub(super) struct Anchors<'a> {
     text: &'a [u8],
     ascii: [u8; 3],
-    /// What the second search looks for.
-    others: [u8; 3],
+    /// What the second search looks for, beside a wide form.
+    others: Option<[u8; 2]>,
     /// The next of the ASCII ones at or behind the last place asked for; the end of the text if
     /// there is none. `None`: not looked for yet.
     next: Option<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Anchors<'a> {
 
 impl<'a> Anchors<'a> {
     pub(super) fn new(text: &'a [u8], ascii: [u8; 3]) -> Self {
-        Self { text, ascii, others: [WIDE; 3], next: None, searched: 0, wide: None }
+        Self { text, ascii, others: None, next: None, searched: 0, wide: None }
     }
 
     /// `@`, `%40`, `&#64;`, or a wide form.
@@ -37,7 +37,7 @@ impl<'a> Anchors<'a> {
 
     /// The same, and `=40`, `\u0040`, and a `=` that stands for an `@`.
     pub(super) fn of_signs(text: &'a [u8]) -> Self {
-        Self { others: [WIDE, b'=', b'\\'], ..Self::of_at(text) }
+        Self { others: Some(*b"=\\"), ..Self::of_at(text) }
     }
 
     /// The first at or behind `from`, which never goes back. `None`: there is none, or the message
@@ -58,8 +58,11 @@ impl<'a> Anchors<'a> {
         };
         if self.wide.is_none_or(|wide| wide < from) {
             let start = self.searched.max(from);
-            let [a, b, c] = self.others;
-            let found = self.text.get(start..next).and_then(|rest| memchr::memchr3(a, b, c, rest)).map(|n| start + n);
+            let found = self.text.get(start..next).and_then(|rest| match self.others {
+                Some([a, b]) => memchr::memchr3(WIDE, a, b, rest),
+                None => memchr::memchr(WIDE, rest),
+            });
+            let found = found.map(|n| start + n);
             let end = found.map_or(next.max(start), |found| found + 1);
             work::skip(end - start);
             (self.wide, self.searched) = (found, end);

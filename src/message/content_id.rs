@@ -1,6 +1,7 @@
 //! Links to parts of the same message (`cid:`, RFC 2392). Programs put their host or their owner's domain into the ids of parts, so each gets another one,
 //! and the links follow, however they are written.
 
+use super::entities::ending;
 use super::html::words;
 use super::mime::percent_decode;
 use super::work;
@@ -12,7 +13,6 @@ use std::ops::Range;
 const ID: usize = 500;
 /// What ends a link besides white space; in HTML they may be written as entities.
 const ENDS: [char; 9] = ['"', '\'', '>', '<', ')', '(', ']', '\\', '|'];
-const ENDING_ENTITIES: [&str; 9] = ["&quot;", "&#34;", "&#x22;", "&apos;", "&#39;", "&#x27;", "&gt;", "&lt;", "&nbsp;"];
 
 /// An id without its brackets.
 pub(super) fn bare(id: &str) -> &str {
@@ -76,10 +76,7 @@ fn links(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let rest = text.get(colon + 1..).unwrap_or("");
-        let entity = |at: usize| {
-            let entity = rest.get(at..).unwrap_or("");
-            ENDING_ENTITIES.iter().any(|e| entity.get(..e.len()).is_some_and(|start| start.eq_ignore_ascii_case(e)))
-        };
+        let entity = |at: usize| rest.get(at..).is_some_and(|rest| ending(rest).is_some());
         let ends = |at: usize, c: char| c.is_whitespace() || ENDS.contains(&c) || c == '&' && entity(at);
         // No id is longer than a line may be.
         let inside = rest.char_indices().take(998).take_while(|(at, c)| !ends(*at, *c));
@@ -113,6 +110,7 @@ mod tests {
             ("<img src='cid:1234-5678' alt='cid:'>", true, Some("<img src='cid:{1234-5678}' alt='cid:'>")),
             ("<img src=\"cid:a%24b%40h.test\">", true, Some("<img src=\"cid:{a$b@h.test}\">")),
             ("<img src=\"cid:a&#64;h.test&quot;\">", true, Some("<img src=\"cid:{a@h.test}&quot;\">")),
+            ("<b style=\"a:url(&#039;cid:a@h&#039;)\">", true, Some("<b style=\"a:url(&#039;cid:{a@h}&#039;)\">")),
             ("<td style=\"background:url(cid:a@h)\">", true, Some("<td style=\"background:url(cid:{a@h})\">")),
             ("<style>td{background:url('cid:a')}</style>", true, Some("<style>td{background:url('cid:{a}')}</style>")),
             (

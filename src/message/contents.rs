@@ -3,12 +3,14 @@
 use super::content_lines::{fold, unfold};
 use super::files::{self, Left};
 use super::headers::Field;
+use super::hints::{Hint, Hints};
 use super::metadata::{self, Cleaned, Why};
+use super::pgp::{self, Stripped};
 use super::quoted::{Kind, MOST_COMPARED, Masked, Quoting};
 use super::rewrite::{Order, Unclean};
 use super::scrub::scrub;
 use super::text::encode_name;
-use super::{Shared, archive, author, calendar, data_uri, encoded, footer, html, pgp, sealed, uuencode, vcard, work};
+use super::{Shared, archive, author, calendar, data_uri, encoded, footer, html, sealed, uuencode, vcard, work};
 use std::borrow::Cow;
 
 /// What cleaning the files of a message tells, and what it may still cost.
@@ -159,13 +161,15 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 }
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
-    let embedded = data_uri::clean(text, |bytes| {
-        let cleaned = file(Cow::Borrowed(bytes), order, told);
-        (cleaned != bytes).then(|| cleaned.into_owned())
-    });
+    let hints = Hints::of(text.as_bytes());
+    let embedded = match hints.may_hold(Hint::DataUri) {
+        true => data_uri::clean(text, |bytes| changed_file(bytes, order, told)),
+        false => None,
+    };
     let text = embedded.as_deref().unwrap_or(text);
     if kind == "text/html" {
-        if let Some(closed) = sealed::text(text, true) {
+        let closed = if hints.may_hold(Hint::Pgp) { sealed::text(text, true) } else { None };
+        if let Some(closed) = closed {
             return Err(Unclean::Closed(closed));
         }
         return Ok(html::clean_copy(text, order.replacements, told.shared).or(embedded));
@@ -173,18 +177,20 @@ fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> 
     if let Some(cleaned) = card_or_calendar(text, kind, order) {
         return Ok(Some(cleaned));
     }
-    let stripped = pgp::strip(text);
+    let stripped = if hints.may_hold(Hint::Pgp) { pgp::strip(text) } else { Stripped::default() };
     if let Some(closed) = stripped.closed {
         return Err(Unclean::Closed(closed));
     }
     // Files in files end soon: each is a quarter smaller than what is around it.
-    let files = uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| {
-        let cleaned = file(Cow::Borrowed(bytes), order, told);
-        (cleaned != bytes).then(|| cleaned.into_owned())
-    });
+    let files = match hints.may_hold(Hint::File) {
+        true => uuencode::clean(stripped.text.as_deref().unwrap_or(text), |bytes| changed_file(bytes, order, told)),
+        false => None,
+    };
     let cleaned = files.or(stripped.text).or_else(|| embedded.clone());
-    let cleaned = order.replacements.scrub(cleaned.as_deref().unwrap_or(text), false).or(cleaned);
-    Ok(encoded::scrub(cleaned.as_deref().unwrap_or(text), order.replacements.of_author()).or(cleaned))
+    // What was taken out or put in may make words of what stood beside it.
+    let hints = cleaned.as_ref().map_or(hints, |cleaned| Hints::of(cleaned.as_bytes()));
+    let cleaned = order.replacements.scrub_known(cleaned.as_deref().unwrap_or(text), false, hints).or(cleaned);
+    Ok(encoded::scrub(cleaned.as_deref().unwrap_or(text), hints, order.replacements.of_author()).or(cleaned))
 }
 
 fn card_or_calendar(text: &str, kind: &str, order: &Order<'_>) -> Option<String> {
@@ -216,6 +222,14 @@ pub(super) fn file<'a>(bytes: Cow<'a, [u8]>, order: &Order<'_>, told: &mut Told<
         bytes = cleaned.map_or(bytes, |cleaned| Cow::Owned(cleaned.into_bytes()));
     }
     files::look(traces(bytes, order, told), order, told)
+}
+
+/// [`file`] where it changes something.
+pub(super) fn changed_file(bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> Option<Vec<u8>> {
+    match file(Cow::Borrowed(bytes), order, told) {
+        Cow::Owned(cleaned) if cleaned != bytes => Some(cleaned),
+        _ => None,
+    }
 }
 
 /// A file without what it tells of its maker. Those in archives are cleaned with what is around

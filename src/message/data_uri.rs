@@ -3,6 +3,7 @@
 //!
 //! Not here: which of them may stand in a document at all (`html`).
 
+use super::entities::ending;
 use super::transfer::decode_base64;
 use super::work;
 use data_encoding::BASE64;
@@ -77,11 +78,8 @@ fn is_quoted(bytes: &[u8], comma: usize) -> bool {
 
 /// Whether a link ends before `rest`.
 fn ends(rest: &str) -> bool {
-    let ending = [
-        "\"", "'", ")", ">", "<", "]", ",", ";", " ", "\t", "\r", "\n", "&quot;", "&#34;", "&#39;", "&gt;", "&lt;",
-        "&apos;",
-    ];
-    rest.is_empty() || ending.iter().any(|end| rest.starts_with(end))
+    let ends = |c: char| "\"')><],; \t\r\n".contains(c);
+    rest.is_empty() || rest.starts_with(ends) || ending(rest).is_some()
 }
 
 #[cfg(test)]
@@ -98,6 +96,7 @@ mod tests {
             ("<img src='data:a/b;base64,\r\n YW\r\n Jj'>", Some("<img src='data:a/b;base64,QUJD'>")),
             ("url(data:text/plain;base64,YWI%3D) x", Some("url(data:text/plain;base64,QUI=) x")),
             ("url(&quot;data:a/b;base64,YWI=&quot;)", Some("url(&quot;data:a/b;base64,QUI=&quot;)")),
+            ("url(&#039;data:a/b;base64,YWI=&#039;)", Some("url(&#039;data:a/b;base64,QUI=&#039;)")),
             ("data:a/b;base64,c2FtZQ==", None),
             ("data:a/b;base64,YWJj&#65;", Some("data:a/b;base64,&#65;")),
             ("data:a/b,YWJj base64,YWJj data: x;base64,YWJj", None),

@@ -5,6 +5,7 @@
 //! places: vector searches, and nothing is decoded where they find nothing. A domain in capitals is
 //! not found: programs that write such links take the address from where it is kept.
 
+use super::hints::{Hint, Hints};
 use super::scrub::{self, Replacement};
 use super::work;
 use data_encoding::BASE64_NOPAD;
@@ -21,10 +22,9 @@ pub(super) struct Needles(Vec<(Finder<'static>, usize)>);
 type Run = (Range<usize>, Vec<u8>);
 
 impl Needles {
-    /// For these domains, in A-labels, in `text`: none, where it holds no link.
-    pub(super) fn new<'d>(text: &str, domains: impl Iterator<Item = &'d str>) -> Self {
-        work::skip(text.len());
-        if memchr::memmem::find(text.as_bytes(), b"://").is_none() {
+    /// For these domains, in A-labels, in a text with these hints: none, where it holds no link.
+    pub(super) fn new<'d>(hints: Hints, domains: impl Iterator<Item = &'d str>) -> Self {
+        if !hints.may_hold(Hint::Link) {
             return Self(Vec::new());
         }
         let mut ascii: Vec<&str> = domains.filter(|domain| domain.is_ascii()).collect();
@@ -88,8 +88,8 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Replaces addresses in base 64. `None`: there was none.
-pub(super) fn scrub(text: &str, replacements: &[Replacement]) -> Option<String> {
-    let needles = Needles::new(text, replacements.iter().flat_map(Replacement::domains));
+pub(super) fn scrub(text: &str, hints: Hints, replacements: &[Replacement]) -> Option<String> {
+    let needles = Needles::new(hints, replacements.iter().flat_map(Replacement::domains));
     let (mut out, mut done) = (String::new(), 0);
     for (range, decoded) in needles.runs(text) {
         let Some(clean) = scrub_octets(&decoded, replacements) else { continue };
@@ -132,8 +132,13 @@ fn scrub_octets(octets: &[u8], replacements: &[Replacement]) -> Option<Vec<u8>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use crate::types::{Address, Alias};
     use data_encoding::{BASE64, BASE64URL_NOPAD};
+
+    fn scrub(text: &str) -> Option<String> {
+        super::scrub(text, Hints::of(text.as_bytes()), &replacements())
+    }
 
     fn replacements() -> [Replacement; 1] {
         let key = Address::parse("b-real-9c1@home.example").unwrap().key();
@@ -154,7 +159,7 @@ mod tests {
                     (BASE64URL_NOPAD.encode(real.as_bytes()), BASE64URL_NOPAD.encode(want.as_bytes())),
                 ];
                 for (written, want) in cases {
-                    let clean = scrub(&format!("https://x.test/c?e={written}&z"), &replacements()).unwrap();
+                    let clean = scrub(&format!("https://x.test/c?e={written}&z")).unwrap();
                     let run = clean.strip_prefix("https://x.test/c?e=").unwrap().strip_suffix("&z").unwrap();
                     let (run, want) = (run.replace("%3D", "="), want.replace("%3D", "="));
                     let read = |run: &str| decode(run.trim_end_matches('=')).unwrap();
@@ -166,18 +171,18 @@ mod tests {
         for path in ["c/", "cd/", "cde/", "/", "click/x-y_z/"] {
             let written = format!("https://x.test/{path}{}", BASE64.encode(b"b-real-9c1@home.example"));
             let want = format!("https://x.test/{path}{}", BASE64.encode(b"alias@m.test"));
-            assert_eq!(scrub(&written, &replacements()).map(|got| got.replace('=', "")), Some(want.replace('=', "")));
+            assert_eq!(scrub(&written).map(|got| got.replace('=', "")), Some(want.replace('=', "")));
         }
         // other people, and no base 64
         for text in [BASE64.encode(b"taro@home.example, hello"), "b-real-9c1@home.example".to_owned(), String::new()] {
-            assert_eq!(scrub(&format!("https://x.test/?{text}"), &replacements()), None, "{text}");
+            assert_eq!(scrub(&format!("https://x.test/?{text}")), None, "{text}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn any_text(text in "(aG9tZS5leGFtcGxl|hvbWUuZXhhbXBsZ|b21lLmV4YW1wbG|[A-Za-z0-9+/=_%-]|ü){0,30}") {
-            let _ = scrub(&format!("://{text}"), &replacements());
+            let _ = scrub(&format!("://{text}"));
         }
     }
 }

@@ -5,6 +5,7 @@ mod letters;
 mod secret;
 
 use super::encoded::Needles;
+use super::hints::{Hint, Hints};
 use super::work;
 use crate::types::AddressKey;
 use letters::Letters;
@@ -123,12 +124,13 @@ impl Looked {
 
     /// Whether one of them stands in a text that people read, or in a link of it.
     fn stand_in_text(&self, text: &str) -> bool {
+        let hints = Hints::of(text.as_bytes());
         letters::found(text, &self.letters)
-            || Needles::new(text, self.letters.iter().flat_map(Letters::domains))
+            || Needles::new(hints, self.letters.iter().flat_map(Letters::domains))
                 .runs(text)
                 .iter()
                 .any(|(_, decoded)| found(decoded, &self.whole))
-            || letters::found_in_defended(text, &self.letters)
+            || hints.may_hold(Hint::Defended) && letters::found_in_defended(text, &self.letters)
     }
 }
 
@@ -157,15 +159,21 @@ fn walk(message: &Message<'_>, secrets: &Looked) -> Result<(), Place> {
 
 /// Whether a secret stands in a field's value: unfolded and decoded, or in a parameter.
 fn found_in_value(raw: &[u8], secrets: &Looked) -> bool {
-    let decoded = super::text::decode_words(&String::from_utf8_lossy(raw).replace(['\r', '\n'], ""));
-    let parameters = super::mime::parametrised(&decoded);
-    // The ending of a file's name would hide an address before it.
+    let text = String::from_utf8_lossy(raw.trim_ascii_end());
+    let unfolded = if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], "").into() } else { text };
+    let decoded = super::text::decode_words(&unfolded);
     let (whole, letters) = (&secrets.whole, &secrets.letters);
-    let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), whole, true));
-    let mut values = parameters.parameters.iter().map(|(_, value)| value.as_str());
     found(decoded.as_bytes(), whole)
         || letters::found(&decoded, letters)
-        || values.any(|v| found_in(v.as_bytes(), whole, true) || letters::found(v, letters) || stem(v))
+        || decoded.contains(';') && found_in_parameters(&decoded, secrets)
+}
+
+fn found_in_parameters(value: &str, secrets: &Looked) -> bool {
+    let (whole, letters) = (&secrets.whole, &secrets.letters);
+    // The ending of a file's name would hide an address before it.
+    let stem = |value: &str| value.rsplit_once('.').is_some_and(|(stem, _)| found_in(stem.as_bytes(), whole, true));
+    let parameters = super::mime::parametrised(value).parameters;
+    parameters.iter().any(|(_, v)| found_in(v.as_bytes(), whole, true) || letters::found(v, letters) || stem(v))
 }
 
 /// Whether an address may stand in a field's value in any form: an `@`, however it is written, or what may decode to one. Most fields hold neither.

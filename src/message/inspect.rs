@@ -212,7 +212,7 @@ impl Walk<'_> {
         });
         // A text without a name is no file, whatever it begins with.
         let is_file = name.is_some() || !part.is("text");
-        let mut sniffed: Vec<_> = archive::kind_of(&head).into_iter().filter(|_| is_file).collect();
+        let mut sniffed: Vec<_> = is_file.then(|| archive::kind_of(&head)).flatten().into_iter().collect();
         if is_file && sealed::is_encrypted_file(&head, name.as_deref()) {
             sniffed.push(ENCRYPTED);
         }

@@ -2,9 +2,11 @@
 //! programs write that send pages and documents. The place tells a folder or a host of the
 //! author's and does not go out: the part gets an id, and the links to its place lead to that.
 
+use super::entities::ending;
 use super::headers::Field;
 use super::html::{self, Tag};
 use super::mime::{Part, percent_decode};
+use super::splice::spliced;
 use super::work;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -56,7 +58,7 @@ impl Places {
     pub(super) fn replaced(&self, page: &str, part: &Part<'_>, id: impl Fn(&str) -> String) -> Option<String> {
         let own = base(part).map(|base| resolved(&self.base, &base));
         let bases = [own.as_deref().unwrap_or(&self.base), &self.base, NOWHERE];
-        let (mut out, mut done) = (String::new(), 0);
+        let (mut edits, mut done) = (Vec::new(), 0);
         for link in links(page) {
             if work::is_over() {
                 break;
@@ -69,17 +71,11 @@ impl Places {
             let read = html::decode(written);
             let found = bases.iter().find_map(|base| self.ids.get(&resolved(base, &read)));
             if let Some(found) = found {
-                out.push_str(page.get(done..link.start).unwrap_or(""));
-                out.push_str("cid:");
-                out.push_str(&id(found));
                 done = link.end;
+                edits.push((link, format!("cid:{}", id(found))));
             }
         }
-        if done == 0 {
-            return None;
-        }
-        out.push_str(page.get(done..).unwrap_or(""));
-        Some(out)
+        (!edits.is_empty()).then(|| spliced(page, edits))
     }
 }
 
@@ -117,16 +113,14 @@ fn links(page: &str) -> Vec<Range<usize>> {
         let rest = page.get(open + 1..).unwrap_or("");
         let quotes = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
         let mut start = rest.len() - rest.trim_start_matches(quotes).len();
-        for entity in ["&quot;", "&#39;", "&apos;", "&#34;"] {
-            start += if rest.get(start..).is_some_and(|rest| rest.starts_with(entity)) { entity.len() } else { 0 };
-        }
+        start += rest.get(start..).and_then(ending).unwrap_or(0);
         let rest = rest.get(start..).unwrap_or("");
         let ends = |c: char| quotes(c) || matches!(c, '(' | ')' | '<' | '>');
         let mut end = rest.char_indices().take(LONGEST).find(|(_, c)| ends(*c)).map_or(0, |(end, _)| end);
         work::count(start + end);
-        for entity in ["&quot;", "&#39;", "&apos;", "&#34;"] {
-            end -= if rest.get(..end).is_some_and(|link| link.ends_with(entity)) { entity.len() } else { 0 };
-        }
+        // A quote that is written as an entity is no part of the link.
+        let last = rest.get(..end).and_then(|link| link.rfind('&'));
+        end = last.filter(|at| rest.get(*at..end).is_some_and(|last| ending(last) == Some(last.len()))).unwrap_or(end);
         out.push(open + 1 + start..open + 1 + start + end);
     }
     out.sort_by_key(|link| link.start);
@@ -216,6 +210,12 @@ mod tests {
                 "<p style=\"a:url(&quot;p.png&quot;)\">",
                 "Content-Location: p.png",
                 Some("<p style=\"a:url(&quot;cid:{p.png}&quot;)\">"),
+            ),
+            (
+                "",
+                "<p style=\"a:url(&#039;p.png&#039;)\">",
+                "Content-Location: p.png",
+                Some("<p style=\"a:url(&#039;cid:{p.png}&#039;)\">"),
             ),
             (
                 "",

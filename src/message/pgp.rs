@@ -6,7 +6,7 @@ use super::work;
 use crate::policy::content::Closed;
 
 /// A text without armour.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stripped {
     /// `None`: there was none.
     pub text: Option<String>,

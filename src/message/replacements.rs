@@ -16,7 +16,8 @@
 //! liar: nothing, as nothing that comes back depends on it; what the receiver quotes is given back
 //! as it was written (`quoted`).
 
-use super::scrub::{Replacement, find, find_name, replaced};
+use super::hints::Hints;
+use super::scrub::{Replacement, find, find_known, find_name, replaced};
 use crate::types::{AddressKey, Alias};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -92,6 +93,11 @@ impl Replacements {
     #[must_use]
     pub fn scrub(&self, text: &str, html: bool) -> Option<String> {
         self.replace(text, find(text, html, &self.all))
+    }
+
+    /// [`Replacements::scrub`] of a text of which it is known what it may hold.
+    pub(super) fn scrub_known(&self, text: &str, html: bool, hints: Hints) -> Option<String> {
+        self.replace(text, find_known(text, html, hints, &self.all))
     }
 
     /// [`Replacements::scrub`] for text that is needed either way.

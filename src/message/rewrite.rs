@@ -177,7 +177,8 @@ impl Writer<'_> {
         let from = if name == "\"\"" { alias.as_str().to_owned() } else { format!("{name}\r\n <{}>", alias.as_str()) };
         self.line("From", &from);
         self.line("To", order.to.as_str());
-        self.common_header(top);
+        self.subject(top);
+        self.date(top);
         self.line("Message-ID", &format!("<{}>", order.message_id));
         for (field, ids) in [("In-Reply-To", &order.in_reply_to), ("References", &order.references)] {
             if !ids.is_empty() {
@@ -202,7 +203,7 @@ impl Writer<'_> {
     }
 
     /// Subject and Date: of the message, and of a message inside it.
-    fn common_header(&mut self, part: &Part<'_>) {
+    fn subject(&mut self, part: &Part<'_>) {
         if let Some(subject) = part.field("Subject") {
             let subject = decode_words(&subject.text());
             let (before, words) = self.order.quotes.title(&subject).unwrap_or((&subject, ""));
@@ -213,6 +214,10 @@ impl Writer<'_> {
             let subject: String = subject.chars().take(2000).collect();
             self.line("Subject", &encode_unstructured(&subject, 9));
         }
+    }
+
+    /// A message has one in any case.
+    fn date(&mut self, part: &Part<'_>) {
         let date = part.field("Date").and_then(|field| super::headers::date(&field.text()));
         self.line("Date", &date.unwrap_or(self.order.received).rfc5322());
     }

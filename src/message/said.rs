@@ -3,7 +3,7 @@
 //!
 //! Not here: how often one may say the same (`policy::turns`).
 
-use super::html::{self, Quotes, Tag};
+use super::html;
 use super::mime::Part;
 use super::quoted::begin::quoted;
 use super::quoted::stream::Stream;
@@ -103,38 +103,15 @@ impl Walk<'_> {
         let stripped = footer::strip(&text, is_html);
         let text = stripped.as_deref().unwrap_or(&text);
         if is_html {
-            shown(text, &mut self.html);
+            // In a document a line's end is a space.
+            self.html.push_str(&html::unquoted_lines(&text.replace(['\r', '\n'], " ")));
+            self.html.push('\n');
         } else {
             self.plain.push_str(text);
             self.plain.push('\n');
         }
         Some(())
     }
-}
-
-/// What a document shows outside of the elements that quote, as lines.
-fn shown(document: &str, into: &mut String) {
-    let mut quotes = Quotes::default();
-    html::walk(document, |tag| match tag {
-        Tag::Text(range) if !quotes.is_inside() => {
-            let text = html::read_entities(document.get(range).unwrap_or(""));
-            into.extend(text.chars().map(|c| if c == '\n' || c == '\r' { ' ' } else { c }));
-        }
-        Tag::Text(_) => {}
-        Tag::Open { name, attributes, breaks } => {
-            quotes.open(name, document.get(attributes).unwrap_or(""));
-            if breaks {
-                into.push('\n');
-            }
-        }
-        Tag::Close { name, breaks } => {
-            quotes.close(name);
-            if breaks {
-                into.push('\n');
-            }
-        }
-    });
-    into.push('\n');
 }
 
 /// The lines of a text that are not quoted: a hash of each, and its characters.

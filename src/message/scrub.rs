@@ -18,6 +18,8 @@ mod local;
 
 use super::anchors::Anchors;
 use super::endings::goes_on;
+use super::hints::{Hint, Hints};
+use super::splice::spliced;
 use super::work;
 use super::written::{Reading, may_be_sign, plain};
 pub(super) use super::written::{backward, forward, forward_over_gap};
@@ -25,6 +27,7 @@ use crate::types::{AddressKey, Alias, Providers};
 use local::Local;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// An address that must not be seen, and what stands in its place.
 #[derive(Clone, Debug)]
@@ -34,10 +37,9 @@ pub struct Replacement {
     /// A-labels, and Unicode if that differs; twins, where it is looked for widely.
     domains: Vec<Domain>,
     alias: String,
-    /// As it stands in the name of a return path: `alias=m.test`.
-    inside: String,
-    /// The same with the domain first.
-    turned: String,
+    /// As it stands in the name of a return path (`alias=m.test`), and with the domain first: seldom
+    /// asked for.
+    inside: OnceLock<[String; 2]>,
     wide: bool,
     /// Letters that are glued before the local part make it somebody else's: short names at a
     /// provider, where strangers are neighbours (`jimbob@`).
@@ -79,8 +81,7 @@ impl Replacement {
             short: letters < DISTINCT && Providers::default().gives_mailboxes(domain),
             local,
             domains: domains.into_iter().map(|text| Domain { chars: chars(&text), text }).collect(),
-            inside: alias.replace('@', "="),
-            turned: alias.split('@').rev().collect::<Vec<_>>().join("="),
+            inside: OnceLock::new(),
             alias,
             wide,
         }
@@ -89,6 +90,15 @@ impl Replacement {
     /// The domains, as they are written.
     pub(super) fn domains(&self) -> impl Iterator<Item = &str> {
         self.domains.iter().map(|domain| domain.text.as_str())
+    }
+
+    /// The alias in the name of a return path, and the same with the domain first.
+    fn inside(&self) -> [&str; 2] {
+        let [inside, turned] = self.inside.get_or_init(|| {
+            let turned = self.alias.split('@').rev().collect::<Vec<_>>().join("=");
+            [self.alias.replace('@', "="), turned]
+        });
+        [inside, turned]
     }
 
     fn reading(&self, kind: Kind) -> Reading {
@@ -119,7 +129,7 @@ pub fn scrub_name(name: &str, replacements: &[Replacement]) -> Option<String> {
 /// [`find`] in the name of a file.
 #[must_use]
 pub fn find_name<'r>(name: &str, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
-    find_in(name, Kind::Name, replacements)
+    find_in(name, Kind::Name, replacements, || Hints::of(name.as_bytes()))
 }
 
 /// `instead`: what stands in the place of an address that was written so, from that and its alias.
@@ -128,24 +138,27 @@ pub(super) fn replaced<'r>(
     found: &[(Range<usize>, &'r str)],
     instead: impl Fn(&str, &'r str) -> Cow<'r, str>,
 ) -> Option<String> {
-    if found.is_empty() {
-        return None;
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for (range, alias) in found {
-        out.push_str(text.get(done..range.start).unwrap_or(""));
-        out.push_str(&instead(text.get(range.clone()).unwrap_or(""), alias));
-        done = range.end;
-    }
-    out.push_str(text.get(done..).unwrap_or(""));
-    Some(out)
+    let edits = found.iter().map(|(range, alias)| {
+        let written = text.get(range.clone()).unwrap_or("");
+        (range.clone(), instead(written, alias))
+    });
+    (!found.is_empty()).then(|| spliced(text, edits))
 }
 
 /// Where in `text` the addresses stand, in order, and what belongs in their place.
 #[must_use]
 pub fn find<'r>(text: &str, html: bool, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
-    find_in(text, if html { Kind::Html } else { Kind::Text }, replacements)
+    find_in(text, if html { Kind::Html } else { Kind::Text }, replacements, || Hints::of(text.as_bytes()))
+}
+
+/// [`find`] in a text of which it is known what it may hold.
+pub(super) fn find_known<'r>(
+    text: &str,
+    html: bool,
+    hints: Hints,
+    replacements: &'r [Replacement],
+) -> Vec<(Range<usize>, &'r str)> {
+    find_in(text, if html { Kind::Html } else { Kind::Text }, replacements, || hints)
 }
 
 /// What an address stands in.
@@ -159,7 +172,12 @@ enum Kind {
     Defended,
 }
 
-fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(Range<usize>, &'r str)> {
+fn find_in<'r>(
+    text: &str,
+    kind: Kind,
+    replacements: &'r [Replacement],
+    hints: impl FnOnce() -> Hints,
+) -> Vec<(Range<usize>, &'r str)> {
     let mut out = Vec::new();
     let mut search = Search { text, kind, replacements, first: first(replacements), done: 0 };
     let mut anchors =
@@ -173,7 +191,7 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
             out.push((range, alias));
         }
     }
-    if search.first != 0 && DEFENDED.iter().any(|mark| has(text, mark)) {
+    if search.first != 0 && hints().may_hold(Hint::Defended) {
         let words = DEFENDED.iter().flat_map(|mark| in_defended_words(text, mark, replacements));
         out.extend(words);
         out.sort_by_key(|(range, _)| range.start);
@@ -185,6 +203,24 @@ fn find_in<'r>(text: &str, kind: Kind, replacements: &'r [Replacement]) -> Vec<(
         });
     }
     out
+}
+
+/// Whether an address may stand in a page or document at all: most have no sign that parts name and
+/// domain.
+#[must_use]
+pub(super) fn may_hold_one(html: &str, replacements: &[Replacement]) -> bool {
+    let search = Search { text: html, kind: Kind::Html, replacements, first: first(replacements), done: 0 };
+    let mut anchors =
+        if search.first == 0 { Anchors::of_at(html.as_bytes()) } else { Anchors::of_signs(html.as_bytes()) };
+    let mut at = 0;
+    while let Some(found) = anchors.next(at) {
+        at = found + 1;
+        work::count(ANCHOR);
+        if search.sign(found).is_some() {
+            return true;
+        }
+    }
+    search.first != 0 && Hints::of(html.as_bytes()).may_hold(Hint::Defended)
 }
 
 /// Words that escape by other signs than others, from what they are known by to their end.
@@ -211,11 +247,6 @@ fn in_defended_words<'r>(text: &str, mark: &str, replacements: &'r [Replacement]
 /// The host of links that Proofpoint writes (versions 2 and 3 escape as `-40` and `*40`), and what
 /// Exchange puts before an address inside another one (`IMCEASMTP-ann+40home+2Eexample@…`).
 const DEFENDED: [&str; 2] = ["urldefense.", "IMCEA"];
-
-fn has(text: &str, mark: &str) -> bool {
-    work::skip(text.len());
-    memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_some()
-}
 
 /// The first letters of what is looked for behind a `=`, a bit each.
 fn first(replacements: &[Replacement]) -> u128 {
@@ -248,10 +279,13 @@ impl<'r> Search<'_, 'r> {
         let others = !inside && self.kind != Kind::Defended;
         let mut wanted = self.replacements.iter().filter(|replacement| replacement.wide || others);
         let found = wanted.find_map(|replacement| {
-            let alias = if inside { &replacement.inside } else { &replacement.alias };
-            let found = self.matches(at, after, replacement).map(|range| (range, alias.as_str()));
-            let turned = || Some((self.turned(at, after, replacement)?, replacement.turned.as_str()));
-            found.or_else(|| turned().filter(|_| inside))
+            let found = self.matches(at, after, replacement);
+            if !inside {
+                return found.map(|range| (range, replacement.alias.as_str()));
+            }
+            let [straight, turned] = replacement.inside();
+            let found = found.map(|range| (range, straight));
+            found.or_else(|| Some((self.turned(at, after, replacement)?, turned)))
         })?;
         self.done = found.0.end;
         Some(found)
@@ -476,6 +510,9 @@ mod tests {
             ("s@B%C3%BCcher.example s@xn--bcher-kva.example", Some("alias@m.test alias@m.test")),
             // escapes, and escapes of escapes
             ("b-real-9c1&#64;home.example", Some("alias@m.test")),
+            ("b-real-9c1&#0000000064;home.example", Some("alias@m.test")),
+            ("b&#x0000000000000002d;real-9c1&#x000000000040;home&#000046;example", Some("alias@m.test")),
+            ("b-real-9c1&amp;#000000000064;home.example", Some("alias@m.test")),
             ("b-real-9c1&amp;#x40;home&amp;period;example", Some("alias@m.test")),
             ("https://x.test/?q=b-real-9c1%40home.example&x", Some("https://x.test/?q=alias@m.test&x")),
             (

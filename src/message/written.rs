@@ -5,6 +5,7 @@
 //!
 //! Each question costs a bounded number of steps.
 
+use super::entities::numeric;
 use super::{html, work};
 use crate::types::is_invisible;
 
@@ -298,15 +299,8 @@ fn slashed(bytes: &[u8]) -> Option<(char, usize)> {
 
 /// An HTML entity, without its `&`: the character and the length.
 fn entity(body: &str) -> Option<(char, usize)> {
-    if let Some(number) = body.strip_prefix('#') {
-        let (digits, radix, prefix) = match number.strip_prefix(['x', 'X']) {
-            Some(hex) => (hex, 16, 2),
-            None => (number, 10, 1),
-        };
-        let length = digits.bytes().take(8).take_while(|b| char::from(*b).is_digit(radix)).count();
-        let value = u32::from_str_radix(digits.get(..length)?, radix).ok()?;
-        let semicolon = usize::from(body.as_bytes().get(prefix + length) == Some(&b';'));
-        return Some((char::from_u32(value)?, prefix + length + semicolon));
+    if body.starts_with('#') {
+        return numeric(body);
     }
     let end = body.bytes().take(24).position(|b| b == b';')?;
     let c = match body.get(..end)? {
@@ -351,6 +345,9 @@ mod tests {
             ("%25EF%25BC%25A0", false),
             ("&#64;", false),
             ("&#x40;", false),
+            ("&#0000000064;", false),
+            ("&#x0000000000000040;", false),
+            ("&amp;#0000000064;", false),
             ("&commat;", false),
             ("&amp;#64;", false),
             ("&amp;amp;commat;", false),

@@ -252,16 +252,21 @@ fn undelivered(frame: &Frame<'_>, name: Name, failed: &Failed<'_>) -> Vec<u8> {
 pub fn stopped(frame: &Frame<'_>, failed: &[Failed<'_>], file: &str) -> Vec<u8> {
     let none = Why::default();
     let why = failed.first().map_or(&none, |failed| &failed.why);
-    let mut receivers = failed.iter().take(NAMED).map(|failed| failed.receiver.as_str()).collect::<Vec<_>>();
-    if failed.len() > NAMED {
-        receivers.push("…");
-    }
-    let receivers = receivers.join(", ");
+    let receivers = receivers(failed);
     let values = [("receiver", Value::Text(&receivers)), ("reason", Value::Reason(why)), ("file", Value::Text(file))];
     write::report(frame, &frame.fill(Name::Stopped, &values), "failed", None, failed)
 }
 
-/// Receivers that a notice names.
+/// The first receivers, in a line.
+fn receivers(failed: &[Failed<'_>]) -> String {
+    let mut named = failed.iter().take(NAMED).map(|failed| failed.receiver.as_str()).collect::<Vec<_>>();
+    if failed.len() > NAMED {
+        named.push("…");
+    }
+    named.join(", ")
+}
+
+/// Receivers that a line names.
 const NAMED: usize = 5;
 
 /// A report that nothing proves says that a delivered message was not delivered. A letter for
@@ -293,7 +298,9 @@ pub fn partial(frame: &Frame<'_>, refused: &[Failed<'_>]) -> Vec<u8> {
     let row = |failed: &'_ Failed<'_>| failed.receiver.as_str().to_owned();
     let rows: Vec<Row<'_>> =
         refused.iter().map(|failed| Row { what: row(failed), span: None, why: &failed.why }).collect();
-    write::report(frame, &frame.fill(Name::Partial, &[("list", Value::List(&rows))]), "failed", None, refused)
+    let receivers = receivers(refused);
+    let values = [("receiver", Value::Text(&receivers)), ("list", Value::List(&rows))];
+    write::report(frame, &frame.fill(Name::Partial, &values), "failed", None, refused)
 }
 
 /// The seller's message was blocked because the buyer has opted out: RFC 3834. `tags` are the

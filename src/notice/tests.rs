@@ -83,7 +83,36 @@ fn all(world: &World, frame: &Frame<'_>) -> Vec<(Name, Vec<u8>)> {
         Named { receiver: &world.other, check, number: 3, first, last }
     });
     made.push((Name::Refused, super::refused(frame, 15, &named, QUIET)));
+    made.push((Name::FileAddress, file_address(frame, &world.alias, "2.1")));
     made
+}
+
+/// What `check` lets an operator write is filled in.
+#[test]
+fn every_placeholder_is_filled_in() {
+    let mut world = world();
+    let every = |name: Name| format!("{{{}}}", name.placeholders().join("} {"));
+    let file = |name: Name, ending: &str, text: String| texts::File {
+        language: "en".to_owned(),
+        name: format!("{}.{ending}", name.as_str()),
+        text,
+    };
+    let files = Name::ALL.into_iter().flat_map(|name| {
+        let plain = format!("Subject: {0}\n\n{0}\n", every(name));
+        [file(name, "txt", plain), file(name, "html", format!("<p>{}</p>", every(name)))]
+    });
+    let (texts, problems) = Texts::built_in().with(files);
+    assert_eq!(problems, Vec::<String>::new());
+    world.texts = texts;
+    let made = all(&world, &frame(&world, "en"));
+    assert!(Name::ALL.iter().all(|name| made.iter().any(|(made, _)| made == name)));
+    for (name, bytes) in made {
+        let message = MessageParser::default().parse(&bytes).unwrap();
+        let words =
+            [message.subject().unwrap(), &message.body_text(0).unwrap(), &message.body_html(0).unwrap()].join("\n");
+        assert!(!words.contains('{'), "{}: {words}", name.as_str());
+        assert!(!name.is_of_one() || words.contains("@market.example.jp"), "{}: {words}", name.as_str());
+    }
 }
 
 #[test]

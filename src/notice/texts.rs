@@ -77,6 +77,8 @@ const LONGEST_FILE: u64 = 64 * 1024;
 const LONGEST_VALUE: usize = 300;
 /// The words of `footer.txt`.
 const FOOTER: [&str; 8] = ["links", "addresses", "send", "unsigned", "seller", "done", "report", "stop"];
+/// Those of them that may name the marketplace.
+pub const NAMING: [&str; 2] = ["links", "addresses"];
 /// The language that has every text.
 const LAST_RESORT: &str = "en";
 
@@ -153,6 +155,12 @@ impl Texts {
         self.languages.values().map(|language| language.tag.clone()).collect()
     }
 
+    /// Whether there are texts for readers of this language, and not the last resort's alone.
+    #[must_use]
+    pub fn has(&self, language: &str) -> bool {
+        chain(language).iter().any(|tag| self.languages.contains_key(tag))
+    }
+
     fn put(&mut self, file: File) -> Result<(), String> {
         let text = file.text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
         if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
@@ -173,13 +181,19 @@ impl Texts {
         }
         if file.name == "words.txt" {
             let words = read_words(&text, "word", &times::WORDS)?;
+            words.get("time").map_or(Ok(()), |time| check_placeholders(time, &times::PLACES, &[]))?;
             let all = language.words.clone().into_iter().chain(words).collect();
             times::fault(&all).map_or(Ok(()), Err)?;
             language.words = all;
             return Ok(());
         }
         if file.name == "footer.txt" {
-            language.footer.extend(read_words(&text, "word", &FOOTER)?);
+            let words = read_words(&text, "word", &FOOTER)?;
+            for (word, line) in &words {
+                let all: &[&str] = if NAMING.contains(&word.as_str()) { &["marketplace"] } else { &[] };
+                check_placeholders(line, all, &[])?;
+            }
+            language.footer.extend(words);
             return Ok(());
         }
         let (stem, kind) = file.name.rsplit_once('.').unwrap_or((&file.name, ""));
@@ -265,12 +279,12 @@ impl Texts {
     }
 
     /// What stands in a footer for a reader of `language`, or else in the marketplace's `default`
-    /// language, or else in English: one of [`FOOTER`], or the word of a
+    /// language, or else in English: by word, one of [`FOOTER`], or the word of a
     /// [`crate::types::token::Purpose`] that acts.
-    #[must_use]
-    pub fn footer(&self, word: &str, language: &str, default: &str) -> &str {
-        let mut tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
-        tags.find_map(|tag| self.languages.get(&tag)?.footer.get(word)).map_or("", String::as_str)
+    pub fn footer<'t>(&'t self, language: &str, default: &str) -> impl Fn(&str) -> &'t str + use<'t> {
+        let tags = [language, default, LAST_RESORT].into_iter().flat_map(chain);
+        let languages: Vec<&Language> = tags.filter_map(|tag| self.languages.get(&tag)).collect();
+        move |word| languages.iter().find_map(|language| language.footer.get(word)).map_or("", String::as_str)
     }
 
     /// A word of footers in every language.
@@ -357,7 +371,8 @@ fn check_placeholders(text: &str, all: &[&str], needed: &[&str]) -> Result<(), S
     let used = placeholders(text);
     let wrong = used.iter().find(|placeholder| !all.contains(&placeholder.as_str()));
     if let Some(wrong) = wrong {
-        return Err(format!("{{{wrong}}} is not filled in here; there are: {{{}}}", all.join("}, {")));
+        let all = if all.is_empty() { "none".to_owned() } else { format!("{{{}}}", all.join("}, {")) };
+        return Err(format!("{{{wrong}}} is not filled in here; there are: {all}"));
     }
     match needed.iter().find(|needed| !used.iter().any(|placeholder| placeholder == *needed)) {
         Some(missing) => Err(format!("{{{missing}}} is missing")),

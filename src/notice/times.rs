@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// The words of `words.txt`. `tags` is for the critical tags that belong to the language.
 pub(super) const WORDS: [&str; 5] = ["time", "first", "months", "weekdays", "tags"];
 /// What a pattern may hold.
-const PLACES: [&str; 7] = ["weekday", "day", "month", "year", "hour", "minute", "zone"];
+pub(super) const PLACES: [&str; 7] = ["weekday", "day", "month", "year", "hour", "minute", "zone"];
 /// For a language that has no words: RFC 3339's order, which nobody takes for another.
 const PLAIN: &str = "{year}-{number}-{day} {hour}:{minute} ({zone})";
 

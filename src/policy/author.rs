@@ -123,6 +123,17 @@ impl Senders<'_> {
         refused.or_else(|| signs.iter().flatten().next()).copied()
     }
 
+    /// Whom a sign names, where it names somebody.
+    #[must_use]
+    pub fn named_by(&self, sign: Sign, providers: &Providers) -> Option<&Address> {
+        match sign {
+            Sign::Envelope => self.envelope,
+            Sign::NullSender => None,
+            Sign::Identity => self.identities.iter().flatten().find(|address| !self.is_own(providers, address)),
+            Sign::Sender => self.field.flatten(),
+        }
+    }
+
     fn is_own(&self, providers: &Providers, address: &Address) -> bool {
         providers.same_author(self.author, address) || providers.is_among(self.registered, self.domains, address)
     }

@@ -24,7 +24,7 @@ pub use failure::FailureClass;
 pub use reason::{Reason, Verdict};
 
 use crate::config;
-use crate::types::{MessageId, Reply, Role};
+use crate::types::{Address, MessageId, Reply, Role};
 
 /// The header field that every message of the relay carries: one that comes back with it is a loop.
 pub const LOOP_MARK: &str = "X-Marketrelay-Loop";
@@ -47,6 +47,8 @@ pub struct Facts<'a> {
     pub other_mailbox: bool,
     /// By what that shows; also where it is a colleague of the author, who passes.
     pub another: Option<author::Sign>,
+    /// Whom that names, where it is refused. For the operator: [`words`](Self::words) leave it out.
+    pub named: Option<Address>,
     /// Why a DKIM signature of the author's domain that passed proves nothing to this recipient, if
     /// one does not.
     pub signature: Option<&'static str>,
@@ -71,7 +73,7 @@ pub struct Facts<'a> {
     pub opted_out: bool,
     /// The thread that this message answers, if it does.
     pub thread: Option<opt_out::Thread>,
-    /// Whether the subject holds a critical tag: see [`opt_out::is_critical`].
+    /// Whether the subject holds a critical tag: see [`opt_out::CriticalTags`].
     pub critical: bool,
     /// What the seller has sent today by declaring it critical. Only where that would let this
     /// message through.

@@ -129,16 +129,32 @@ pub fn worrying_share(critical: u64, messages: u64, rules: &OptOut) -> Option<u6
 /// Fewer critical messages than this in a day are no share.
 const FEW: u64 = 10;
 
-/// Whether a decoded subject holds one of the tags: in any case, anywhere, with any kind of brackets and spacing.
-#[must_use]
-pub fn is_critical(subject: &str, tags: &[String]) -> bool {
-    let subject = folded(subject);
-    tags.iter().map(|tag| folded(tag)).any(|tag| !tag.is_empty() && subject.contains(&tag))
+/// Tags by which a seller declares a message critical, ready to be looked for.
+#[derive(Clone, Debug, Default)]
+pub struct CriticalTags(Vec<String>);
+
+impl CriticalTags {
+    /// As the settings have them.
+    #[must_use]
+    pub fn new(tags: &[String]) -> Self {
+        Self(tags.iter().map(|tag| folded(tag)).filter(|tag| !tag.is_empty()).collect())
+    }
+
+    /// Whether a decoded subject holds one of them: in any case, anywhere, with any kind of brackets
+    /// and spacing.
+    #[must_use]
+    pub fn stand_in(&self, subject: &str) -> bool {
+        let subject = folded(subject);
+        self.0.iter().any(|tag| subject.contains(tag))
+    }
 }
 
 /// The form in which tags are compared: full-width characters as their ASCII twins (as NFKC has it), every square bracket
 /// as `[` and `]`, lower case, and no spaces or invisible characters, which mail programs put in where they fold a line.
 fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.chars().filter(char::is_ascii_graphic).map(|c| c.to_ascii_lowercase()).collect();
+    }
     let plain = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         '【' | '〔' | '〖' | '〚' | '﹝' | '「' | '『' | '｢' => '[',
@@ -155,7 +171,7 @@ mod tests {
 
     #[test]
     fn tags_in_any_dress() {
-        let tags = crate::config::OptOut::default().critical_tags;
+        let tags = CriticalTags::new(&crate::config::OptOut::default().critical_tags);
         let cases = [
             ("[Important] your address", true),
             ("your address [IMPORTANT]", true),
@@ -176,9 +192,10 @@ mod tests {
             ("", false),
         ];
         for (subject, want) in cases {
-            assert_eq!(is_critical(subject, &tags), want, "{subject}");
+            assert_eq!(tags.stand_in(subject), want, "{subject}");
         }
-        assert!(!is_critical("[Important]", &[]), "the list can be emptied");
-        assert!(!is_critical("anything", &[String::new(), " \u{200b}".to_owned()]), "an empty tag is in no subject");
+        assert!(!CriticalTags::new(&[]).stand_in("[Important]"), "the list can be emptied");
+        let empty = CriticalTags::new(&[String::new(), " \u{200b}".to_owned()]);
+        assert!(!empty.stand_in("anything"), "an empty tag is in no subject");
     }
 }

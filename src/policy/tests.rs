@@ -21,6 +21,7 @@ fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Fac
         proof: Proof::Proved,
         other_mailbox: false,
         another: None,
+        named: None,
         signature: None,
         unnamed_client: false,
         unauthenticated_allowed: false,

@@ -200,10 +200,11 @@ impl Relay {
 
     /// The verdict as it stands once all is counted, what it uses up being counted.
     fn counted(&self, change: &Change<'_>, letter: &Letter, now: Time, written: &mut Written) -> Result<Verdicted> {
-        let found = if letter.decision.is_taken() { self.overruled(change, letter, now)? } else { None };
+        let day = std::cell::LazyCell::new(|| Day::at(now, &letter.shop.zone).starts);
+        let starts = || *day;
+        let found = if letter.decision.is_taken() { self.overruled(change, letter, now, starts)? } else { None };
         let mut found = found.unwrap_or_else(|| Verdicted { decision: letter.decision.clone(), overruled_by: None });
         let decision = &mut found.decision;
-        let starts = || Day::at(now, &letter.shop.zone).starts;
         decision.answer = decision.answer && !change.event_since(letter.thread, "opt-out-reply", starts())?;
         if letter.author == Role::Seller && decision.counts() {
             change.count_quota(letter.pair.seller.id, starts())?;
@@ -219,9 +220,14 @@ impl Relay {
     /// order of the rules.
     ///
     /// The limits are as they were a moment ago: orders and settings are not looked at again.
-    fn overruled(&self, change: &Change<'_>, letter: &Letter, now: Time) -> Result<Option<Verdicted>> {
+    fn overruled(
+        &self,
+        change: &Change<'_>,
+        letter: &Letter,
+        now: Time,
+        starts: impl Fn() -> Time,
+    ) -> Result<Option<Verdicted>> {
         let (seller, decided) = (letter.pair.seller.id, &letter.decision);
-        let starts = || Day::at(now, &letter.shop.zone).starts;
         let by = |rule, decision| Ok(Some(Verdicted { decision, overruled_by: Some(rule) }));
         if letter.automatic
             && decided.verdict == Verdict::Relay
@@ -355,6 +361,7 @@ fn row(
         needs_response: relayed && letter.author == Role::Buyer && !letter.automatic,
         fate: if relayed { "queued" } else { "none" },
         facts,
+        sent_by: letter.sent_by.clone(),
     }
 }
 

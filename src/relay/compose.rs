@@ -12,6 +12,7 @@ use crate::message::{
     Inspection, Order, Passed, Replacements, Shared, Unclean, author, guard, headers, inspect, rewrite_copy, search,
     work,
 };
+use crate::notice::texts::NAMING;
 use crate::outbound::Loaded;
 use crate::policy::content::Closed;
 use crate::policy::{Decision, Reason};
@@ -231,7 +232,8 @@ impl Relay {
             Role::Seller => [Purpose::NoResponse, Purpose::Report],
             Role::Buyer => [Purpose::Report, Purpose::Stop],
         };
-        let words = |word: &str| self.texts.footer(word, language, default).to_owned();
+        let words = self.texts.footer(language, default);
+        let words = |word: &str| words(word).to_owned();
         let action = |purpose: Purpose| Action {
             purpose,
             label: words(purpose.word()),
@@ -241,8 +243,7 @@ impl Relay {
         let seller = (side == Role::Buyer && !company.trim().is_empty())
             .then(|| Seller { label: words("seller"), name: company.clone() });
         let mark = secret.mark(letter.pair.id, side, letter.thread);
-        let [links, addresses] =
-            ["links", "addresses"].map(|word| words(word).replace("{marketplace}", &shop.settings.name));
+        let [links, addresses] = NAMING.map(|word| words(word).replace("{marketplace}", &shop.settings.name));
         let (send, unsigned) = (words("send"), words("unsigned"));
         Some(Footer { mark, links, addresses, send, unsigned, seller, actions: purposes.map(action).to_vec() })
     }

@@ -5,7 +5,7 @@ use super::judged::Letter;
 use super::target::Target;
 use super::{Arrived, Relay};
 use crate::policy::{Answer, Decision};
-use crate::types::{Client, Envelope, MessageId, Reply, Time};
+use crate::types::{Address, Client, Envelope, MessageId, Reply, Time};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Explained {
     pub decision: Option<Decision>,
     /// Where the guard found an address.
     pub place: Option<&'static str>,
+    /// Who sent it, where it names its author and nothing proves that he did.
+    pub sent_by: Option<Address>,
     /// What the sender's server would hear, with an id of zeros.
     pub reply: Reply,
 }
@@ -43,7 +45,8 @@ impl Relay {
         }
         let authentication = self.authenticate(&client, &envelope, &raw, at).await;
         let parts = std::sync::OnceLock::new();
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true, parts };
+        let looks_back = true.into();
+        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true, looks_back, parts };
         let judged = self.judge(&arrived, &self.allowance(Arc::default()));
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))
@@ -52,12 +55,12 @@ impl Relay {
 
 impl Explained {
     fn only(reply: Reply) -> Self {
-        Self { facts: String::new(), answers: Vec::new(), decision: None, place: None, reply }
+        Self { facts: String::new(), answers: Vec::new(), decision: None, place: None, sent_by: None, reply }
     }
 
     fn of(letter: Letter) -> Self {
         let reply = letter.decision.reply(MessageId(0));
-        let Letter { facts, answers, decision, place, .. } = letter;
-        Self { facts, answers, decision: Some(decision), place, reply }
+        let Letter { facts, answers, decision, place, sent_by, .. } = letter;
+        Self { facts, answers, decision: Some(decision), place, sent_by, reply }
     }
 }

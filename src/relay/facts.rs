@@ -10,7 +10,7 @@ use crate::message::author::AuthorFault;
 use crate::policy::author::{Author, Senders, Sign};
 use crate::policy::automatic::{Answers, Automatic};
 use crate::policy::content::{Content, Part};
-use crate::policy::opt_out::{MayAnswer, Thread, critical_limit, is_critical};
+use crate::policy::opt_out::{MayAnswer, Thread, critical_limit};
 use crate::policy::quota::{Day, Use, limit, window_start};
 use crate::policy::{Facts, Hops};
 use crate::store::{Party, StoreError, View};
@@ -40,7 +40,8 @@ impl Relay {
             Err(AuthorFault::SeveralFields | AuthorFault::SeveralAddresses) => (Author::Several, None),
             Err(AuthorFault::Malformed) => (Author::Malformed, None),
         };
-        let critical = is_critical(&inspection.subject, &rules.opt_out.critical_tags);
+        let (another, named) = another.unzip();
+        let critical = self.critical.stand_in(&inspection.subject);
         let counted = critical && letter.author == Role::Seller && receiver.opted_out;
         let (quota, critical_use) = match letter.author {
             Role::Seller => self.quota(view, letter, arrived.at, counted)?,
@@ -58,6 +59,7 @@ impl Relay {
             proof: arrived.authentication.proof_to(recipient),
             other_mailbox: another.is_some_and(|(_, refused)| refused),
             another: another.map(|(sign, _)| sign),
+            named: named.flatten(),
             signature: arrived.authentication.weakness_to(recipient).map(Weakness::as_str),
             unnamed_client: self.config.authentication.mode == AuthenticationMode::Verify
                 && self.is_hidden(&arrived.client),
@@ -87,7 +89,8 @@ impl Relay {
         })
     }
 
-    /// What shows that somebody else than the author sent this.
+    /// What shows that somebody else than the author sent this; and where it is refused for that,
+    /// who that is, which the operator is told alone.
     fn somebody_else(
         &self,
         arrived: &Arrived,
@@ -95,21 +98,23 @@ impl Relay {
         author: &Address,
         party: &Party,
         recipient: &Address,
-    ) -> Option<(Sign, bool)> {
+    ) -> Option<((Sign, bool), Option<Address>)> {
         let found = &arrived.authentication;
         let senders = Senders {
             author,
             registered: &party.addresses,
             domains: &party.domains,
             by: found.by(recipient),
-            envelope: found.mail_from.as_ref().or(arrived.envelope.sender.as_ref()),
+            envelope: arrived.sender(),
             recipient,
             // As a machine's answer it is counted, starts no clock and opens no thread.
             answer: inspection.automatic.is_some_and(Automatic::is_answer),
             identities: &found.identities(),
             field: inspection.sender.as_ref().map(Option::as_ref),
         };
-        senders.somebody_else(&self.providers)
+        let (sign, refused) = senders.somebody_else(&self.providers)?;
+        let named = if refused { senders.named_by(sign, &self.providers).cloned() } else { None };
+        Some(((sign, refused), named))
     }
 
     /// What a seller has sent today; and what of it by declaring it critical, if that is `wanted`.

@@ -9,13 +9,12 @@ use crate::message::{Inspection, Malformed, Shared, inspect};
 use crate::policy::author::{is_known, is_proved};
 use crate::policy::automatic::Automatic;
 use crate::policy::content::Part;
-use crate::policy::failure::Why;
 use crate::policy::opt_out::without_critical;
 use crate::policy::{Decision, REPEATED, Reason, Verdict, decide_by, every_answer, may_act};
 use crate::store::{Body, Pair, Party, StoreError, View};
 use crate::types::{Address, MessageId, Reply, Role};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Steps, in the unit of the metric.
 const MILLION: f64 = 1e6;
@@ -54,6 +53,7 @@ impl Relay {
         let mut judged = Judged {
             raw: raw.clone(),
             at: *at,
+            looked_back: arrived.looks_back.load(Ordering::Relaxed),
             body: Body::pack(raw),
             letters: Vec::new(),
             reports: Vec::new(),
@@ -181,6 +181,7 @@ impl Relay {
                 rule = REPEATED;
             }
         }
+        letter.name_file(inspection);
         letter.conclude(rule, arrived);
         Ok(letter)
     }
@@ -233,6 +234,12 @@ impl Relay {
         let known = continued.and_then(|c| c.known);
         let facts = self.facts(view, arrived, inspection, letter, &parts, (recipient, known))?;
         let (rule, decision) = decide_by(&facts);
+        letter.sent_by = match decision.reason {
+            Reason::OtherMailbox => facts.named.clone(),
+            // The same for a stranger: a right guess must not cost more than a wrong one.
+            Reason::Stranger | Reason::Unauthenticated | Reason::AuthenticationFailed(_) => arrived.sender().cloned(),
+            _ => None,
+        };
         if arrived.explain {
             letter.answers = every_answer(&facts);
         }
@@ -245,13 +252,12 @@ impl Relay {
         if may_act(&facts).is_none() {
             self.look_back(view, arrived, inspection, letter)?;
         }
-        let part = Why::of(&decision.reason).part;
-        let leaf = inspection.leaves.iter().find(|leaf| !part.is_empty() && leaf.path == part);
-        letter.file = leaf.and_then(|leaf| leaf.name.clone()).unwrap_or_default();
         (letter.rule, letter.decision) = (Some(rule), decision);
         if letter.decision.verdict == Verdict::Relay {
             letter.ids = self.ids(view, letter, inspection)?;
-            letter.turns = view.turns(letter.pair.id, letter.author, arrived.at)?;
+            if arrived.looks_back.load(Ordering::Relaxed) {
+                letter.turns = view.turns(letter.pair.id, letter.author, arrived.at)?;
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::repeats::Past;
 use super::{Arrived, Shop};
 use crate::message::work::End;
 use crate::message::{Inspection, Malformed};
+use crate::policy::failure::Why;
 use crate::policy::quota::Use;
 use crate::policy::turns::{self, Turn};
 use crate::policy::{AUTOMATIC, Answer, Decision, Reason, Verdict};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub(super) struct Judged {
     pub(super) raw: Bytes,
     pub(super) at: Time,
+    /// What came before was looked up.
+    pub(super) looked_back: bool,
     pub(super) body: Body,
     pub(super) letters: Vec<Letter>,
     pub(super) reports: Vec<Report>,
@@ -113,6 +116,9 @@ pub(super) struct Letter {
     pub(super) original: Option<String>,
     /// The address that it was written from, if it is one of the author's.
     pub(super) writer: Option<Address>,
+    /// Who sent it, where it names its author and nothing proves that he did. For the operator's
+    /// eyes: never for the log, a reply, or a party.
+    pub(super) sent_by: Option<Address>,
     /// The author is the party, as far as can be known: see [`is_known`].
     pub(super) known: bool,
     /// He is proved, and not only let in without proof: he may be written to.
@@ -163,6 +169,7 @@ impl Letter {
             thread: id,
             original: None,
             writer: None,
+            sent_by: None,
             known: false,
             proved: false,
             answerable: false,
@@ -210,6 +217,11 @@ impl Letter {
         (arrived.envelope.sender.is_none() || automatic) && !self.known && !waits
     }
 
+    /// Its place among those that went to and fro.
+    pub(super) fn turn(&self, size: usize) -> Turn {
+        Turn { id: self.id, author: self.author, thread: self.thread, size }
+    }
+
     /// It goes to nobody: machines answer one another. Says which rule that is.
     pub(super) fn stop_going_round(&mut self) -> &'static str {
         self.decision = turns::one_too_many();
@@ -217,6 +229,16 @@ impl Letter {
             answer.decision = Some(self.decision.clone());
         }
         AUTOMATIC
+    }
+
+    /// Finds the attachment that the last word is about, by its part: the file itself, or the one
+    /// that it is packed in.
+    pub(super) fn name_file(&mut self, inspection: &Inspection) {
+        let part = Why::of(&self.decision.reason).part;
+        let holds = |path: &str| part.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let around = inspection.leaves.iter().filter(|leaf| leaf.name.is_some() && holds(&leaf.path));
+        let nearest = around.max_by_key(|leaf| leaf.path.len());
+        self.file = nearest.and_then(|leaf| leaf.name.clone()).unwrap_or_default();
     }
 
     /// Completes the facts with what the checks of the author found, and who had the last word.

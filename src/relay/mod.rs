@@ -42,6 +42,7 @@ use crate::message::work::Allowance;
 use crate::metrics::Metrics;
 use crate::notice::Texts;
 use crate::outbound::Outbound;
+use crate::policy::opt_out::CriticalTags;
 use crate::smtp::Handler;
 use crate::smtp::auth::{Answer, Attempt};
 use crate::store::{Store, StoreError};
@@ -83,6 +84,7 @@ pub struct Relay {
     logins: login::Logins,
     /// Where strangers have mailboxes, and which spellings are one author.
     providers: Providers,
+    critical: CriticalTags,
     /// The trusted networks of all listeners: an address in them is nobody's but the front's.
     fronts: Vec<Network>,
     /// It was logged that a front hands on no client address.
@@ -120,13 +122,15 @@ struct Arrived {
     authentication: Authentication,
     /// Nothing will come of it: somebody asks what would.
     explain: bool,
+    /// What came before is looked up while it is judged: see [`repeats`].
+    looks_back: AtomicBool,
     /// What its parts say, once it has to be compared with another message.
     parts: OnceLock<Option<Vec<[u8; 32]>>>,
 }
 
-/// So often a message is judged anew because another session brought one with the same id. Each
-/// time the other one is through, so that a second round is enough, but for whoever sends without
-/// end.
+/// So often a message is judged anew because something came before it, or another session brings
+/// one with the same id. Each time the other one is through, so that a second round is enough, but
+/// for whoever sends without end.
 const ROUNDS: usize = 4;
 
 impl Relay {
@@ -140,6 +144,7 @@ impl Relay {
             let zone = TimeZone::get(&settings.time_zone).unwrap_or(TimeZone::UTC);
             (domain.clone(), Arc::new(Shop { settings: settings.clone(), domain, zone }))
         };
+        let critical = CriticalTags::new(&config.policy.opt_out.critical_tags);
         let shops = config.marketplace.iter().map(shop).collect();
         let operator = config.operator.as_deref().and_then(|text| Address::parse(text).ok());
         let trusted = config.listener.iter().flat_map(|listener| &listener.trusted_networks);
@@ -160,6 +165,7 @@ impl Relay {
             last,
             logins: login::Logins::default(),
             providers,
+            critical,
             fronts,
             hidden_told: AtomicBool::new(false),
             forwards,
@@ -251,23 +257,31 @@ impl Handler for Relay {
         }
         let authentication = self.authenticate(&client, &envelope, &raw, Time::now()).await;
         let parts = OnceLock::new();
-        let arrived =
-            Arc::new(Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts });
+        let looks_back = AtomicBool::new(false);
+        let at = Time::now();
+        let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, looks_back, parts };
+        self.through(arrived).await
+    }
+}
+
+impl Relay {
+    /// Judges a message and writes what comes of it, until nothing comes in between.
+    async fn through(self: &Arc<Self>, arrived: Arrived) -> Reply {
+        let arrived = Arc::new(arrived);
         for _ in 0..ROUNDS {
             match self.judged(&arrived).await {
                 Ok(judged) => {
                     if let Some(reply) = self.commit(judged).await {
                         return reply;
                     }
+                    arrived.looks_back.store(true, Ordering::Relaxed);
                 }
                 Err(reply) => return reply,
             }
         }
         Reply::new(451, 3, 0, "Temporary trouble here, try again later")
     }
-}
 
-impl Relay {
     /// Judges a message: here, or on a thread of its own what takes long.
     async fn judged(self: &Arc<Self>, arrived: &Arc<Arrived>) -> Result<Judged, Reply> {
         // Set when nobody waits any more: the session has ended, or its client was told to come

@@ -10,7 +10,7 @@ use crate::policy::failure::{FailureClass, Why};
 use crate::policy::quota::Day;
 use crate::policy::{Decision, Reason, Verdict};
 use crate::store::queue::{Item, Kind, NewItem, Recipient};
-use crate::store::{Change, Pair, Result, StoreError, View};
+use crate::store::{Change, Orders, Pair, Result, StoreError, View};
 use crate::types::token::Purpose;
 use crate::types::{Address, MessageId, Role, Time};
 
@@ -333,7 +333,7 @@ const ORDERS: usize = 3;
 /// The order that a message is about, as far as one can tell: what its subject names, or else the
 /// newest of its pair.
 fn order(view: &View<'_>, about: &About<'_>) -> Result<String> {
-    let orders = view.orders(Some(about.pair.id), None, 100)?;
+    let orders = view.orders(Orders::Pair(about.pair.id), 100)?;
     let named = || orders.iter().filter(|order| about.subject.contains(&order.id));
     let mut ids: Vec<&str> = if named().next().is_some() {
         named().take(ORDERS).map(|order| order.id.as_str()).collect()

@@ -83,6 +83,11 @@ impl Relay {
 }
 
 impl Arrived {
+    /// The envelope sender, as a front tells it, or else as it came.
+    pub(super) fn sender(&self) -> Option<&Address> {
+        self.authentication.mail_from.as_ref().or(self.envelope.sender.as_ref())
+    }
+
     /// For the history; nothing where nothing was found.
     pub(super) fn proof_words(&self) -> Option<String> {
         let found = &self.authentication;

@@ -2,6 +2,10 @@
 //! where it may be the same, and looked up again in the transaction, as another session may have
 //! been quicker.
 //!
+//! Almost always nothing came before. So the first round leaves the look to the transaction, which
+//! has what it needs in memory; where that finds something, the message is judged anew with a look
+//! before. The same goes for who took turns (`turns`).
+//!
 //! The comparison reads the earlier message from the store, so that nothing is hashed or kept for
 //! ordinary mail, and it does so outside of snapshot and transaction. Strangers get no look: it is
 //! taken once the author is proved.
@@ -9,15 +13,18 @@
 use super::judged::{Judged, Letter};
 use super::{Arrived, Relay};
 use crate::message::{Inspection, same, work};
+use crate::policy::turns::may_go_round;
 use crate::policy::{Decision, REPEATED_DAYS, Verdict};
 use crate::store::{Before, Change, Earlier, Result, StoreError, View};
 use crate::types::{MessageId, PairId, Role, Time};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is known of whether a letter has been here before.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    /// What the store knew when it was judged; none where the author is not proved.
+    /// What the store knew when it was judged, nothing in a first round; none where the author is
+    /// not proved.
     pub(super) known: Option<Before>,
     /// The same message by its signature.
     signed: Option<Earlier>,
@@ -63,6 +70,10 @@ impl Relay {
         inspection: &Inspection,
         letter: &mut Letter,
     ) -> Result<()> {
+        if !arrived.looks_back.load(Ordering::Relaxed) {
+            letter.past.known = Some(Before::default());
+            return Ok(());
+        }
         let side = letter.writer_side();
         let (original, now) = (letter.original.as_deref(), arrived.at);
         let signatures = &arrived.authentication.signatures;
@@ -114,8 +125,9 @@ impl Relay {
         found
     }
 
-    /// Whether a message has to be judged anew: since it was judged another session has brought one
-    /// that may be the same, or the one that it repeats turned out not to have arrived.
+    /// Whether a message has to be judged anew: something came before it that was not looked at, or
+    /// another session has brought since what may be the same, or the one that it repeats turned
+    /// out not to have arrived.
     pub(super) fn is_outdated(&self, change: &Change<'_>, judged: &Judged) -> Result<bool> {
         for letter in &judged.letters {
             let Some(known) = letter.past.known else { continue };
@@ -124,6 +136,15 @@ impl Relay {
             let first = letter.past.first.as_ref();
             let still = first.map(|first| change.earlier(first.id)).transpose()?.flatten();
             if now != known || still.as_ref() != first {
+                return Ok(true);
+            }
+        }
+        if judged.looked_back {
+            return Ok(false);
+        }
+        for letter in judged.letters.iter().filter(|letter| letter.decision.verdict == Verdict::Relay) {
+            let turns = change.turns(letter.pair.id, letter.author, judged.at)?;
+            if may_go_round(&letter.turn(judged.raw.len()), &turns) {
                 return Ok(true);
             }
         }

@@ -18,7 +18,7 @@ const MOST: usize = 24;
 impl Relay {
     /// Whether a letter is one too many in a talk of machines.
     pub(super) fn goes_round(&self, arrived: &Arrived, letter: &Letter) -> Result<bool> {
-        let own = Turn { id: letter.id, author: letter.author, thread: letter.thread, size: arrived.raw.len() };
+        let own = letter.turn(arrived.raw.len());
         if !may_go_round(&own, &letter.turns) {
             return Ok(false);
         }

@@ -4,7 +4,7 @@ use super::parties::{role_number, role_of};
 use super::responses::{Response, since};
 use super::seen::reported_lost;
 use super::{Change, Result, StoreError, View};
-use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use crate::types::{Address, MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, Row, params, params_from_iter, types::Value};
 use sha2::{Digest as _, Sha256};
 
@@ -43,6 +43,8 @@ pub struct NewMessage {
     pub fate: &'static str,
     /// What it was judged by, as `name=value` words.
     pub facts: String,
+    /// Who sent it, where nothing proves that its author did: see [`View::sender_of`].
+    pub sent_by: Option<Address>,
 }
 
 /// A message of the history.
@@ -113,6 +115,8 @@ pub struct Filter {
     pub buyer: Option<PartyId>,
     /// Of this seller.
     pub seller: Option<PartyId>,
+    /// Of this marketplace.
+    pub marketplace: Option<String>,
     /// With this verdict.
     pub verdict: Option<String>,
     /// Of this pair.
@@ -232,6 +236,11 @@ impl View<'_> {
                 sql.push_str(&format!(" AND x.pair IN (SELECT id FROM pair WHERE {column} = ?)"));
                 values.push(party.0.into());
             }
+        }
+        if let Some(name) = &filter.marketplace {
+            // The sign keeps the walk along the messages: a marketplace's parties are many.
+            sql.push_str(" AND +b.marketplace = (SELECT id FROM marketplace WHERE name = ?)");
+            values.push(name.clone().into());
         }
         if let Some(pair) = filter.pair {
             sql.push_str(" AND x.pair = ?");
@@ -378,8 +387,8 @@ impl Change<'_> {
     /// The database's trouble.
     pub fn insert_message(&self, new: &NewMessage) -> Result<()> {
         let sql = "INSERT INTO message (id, pair, author, body, received, size, verdict, reason, thread, original, subject, \
-                   automatic, needs_response, fate, facts, shared) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+                   automatic, needs_response, fate, facts, shared, sent_by) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         let (chained, erased) = self
             .0
             .0
@@ -411,7 +420,8 @@ impl Change<'_> {
             new.needs_response,
             new.fate,
             new.facts,
-            new.shared
+            new.shared,
+            new.sent_by.as_ref().map(Address::expose)
         ])?;
         if let (Some(pair), Some(original)) = (new.pair, &new.original) {
             let sql = "INSERT OR REPLACE INTO mid (pair, author, hash, message) VALUES (?1, ?2, ?3, ?4)";

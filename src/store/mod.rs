@@ -41,7 +41,7 @@ pub use error::{Result, StoreError};
 pub use mailboxes::OwnDomain;
 pub use messages::{Filter, MessageRow, NewMessage, ThreadEntry};
 pub use open::{FILE, FILES, Open, OpenError};
-pub use orders::{NewOrder, Order};
+pub use orders::{NewOrder, Order, Orders};
 pub use pairs::{Pair, Resolved};
 pub use parties::{Flaw, Flawed, NewParty, Party, Switch};
 pub use policies::{StsMode, StsPolicy};
@@ -140,12 +140,21 @@ impl Store {
         Self::opened(directory, how, None, schema::MIGRATIONS, random, metrics)
     }
 
-    /// The same for the daemon, which makes a store where there has never been one, and brings an older schema up to date.
+    /// The same for the daemon, which makes no store, and brings an older schema up to date.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn serve(lock: &DaemonLock, random: &mut dyn Random, metrics: Metrics) -> std::result::Result<Self, OpenError> {
-        Self::opened(&lock.directory, Open::Create, Some(lock), schema::MIGRATIONS, random, metrics)
+        Self::opened(&lock.directory, Open::Existing, Some(lock), schema::MIGRATIONS, random, metrics)
+    }
+
+    /// Makes a store where there has never been one; one that is there stays as it is. Says whether
+    /// it was made.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn init(directory: &Path, random: &mut dyn Random) -> std::result::Result<bool, OpenError> {
+        open::init(directory, random)
     }
 
     fn opened(
@@ -170,10 +179,11 @@ impl Store {
         Ok(Self(Arc::new(Inner { directory, secret, readers: Mutex::new(vec![first]), writer })))
     }
 
-    /// Takes the daemon's lock, in a directory that is made if there is none.
+    /// Takes the daemon's lock.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] if another daemon has it.
+    /// [`OpenError::InUse`] if another daemon has it, [`OpenError::Missing`] or
+    /// [`OpenError::Lost`] if there is no store.
     pub fn lock(directory: &Path) -> std::result::Result<DaemonLock, OpenError> {
         open::lock(directory)
     }

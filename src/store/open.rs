@@ -1,6 +1,6 @@
 //! Opening the database file: the checks before it is believed, and the settings of a connection.
 //!
-//! Never an empty store by mistake: a new one is made only where there is none, and a directory that has held one says so by its mark.
+//! Never an empty store by mistake: a new one is made only by who means it ([`Open`]), where there is none, and a directory that has held one says so by its mark.
 //!
 //! A schema is only changed by who holds the daemon's lock: a daemon takes it before it opens the store, and a command that meets an older schema takes it for as long as the change
 //! lasts, or refuses. So no daemon ever finds its tables changed under it.
@@ -31,10 +31,19 @@ const LOG_OCTETS: u64 = (super::writer::LOG as u64) * (4096 + 24) + 32;
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Whether a store may be made.
+///
+/// The daemon makes none: where the disk of `data_dir` is not mounted, an empty store would answer
+/// 550 to the world. A command that registers makes one only where that cannot be. Honest people
+/// whom that hits have an empty `data_dir`, or one below an empty folder: they are told of
+/// `store init`, which is run once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
-    /// Make it if the directory has never held one.
+    /// Make it if the directory has never held one: `store init`, and `demo`.
     Create,
+    /// Make it where the directory is not there, beside something else: to register the first
+    /// parties on a machine without a daemon. What stays of a disk that is not mounted is an empty
+    /// folder: the directory itself, or the one above.
+    Beside,
     /// It has to be there.
     Existing,
 }
@@ -44,8 +53,7 @@ pub enum Open {
 pub enum OpenError {
     /// No database.
     #[error(
-        "there is no store in {0}. Check data_dir in the configuration; `marketrelay serve`, `seller set`, `buyer set`, `order set` and `import` \
-         make a new one"
+        "there is no store in {0}. If one was there, mount its disk, or correct data_dir; where there was none yet, make it once with `marketrelay store init`"
     )]
     Missing(PathBuf),
     /// There was a database once.
@@ -121,6 +129,21 @@ pub enum OpenError {
     },
 }
 
+/// Makes a store where there has never been one; says whether it did.
+pub(super) fn init(directory: &Path, random: &mut dyn Random) -> Result<bool, OpenError> {
+    library()?;
+    if exists(directory)? {
+        return Ok(false);
+    }
+    make(directory, schema::MIGRATIONS, random)?;
+    Ok(true)
+}
+
+fn library() -> Result<(), OpenError> {
+    let old = rusqlite::version_number() < OLDEST_SQLITE;
+    if old { Err(OpenError::Library(rusqlite::version().to_owned())) } else { Ok(()) }
+}
+
 /// Opens the store's one writing connection, having made or brought up to date the schema. `daemon`: the caller is one.
 pub(super) fn writer(
     directory: &Path,
@@ -129,24 +152,15 @@ pub(super) fn writer(
     migrations: &[&str],
     random: &mut dyn Random,
 ) -> Result<Connection, OpenError> {
-    if rusqlite::version_number() < OLDEST_SQLITE {
-        return Err(OpenError::Library(rusqlite::version().to_owned()));
-    }
+    library()?;
     let path = directory.join(FILE);
-    let fresh = match fs::metadata(&path) {
-        Ok(_) => false,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            for trace in [MARK.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm")] {
-                if directory.join(trace).exists() {
-                    return Err(OpenError::Lost(directory.to_owned()));
-                }
-            }
-            true
-        }
-        Err(error) => return Err(OpenError::Io { path, error }),
-    };
-    if fresh {
-        if how == Open::Existing {
+    if !exists(directory)? {
+        let may = match how {
+            Open::Create => true,
+            Open::Beside => is_new_beside_something(directory),
+            Open::Existing => false,
+        };
+        if !may {
             return Err(OpenError::Missing(directory.to_owned()));
         }
         make(directory, migrations, random)?;
@@ -182,11 +196,37 @@ pub(super) fn writer(
     Ok(connection)
 }
 
-/// Takes the daemon's lock.
+/// Whether there is a store. What is left of one that has gone is an error.
+pub(super) fn exists(directory: &Path) -> Result<bool, OpenError> {
+    let path = directory.join(FILE);
+    match fs::metadata(&path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let traces = [MARK.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm")];
+            if traces.iter().any(|trace| directory.join(trace).exists()) {
+                return Err(OpenError::Lost(directory.to_owned()));
+            }
+            Ok(false)
+        }
+        Err(error) => Err(OpenError::Io { path, error }),
+    }
+}
+
+/// See [`Open::Beside`].
+fn is_new_beside_something(directory: &Path) -> bool {
+    let holds = |folder: &Path| fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some());
+    // A link to a disk that is not mounted is there, and leads nowhere.
+    fs::symlink_metadata(directory).is_err() && directory.parent().is_some_and(holds)
+}
+
+/// Takes the daemon's lock. Leaves no trace where there is no store: a lock file in the folder of a
+/// disk that is not mounted would lie there for ever.
 pub(super) fn lock(directory: &Path) -> Result<DaemonLock, OpenError> {
+    if !exists(directory)? {
+        return Err(OpenError::Missing(directory.to_owned()));
+    }
     let path = directory.join("daemon.lock");
-    let file = make_directory(directory)
-        .and_then(|()| fs::File::options().create(true).truncate(false).write(true).open(&path));
+    let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| OpenError::Io { path, error })?;
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(DaemonLock { directory: directory.to_owned(), _lock: lock }),
@@ -194,16 +234,12 @@ pub(super) fn lock(directory: &Path) -> Result<DaemonLock, OpenError> {
     }
 }
 
-fn make_directory(directory: &Path) -> std::io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
 /// Makes an empty store under another name and renames it when it is whole, so that a crash leaves either none or one.
 fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Result<(), OpenError> {
     let unfinished = directory.join(format!("{FILE}.new"));
     let io = |error| OpenError::Io { path: directory.to_owned(), error };
     let sql = |error| sql_error(&unfinished, error);
-    make_directory(directory).map_err(io)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
     for leftover in ["", "-wal", "-shm"] {
         match fs::remove_file(directory.join(format!("{FILE}.new{leftover}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),

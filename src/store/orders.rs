@@ -2,7 +2,7 @@
 
 use super::{Change, Party, Result, StoreError, View};
 use crate::types::{ExternalId, PairId, PartyId, Role, Time, is_steering};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, params, types::Value};
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -34,6 +34,19 @@ pub struct NewOrder {
     pub category: Option<String>,
     /// When it was placed.
     pub placed: Option<Time>,
+}
+
+/// Which orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orders<'a> {
+    /// All of them.
+    All,
+    /// Of a marketplace.
+    Marketplace(&'a str),
+    /// Of a seller.
+    Seller(PartyId),
+    /// Of a pair.
+    Pair(PairId),
 }
 
 const ORDER: &str = "SELECT o.external, m.name, b.external, s.external, o.status, o.category, o.placed FROM orders o \
@@ -69,20 +82,23 @@ impl View<'_> {
         Ok(self.0.prepare_cached(&sql)?.query_row([marketplace, external], order_of).optional()?)
     }
 
-    /// Orders, newest first, of a pair or of a seller if given.
+    /// Orders, newest first.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn orders(&self, pair: Option<PairId>, seller: Option<PartyId>, limit: usize) -> Result<Vec<Order>> {
+    pub fn orders(&self, which: Orders<'_>, limit: usize) -> Result<Vec<Order>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let (place, value) = match (pair, seller) {
-            (Some(pair), _) => ("WHERE o.pair = ?1", pair.0),
-            (None, Some(seller)) => ("WHERE o.seller = ?1", seller.0),
-            (None, None) => ("WHERE ?1 = 0", 0),
+        let (place, value): (_, Value) = match which {
+            Orders::All => ("?1 = 0", 0.into()),
+            Orders::Marketplace(name) => {
+                ("o.marketplace = (SELECT id FROM marketplace WHERE name = ?1)", name.to_owned().into())
+            }
+            Orders::Seller(seller) => ("o.seller = ?1", seller.0.into()),
+            Orders::Pair(pair) => ("o.pair = ?1", pair.0.into()),
         };
-        let sql = format!("{ORDER} {place} ORDER BY o.placed DESC, o.id DESC LIMIT ?2");
+        let sql = format!("{ORDER} WHERE {place} ORDER BY o.placed DESC, o.id DESC LIMIT ?2");
         let mut statement = self.0.prepare_cached(&sql)?;
-        let rows = statement.query_map([value, limit], order_of)?;
+        let rows = statement.query_map(params![value, limit], order_of)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 

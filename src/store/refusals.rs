@@ -2,7 +2,7 @@
 
 use super::parties::{role_number, role_of};
 use super::{Change, Result, View};
-use crate::types::{MessageId, PairId, PartyId, Role, Time};
+use crate::types::{Address, MessageId, PairId, PartyId, Role, Time};
 use rusqlite::{OptionalExtension as _, params};
 
 /// Where in `meta` it stands up to which message, and which sum, the refused mail was gone through.
@@ -86,18 +86,26 @@ pub struct Told {
 }
 
 impl View<'_> {
-    /// Sums of refused mail, newest first; of these parties, if they are given.
+    /// Sums of refused mail, newest first; of this marketplace and these parties, if they are given.
+    /// A sum over several pairs is of no marketplace.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn refusals(&self, buyer: Option<PartyId>, seller: Option<PartyId>, limit: usize) -> Result<Vec<SummedRow>> {
+    pub fn refusals(
+        &self,
+        marketplace: Option<&str>,
+        (buyer, seller): (Option<PartyId>, Option<PartyId>),
+        limit: usize,
+    ) -> Result<Vec<SummedRow>> {
         let sql = "SELECT r.minute, r.client, m.name, b.external, s.external, r.author, r.reason, r.number \
                    FROM refusal r LEFT JOIN pair p ON p.id = r.pair LEFT JOIN party b ON b.id = p.buyer \
                    LEFT JOIN party s ON s.id = p.seller LEFT JOIN marketplace m ON m.id = b.marketplace \
-                   WHERE (?1 IS NULL OR p.buyer = ?1) AND (?2 IS NULL OR p.seller = ?2) ORDER BY r.id DESC LIMIT ?3";
+                   WHERE (?1 IS NULL OR p.buyer = ?1) AND (?2 IS NULL OR p.seller = ?2) AND (?3 IS NULL OR m.name = ?3) \
+                   ORDER BY r.id DESC LIMIT ?4";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map(params![buyer.map(|b| b.0), seller.map(|s| s.0), limit], |row| {
+        let values = params![buyer.map(|b| b.0), seller.map(|s| s.0), marketplace, limit];
+        let rows = statement.query_map(values, |row| {
             let client: u32 = row.get(1)?;
             Ok(SummedRow {
                 minute: Time(row.get(0)?).rfc3339(),
@@ -224,6 +232,16 @@ impl View<'_> {
     pub fn refusals_told(&self, marketplace: &str) -> Result<Option<Time>> {
         let value = self.meta(&told_key(marketplace))?;
         Ok(value.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| Time(i64::from_be_bytes(*bytes))))
+    }
+
+    /// Who sent a message that was refused, as nothing proves that its author did.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn sender_of(&self, id: MessageId) -> Result<Option<Address>> {
+        let mut statement = self.0.prepare_cached("SELECT sent_by FROM message WHERE id = ?1")?;
+        let found: Option<Option<String>> = statement.query_row([id.0], |row| row.get(0)).optional()?;
+        Ok(found.flatten().and_then(|text| Address::parse(&text).ok()))
     }
 }
 

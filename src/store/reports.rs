@@ -40,19 +40,22 @@ pub struct Reported {
 const JOINS: &str = "report r JOIN message x ON x.id = r.message JOIN pair p ON p.id = x.pair JOIN party b ON b.id = p.buyer \
                      JOIN party s ON s.id = p.seller JOIN marketplace m ON m.id = s.marketplace";
 
+/// The seller that is asked for, and the marketplace.
+const OF: &str = "(?1 IS NULL OR p.seller = ?1) AND (?2 IS NULL OR m.name = ?2)";
+
 impl View<'_> {
-    /// Reports, newest first; of one seller if `seller` is given.
+    /// Reports, newest first; of one marketplace or seller, if they are given.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn reports(&self, seller: Option<PartyId>, limit: usize) -> Result<Vec<Report>> {
+    pub fn reports(&self, marketplace: Option<&str>, seller: Option<PartyId>, limit: usize) -> Result<Vec<Report>> {
         let sql = format!(
             "SELECT r.message, r.at, r.reporter, m.name, b.external, s.external, r.reason FROM {JOINS} \
-             WHERE ?1 IS NULL OR p.seller = ?1 ORDER BY r.at DESC, r.message DESC LIMIT ?2"
+             WHERE {OF} ORDER BY r.at DESC, r.message DESC LIMIT ?3"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![seller.map(|seller| seller.0), limit], |row| {
+        let rows = statement.query_map(params![seller.map(|seller| seller.0), marketplace, limit], |row| {
             Ok(Report {
                 message: MessageId(row.get(0)?).to_string(),
                 at: Time(row.get(1)?).rfc3339(),
@@ -77,17 +80,18 @@ impl View<'_> {
         Ok(self.0.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?)
     }
 
-    /// How many reports each seller has to do with, the most reported first; of one seller if `seller` is given.
+    /// How many reports each seller has to do with, the most reported first; of one marketplace or
+    /// seller, if they are given.
     ///
     /// # Errors
     /// The database's trouble.
-    pub fn reports_by_seller(&self, seller: Option<PartyId>) -> Result<Vec<Reported>> {
+    pub fn reports_by_seller(&self, marketplace: Option<&str>, seller: Option<PartyId>) -> Result<Vec<Reported>> {
         let sql = format!(
             "SELECT m.name, s.external, sum(r.reporter = 0) AS reported, sum(r.reporter = 1) FROM {JOINS} \
-             WHERE ?1 IS NULL OR p.seller = ?1 GROUP BY p.seller ORDER BY reported DESC, m.name, s.external"
+             WHERE {OF} GROUP BY p.seller ORDER BY reported DESC, m.name, s.external"
         );
         let mut statement = self.0.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![seller.map(|seller| seller.0)], |row| {
+        let rows = statement.query_map(params![seller.map(|seller| seller.0), marketplace], |row| {
             Ok(Reported { marketplace: row.get(0)?, seller: row.get(1)?, reported: row.get(2)?, reports: row.get(3)? })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i32 = 0x6d6b_726c;
 
 /// Each entry brings the schema from its index to the next version.
-pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD];
+pub const MIGRATIONS: &[&str] = &[VERSION_1, REFUSALS, SEEN, OPERATOR_MAIL, EVIDENCE, ERASURE, MACHINES, TOLD, SENT_BY];
 
 /// The schema that a list of migrations ends at.
 pub fn version(migrations: &[&str]) -> i32 {
@@ -354,6 +354,12 @@ CREATE TABLE told (
     at INTEGER NOT NULL,                       -- when last
     PRIMARY KEY (pair, author, reason)
 ) WITHOUT ROWID, STRICT;
+";
+
+/// Who sent what was refused, as nothing proves that its author did.
+const SENT_BY: &str = "
+-- An address, for the operator; of other messages nothing is kept.
+ALTER TABLE message ADD COLUMN sent_by TEXT;
 ";
 
 /// Brings an older schema to the end of the list, one transaction a step. Only under the daemon's lock, or where nobody else has the file yet.

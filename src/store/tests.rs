@@ -56,6 +56,7 @@ pub(crate) fn message(id: i64, pair: &Pair, author: Role, original: &str, body: 
         needs_response: author == Role::Buyer,
         fate: "queued",
         facts: String::new(),
+        sent_by: None,
     }
 }
 
@@ -66,6 +67,8 @@ fn refuses_what_is_not_its_store_and_says_what_to_do() {
     let made: Prepare = |dir| drop(open(dir, Open::Create).unwrap());
     let cases: &[(&str, Prepare, Open, &str)] = &[
         ("nothing", |_| {}, Open::Existing, "no store in"),
+        // The folder that a disk was mounted on.
+        ("nothing, to a command that registers", |_| {}, Open::Beside, "`marketrelay store init`"),
         ("an empty file", |d| fs::write(d.join(FILE), "").unwrap(), Open::Create, "damaged"),
         (
             "another file",
@@ -107,6 +110,15 @@ fn refuses_what_is_not_its_store_and_says_what_to_do() {
             Open::Create,
             "has held a store",
         ),
+        (
+            "only what it left behind, to a command that registers",
+            |d| {
+                drop(open(d, Open::Create).unwrap());
+                fs::remove_file(d.join(FILE)).unwrap();
+            },
+            Open::Beside,
+            "has held a store",
+        ),
     ];
     for (name, prepare, how, want) in cases {
         let dir = tempfile::tempdir().unwrap();
@@ -124,6 +136,65 @@ fn refuses_what_is_not_its_store_and_says_what_to_do() {
     assert!(matches!(Store::lock(dir.path()), Err(OpenError::InUse(_))));
     drop(lock);
     Store::lock(dir.path()).unwrap();
+}
+
+/// Who makes a store, and where. A folder that a disk is not mounted on is empty: the store's own,
+/// or the one above.
+#[test]
+fn a_store_is_made_by_who_means_it() {
+    // what is there, whether init makes one, whether a command that registers does
+    type Prepare = fn(&Path);
+    let gone: Prepare = |d| {
+        drop(open(&d.join("above/data"), Open::Create).unwrap());
+        fs::remove_file(d.join("above/data").join(FILE)).unwrap();
+    };
+    let table: &[(&str, Prepare, bool, bool)] = &[
+        ("no folder above", |_| {}, true, false),
+        ("an empty folder above", |d| fs::create_dir(d.join("above")).unwrap(), true, false),
+        ("an empty folder", |d| fs::create_dir_all(d.join("above/data")).unwrap(), true, false),
+        (
+            "a configuration beside it",
+            |d| {
+                fs::create_dir(d.join("above")).unwrap();
+                fs::write(d.join("above/c.toml"), "").unwrap();
+            },
+            true,
+            true,
+        ),
+        (
+            "a link to nowhere",
+            |d| {
+                fs::create_dir(d.join("above")).unwrap();
+                std::os::unix::fs::symlink(d.join("disk/data"), d.join("above/data")).unwrap();
+            },
+            false,
+            false,
+        ),
+        ("traces of one", gone, false, false),
+    ];
+    for (name, prepare, init, registers) in table {
+        let files = |dir: &Path| {
+            let found = fs::read_dir(dir.join("above/data"));
+            found.map(|items| items.map(|e| e.unwrap().file_name()).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        for who in ["init", "registers", "serves", "looks"] {
+            let dir = tempfile::tempdir().unwrap();
+            prepare(dir.path());
+            let (data, before) = (dir.path().join("above/data"), files(dir.path()));
+            let (made, want) = match who {
+                "init" => (Store::init(&data, &mut SystemRandom).is_ok_and(|made| made), *init),
+                "registers" => (open(&data, Open::Beside).is_ok(), *registers),
+                "serves" => (Store::lock(&data).is_ok(), false),
+                _ => (open(&data, Open::Existing).is_ok(), false),
+            };
+            assert_eq!(made, want, "{name}: {who}");
+            assert_eq!(made, files(dir.path()) != before, "{name}: {who} leaves no trace of a try");
+            if made {
+                assert!(!Store::init(&data, &mut SystemRandom).unwrap(), "{name}: one is there");
+                assert!(Store::lock(&data).is_ok() && open(&data, Open::Existing).is_ok(), "{name}: {who}");
+            }
+        }
+    }
 }
 
 /// What a process leaves that dies while it moves the log into the database: the first page counts pages that are in the log only.
@@ -158,6 +229,7 @@ fn the_daemon_keeps_its_lock_on_the_file_and_leaves_one_tidy_file() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
+    assert!(Store::init(dir.path(), &mut SystemRandom).unwrap());
     let lock = Store::lock(dir.path()).unwrap();
     let store = Store::serve(&lock, &mut SystemRandom, Metrics::default()).unwrap();
     let log = path.with_file_name(format!("{FILE}-wal"));
@@ -590,6 +662,8 @@ fn old_rows_survive_each_migration() {
         "",
         // Told.
         "INSERT INTO told VALUES (1, 1, 'address-in-file', 0);",
+        // Who sent what was refused.
+        "",
     ];
     assert_eq!(ROWS.len(), schema::MIGRATIONS.len(), "rows for each version");
     for from in 0..ROWS.len() {

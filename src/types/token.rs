@@ -53,7 +53,7 @@ impl Purpose {
 
 /// The store's secret, 32 bytes, made with the store.
 #[derive(Clone)]
-pub struct Secret([u8; 32]);
+pub struct Secret(Hmac<Sha256>);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -83,7 +83,13 @@ impl Secret {
     /// Takes the secret out of the store's bytes; `None` unless there are 32.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let key: &[u8; 32] = bytes.try_into().ok()?;
+        // A block-sized key is taken as it is; HMAC pads it with zeros, so this is HMAC-SHA256 under the 32-byte key.
+        let mut block = [0_u8; 64];
+        for (to, from) in block.iter_mut().zip(key) {
+            *to = *from;
+        }
+        Some(Self(Hmac::new(&block.into())))
     }
 
     /// The token of `message` for `purpose`: 29 characters of `a-z2-7`.
@@ -176,13 +182,8 @@ impl Secret {
 struct Tag(Hmac<Sha256>);
 
 impl Tag {
-    fn start(key: &[u8; 32]) -> Self {
-        // A block-sized key is taken as it is; HMAC pads it with zeros, so this is HMAC-SHA256 under the 32-byte key.
-        let mut block = [0_u8; 64];
-        for (to, from) in block.iter_mut().zip(key) {
-            *to = *from;
-        }
-        Self(Hmac::new(&block.into()))
+    fn start(key: &Hmac<Sha256>) -> Self {
+        Self(key.clone())
     }
 
     fn with(mut self, data: &[u8]) -> Self {

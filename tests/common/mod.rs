@@ -231,7 +231,13 @@ impl Place {
         records
     }
 
+    /// As an installation does once; what is there stays.
+    pub fn init(&self) {
+        self.cli(&["store", "init"]);
+    }
+
     pub fn serve(&self) -> Relay {
+        self.init();
         Relay::start(self.command(&["serve"]))
     }
 }

@@ -63,6 +63,7 @@ fn the_journal_has_fields() {
             }
         }
     };
+    place.init();
     let mut command = place.command(&["serve"]);
     command.env("LD_PRELOAD", path("journal.so")).env("TEST_JOURNAL", path("journal"));
     let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
@@ -109,6 +110,7 @@ fn lines_for_people() {
     let place = place(1, "text");
     let config = std::fs::read_to_string(&place.config).unwrap().replace("operator = \"ops@office.example\"\n", "");
     std::fs::write(&place.config, config).unwrap();
+    place.init();
     let mut child = place.command(&["serve"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let started = lines.find(|line| line.contains("started")).unwrap();

@@ -196,6 +196,7 @@ class House:
         people += [{"type": "buyer", "id": f"b{n}", "email": f"b{n}@real{n % 2}.test"} for n in range(buyers)]
         listed = self.directory / "people.jsonl"
         listed.write_text("".join(json.dumps(p) + "\n" for p in people))
+        self.cli("store", "init")
         self.cli("import", str(listed))
         self.aliases = [json.loads(self.cli("alias", "get", "--buyer", f"b{n}", "--seller", "s", "--json"))["buyer_alias"] for n in range(buyers)]
 

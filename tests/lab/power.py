@@ -178,7 +178,7 @@ def power_new(rounds):
     with tempfile.TemporaryDirectory(prefix="marketrelay-lab-") as directory, House(sink.port) as house:
         twin = house.twin(pathlib.Path(directory) / "new", sink.port)
         path = pathlib.Path(directory) / "new-journal"
-        command = ("seller", "set", "s", "--name", "Shop", "--email", "s@real.test")
+        command = ("store", "init")
         twin.environment = {**twin.environment, "LD_PRELOAD": str(shim(directory)), "LAB_JOURNAL": str(path), "LAB_DIRECTORY": str(twin.data)}
         twin.cli(*command)
         log = list(records(path))
@@ -193,6 +193,7 @@ def power_new(rounds):
             disk.cut(how, again.data, random)
             made += (again.data / DB).exists()
             again.cli(*command)
+            again.cli("seller", "set", "s", "--name", "Shop", "--email", "s@real.test")
             with Image(again.data) as image:
                 image.whole()
             again.close()

@@ -2,7 +2,7 @@
 //! it, and what looks almost like it.
 
 pub const ADDRESSES: &[&str] = &[
-    "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
+    "@", "%40", "%", "%4", "&", "&#64;", "&#x40;", "&#", "&#x000000", "0", "&commat;", "&am", "\u{ff20}", "\u{ff11}", "\u{ff1d}", "\u{fe6b}", "\u{feff}", "\u{200b}",
     "\u{ad}", "\u{3164}", "+", "+t", "=", "=40", "=3D", "%25", "%2540", "\\", "\\u0040", "&amp;", "-40", "*", "urldefense.", "IMCEA", "SRS0=x=home.example=", "\0", "aG9tZS5leGFtcGxl", "b-real-9c1", "B-REAL-9C1@", "home.example", "b-real-9c1@home.example", "@home.example", "home", ".", ". ", " ", "\t", "> ",
     ">", "|", "\r\n", "\n", "_", "-", ";", "é", "日", "\u{3002}", "=", "\"", "x", "\u{212a}",
 ];
@@ -16,7 +16,7 @@ pub const TAGS: &[&str] = &[
     "<", ">", "</", "<!", "<!--", "-->", "--!>", "<![CDATA[", "<?", "<b>", "</b>", "<p>", "</p>", "<div>", "</div>", "<td>", "<table>", "<a href=\"",
     "<a href='x' ", "href=x ", "href=x href=y ", "a=b ", "a1=\"b\" ", "=", "\"", "'", "/", "<style>", "</style>", "<style x=>", "<script>",
     "</script>", "<title>", "<textarea>", "<plaintext>", "<svg>", "<img src=cid:a@b>", "<img width=1 src=http://x>", "<span hidden>",
-    "<p style=\"a:b;c:url(x)\">", "<meta charset=x>", "class=gmail_x ", "&", "&#64;", "&nbsp;", "b-real-9c1", "@", "home.example", " ", "\r\n", "x",
+    "<p style=\"a:b;c:url(x)\">", "<meta charset=x>", "class=gmail_x ", "&", "&#64;", "&#0", "0000000000", "&nbsp;", "b-real-9c1", "@", "home.example", " ", "\r\n", "x",
     "\u{ff11}", "</body>", "</html>", "<x@y>", "mailto:", "cid:", "\0",
     "<font>", "</font>", "</table>", "<body bgcolor=#123456>", "<body style=\"a:b\">", "<article>", "</article>", "<center>", "<td align=center>",
 ];

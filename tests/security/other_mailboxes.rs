@@ -261,6 +261,16 @@ fn a_neighbour_is_not_the_author() {
         let reply = send(relay.port, helo, sender, &alias, message);
         let told = newest(&place);
         let found = told["facts"]["sent-by-another"].as_str().unwrap_or("");
+        // The operator sees who it was where nothing proves the author, and nobody else does.
+        let named = told["sent_by"].as_str();
+        let right = match (told["message"]["reason"].as_str().unwrap(), found) {
+            ("other-mailbox", "identity" | "sender") => named.is_some_and(|named| named.starts_with("mallory@")),
+            ("other-mailbox" | "stranger" | "unauthenticated" | "authentication-failed", _) => {
+                named == Some(*sender).filter(|sender| !sender.is_empty())
+            }
+            _ => named.is_none(),
+        };
+        assert!(right && named.is_none_or(|named| !reply.contains(named)), "{why}: {named:?}, {}", reply.trim());
         if !reply.starts_with(want) || found != *sign {
             wrong.push(format!("{why}: {} by {found:?} instead of {want} by {sign:?}", reply.trim()));
         }

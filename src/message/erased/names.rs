@@ -4,6 +4,7 @@
 use super::ERASED;
 use crate::message::scrub::{Replacement, backward, forward, forward_over_gap, scrub, scrub_name};
 use crate::message::search::is_dense;
+use crate::message::splice::spliced;
 use crate::types::{AddressKey, Alias};
 use std::ops::Range;
 
@@ -149,13 +150,5 @@ fn over_space(text: &str, at: usize, html: bool) -> Option<usize> {
 
 /// A text with the mark in place of ranges that stand in order.
 pub(super) fn cut(text: &str, ranges: &[Range<usize>]) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for range in ranges {
-        out.push_str(text.get(done..range.start).unwrap_or(""));
-        out.push_str(ERASED);
-        done = range.end;
-    }
-    out.push_str(text.get(done..).unwrap_or(""));
-    out
+    spliced(text, ranges.iter().map(|range| (range.clone(), ERASED)))
 }

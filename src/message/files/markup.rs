@@ -2,7 +2,8 @@
 //! attributes. Everything else stays as it was, octet for octet.
 
 use super::shown::{Edit, Shown, edited};
-use crate::message::scrub::{Replacement, find};
+use crate::message::entities::shortened;
+use crate::message::scrub::{Replacement, find, may_hold_one};
 use crate::message::work;
 use std::ops::Range;
 
@@ -12,7 +13,8 @@ const TAG: usize = 20;
 /// Replaces the addresses in `xml`. `None`: there was none.
 pub(super) fn clean(xml: &str, replacements: &[Replacement]) -> Option<String> {
     work::pack(xml.len() / 2);
-    if !may_hold_one(xml) {
+    let xml = &*shortened(xml);
+    if !may_hold_one(xml, replacements) {
         return None;
     }
     let mut shown = Shown::default();
@@ -45,19 +47,10 @@ pub(super) fn clean(xml: &str, replacements: &[Replacement]) -> Option<String> {
     edited(xml.as_bytes(), edits).and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
-/// Whether an `@` may be written in it.
-fn may_hold_one(xml: &str) -> bool {
-    let holds = |sign: &str| memchr::memmem::find(xml.as_bytes(), sign.as_bytes()).is_some();
-    ["@", "%40", "&#", "&commat", "\u{ff20}", "\u{fe6b}"].into_iter().any(holds)
-}
-
 /// Addresses in attributes: each value is a text of its own.
 fn in_tag(xml: &str, tag: Range<usize>, replacements: &[Replacement], edits: &mut Vec<Edit>) {
     let text = xml.get(tag.clone()).unwrap_or("");
     work::pack(TAG + text.len() / 2);
-    if !may_hold_one(text) {
-        return;
-    }
     for (range, alias) in find(text, true, replacements) {
         let source = tag.start + range.start..tag.start + range.end;
         edits.push(Edit { source, instead: alias.to_owned() });
@@ -144,6 +137,50 @@ mod tests {
         for (before, after) in cases {
             assert_eq!(clean(before, &replacements()).as_deref(), after, "{before}");
         }
+    }
+
+    /// The author's own, in each way that the scrubber knows.
+    #[test]
+    fn each_way_to_write_the_sign() {
+        let alias = crate::types::Alias::from_text("alias@m.test");
+        let own = crate::types::Address::parse("a.real@home.example").unwrap().key();
+        let own = [Replacement::wide(&own, &alias)];
+        let zeros = "0".repeat(700);
+        let long = format!("&#{zeros}64;");
+        for sign in [
+            "@",
+            "\u{ff20}",
+            "\u{fe6b}",
+            "%40",
+            "%2540",
+            "&#64;",
+            "&#x40;",
+            "&#0000000064;",
+            "&commat;",
+            "&amp;#64;",
+            "&amp;commat;",
+            "&amp;amp;#64;",
+            "=40",
+            "=3D40",
+            "\\u0040",
+            "\\x40",
+            &long,
+        ] {
+            for (before, after) in [("<w:t>", "</w:t>"), ("<a x=\"", "\"/>"), ("<w:t>me</w:t><w:t>", ", you</w:t>")] {
+                let xml = format!("<x>{before}a.real{sign}home.example{after}</x>");
+                let want = format!("<x>{before}alias@m.test{after}</x>");
+                assert_eq!(clean(&xml, &own), Some(want), "{xml}");
+            }
+        }
+        let defended = "<t>https://urldefense.com/v3/__mailto:a.real*home.example__;QA!!x$</t>";
+        assert_eq!(
+            clean(defended, &own).as_deref(),
+            Some("<t>https://urldefense.com/v3/__mailto:alias@m.test__;QA!!x$</t>")
+        );
+        let path = "<t>bounces+a.real=home.example</t>";
+        assert_eq!(clean(path, &own).as_deref(), Some("<t>bounces+alias=m.test</t>"));
+        // What has no sign is told at once.
+        assert!(!may_hold_one("<w:t xml:space=\"preserve\">R&amp;D &lt;x&gt;</w:t>", &own));
     }
 
     proptest::proptest! {

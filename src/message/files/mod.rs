@@ -211,10 +211,7 @@ fn member(name: &str, bytes: &[u8], order: &Order<'_>, told: &mut Told<'_>) -> O
     let message = super::kinds::is_message_file(name, bytes)
         .then(|| super::rewrite::message_in_file(bytes, order, told))
         .flatten();
-    let cleaned = message.or_else(|| match super::contents::file(Cow::Borrowed(bytes), order, told) {
-        Cow::Owned(cleaned) if cleaned != bytes => Some(cleaned),
-        _ => None,
-    });
+    let cleaned = message.or_else(|| super::contents::changed_file(bytes, order, told));
     told.depth -= 1;
     cleaned
 }

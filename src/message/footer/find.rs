@@ -3,6 +3,7 @@
 
 use super::{Anchors, MARKS, Mark, SEPARATOR};
 use crate::message::scrub::{backward, forward, forward_over_gap};
+use crate::message::splice::spliced;
 use crate::message::{html, work};
 use crate::types::token::{MARK, Purpose, TOKEN};
 use std::ops::Range;
@@ -65,7 +66,7 @@ pub fn strip(text: &str, is_html: bool) -> Option<String> {
 fn pass(text: &str, is_html: bool) -> Option<String> {
     if !is_html {
         let found = footers(text, false, true);
-        return (!found.is_empty()).then(|| without(text, &found));
+        return (!found.is_empty()).then(|| without(text, found));
     }
     let shown = html::without(text, |visible| footers(visible, true, false));
     // What is left stands in attributes: links.
@@ -79,7 +80,7 @@ fn pass(text: &str, is_html: bool) -> Option<String> {
             _ => links.push(link),
         }
     }
-    if links.is_empty() { shown } else { Some(without(rest, &links)) }
+    if links.is_empty() { shown } else { Some(without(rest, links)) }
 }
 
 /// The link that leads to an address, with the words in it: without it they say nothing.
@@ -101,15 +102,8 @@ fn anchor(html: &str, address: Range<usize>) -> Range<usize> {
     }
 }
 
-fn without(text: &str, ranges: &[Range<usize>]) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for range in ranges {
-        out.push_str(text.get(done..range.start).unwrap_or(""));
-        done = range.end;
-    }
-    out.push_str(text.get(done..).unwrap_or(""));
-    out
+fn without(text: &str, ranges: Vec<Range<usize>>) -> String {
+    spliced(text, ranges.into_iter().map(|range| (range, "")))
 }
 
 /// What belongs to footers in `text`, in order: whole ones, and what is left of others. `lines`:

@@ -12,6 +12,7 @@ use super::open::Open;
 use super::sheet::{self, BODY, PART};
 use super::tokens::{Token, Tokens};
 use super::{attributes, decode};
+use crate::message::splice::spliced;
 use crate::message::work;
 use cssparser::color::{parse_hash_color, parse_named_color};
 use std::ops::Range;
@@ -36,19 +37,12 @@ pub(in crate::message) fn page(html: &str, footer: impl FnOnce(Look) -> String) 
     let mut page = Page { html, ..Page::default() };
     let mut tokens = Tokens::new(html);
     while let Some(token) = tokens.next() {
-        page.see(&token, tokens.at());
+        page.see(&token, tokens.tag_at(), tokens.at());
     }
     let begun = page.begun;
     let ended = page.ended;
     let look = Look { dark: page.dark, centred: page.centred && page.tables };
-    let mut out = String::with_capacity(html.len() + html.len() / 16 + 4096);
-    let mut done = 0;
-    for (range, instead) in &page.edits {
-        out.push_str(html.get(done..range.start).unwrap_or(""));
-        out.push_str(instead);
-        done = range.end;
-    }
-    out.push_str(html.get(done..).unwrap_or(""));
+    let mut out = spliced(html, page.edits);
     if let Some(raw) = page.raw {
         out.push_str(&format!("</{raw}>"));
     }
@@ -89,9 +83,9 @@ const OUTER: &str = "article";
 const BEFORE: &[&str] = &["head", "meta", "title", "style"];
 
 impl<'a> Page<'a> {
-    fn see(&mut self, token: &Token<'a>, end: usize) {
+    /// A token of the page; a tag begins at `start` and ends at `end`.
+    fn see(&mut self, token: &Token<'a>, start: usize, end: usize) {
         work::count(TAG);
-        let offset = |name: &str| name.as_ptr().addr().saturating_sub(self.html.as_ptr().addr());
         match token {
             Token::Text(range) => {
                 let text = self.html.get(range.clone()).unwrap_or("");
@@ -108,11 +102,9 @@ impl<'a> Page<'a> {
                 }
             }
             Token::Open(name) => {
-                let start = offset(name);
-                self.open_tag(name, start.saturating_sub(1), start + name.len()..end);
+                self.open_tag(name, start, start + 1 + name.len()..end);
             }
             Token::Close(name) => {
-                let start = offset(name).saturating_sub(2);
                 if self.raw.is_some_and(|raw| raw.eq_ignore_ascii_case(name)) {
                     self.raw = None;
                 } else if ["html", "body"].iter().any(|page| page.eq_ignore_ascii_case(name)) {

@@ -32,9 +32,8 @@ fn tags(html: &str) -> Vec<Tag<'_>> {
             Token::Close(name) => (name, true),
             _ => continue,
         };
-        let start = name.as_ptr().addr().saturating_sub(html.as_ptr().addr() + 1 + usize::from(close));
         if !is_void(name) {
-            out.push(Tag { name, close, range: start..tokens.at() });
+            out.push(Tag { name, close, range: tokens.tag_at()..tokens.at() });
         }
     }
     out

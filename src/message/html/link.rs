@@ -1,5 +1,6 @@
 //! Where a link in HTML leads, read the way a browser reads it.
 
+use crate::message::entities::numeric;
 use crate::message::work;
 use std::borrow::Cow;
 
@@ -115,17 +116,8 @@ pub(in crate::message) fn decode(raw: &str) -> Cow<'_, str> {
 /// The entity at the start of `text`, and its length.
 fn one(text: &str) -> Option<(char, usize)> {
     let body = text.strip_prefix('&')?;
-    if let Some(number) = body.strip_prefix('#') {
-        let (digits, radix, prefix) = match number.strip_prefix(['x', 'X']) {
-            Some(hex) => (hex, 16, 3),
-            None => (number, 10, 2),
-        };
-        // Zeros may stand in front, as many as one likes.
-        let length = digits.bytes().take(32).take_while(|b| char::from(*b).is_digit(radix)).count();
-        let digits = digits.get(..length).filter(|d| !d.is_empty())?;
-        let value = u32::from_str_radix(digits.trim_start_matches('0'), radix).unwrap_or(0);
-        let semicolon = usize::from(text.as_bytes().get(prefix + length) == Some(&b';'));
-        return Some((char::from_u32(value).unwrap_or('\u{fffd}'), prefix + length + semicolon));
+    if body.starts_with('#') {
+        return numeric(body).map(|(c, length)| (c, 1 + length));
     }
     const NAMES: &[(&str, char)] = &[
         ("amp;", '&'),

@@ -24,10 +24,13 @@ pub(super) use frame::{Look, page};
 pub(super) use link::decode;
 pub(super) use walk::{Quotes, Tag, attributes, entity, read_entities, unquoted_lines, walk};
 
-use super::encoded;
+use super::hints::Hints;
 use super::replacements::Replacements;
 use super::scrub::find;
+use super::splice::spliced;
 use super::{Shared, work};
+use super::{encoded, entities};
+use std::borrow::Cow;
 use std::ops::Range;
 use tokens::{Token, Tokens};
 
@@ -40,22 +43,30 @@ pub fn clean(html: &str, replacements: &Replacements) -> Option<String> {
 
 /// [`clean`] for one of several receivers.
 pub(super) fn clean_copy(html: &str, replacements: &Replacements, shared: &mut Shared) -> Option<String> {
+    let short = entities::shortened(html);
+    let html = &*short;
     let mut changed = shared.page(html, |html| {
         let rewritten = if plain::too_complex(html) { None } else { active::clean(html).ok() };
         rewritten.unwrap_or_else(|| Some(plain::render(html)))
     });
-    if let Some(scrubbed) = replacements.scrub(changed.as_deref().unwrap_or(html), true) {
+    let hints = Hints::of(changed.as_deref().unwrap_or(html).as_bytes());
+    if let Some(scrubbed) = replacements.scrub_known(changed.as_deref().unwrap_or(html), true, hints) {
         changed = Some(scrubbed);
     }
     if let Some(scrubbed) = scrub_across_tags(changed.as_deref().unwrap_or(html), replacements) {
         changed = Some(scrubbed);
     }
-    encoded::scrub(changed.as_deref().unwrap_or(html), replacements.of_author()).or(changed)
+    let changed = encoded::scrub(changed.as_deref().unwrap_or(html), hints, replacements.of_author()).or(changed);
+    changed.or(match short {
+        Cow::Owned(short) => Some(short),
+        Cow::Borrowed(_) => None,
+    })
 }
 
 /// Only replaces addresses: what acts in a page that somebody saved as a file is left to it.
 #[must_use]
 pub(super) fn addresses(html: &str, replacements: &Replacements) -> Option<String> {
+    let html = &*entities::shortened(html);
     let scrubbed = replacements.scrub(html, true);
     scrub_across_tags(scrubbed.as_deref().unwrap_or(html), replacements).or(scrubbed)
 }
@@ -85,16 +96,9 @@ pub(super) fn without(html: &str, find: impl FnOnce(&str) -> Vec<Range<usize>>) 
     let words: Vec<Vec<Range<usize>>> = found.into_iter().map(|range| stretches(&places, range).collect()).collect();
     let around = |words: &Vec<Range<usize>>| words.first().map_or(0, |w| w.start)..words.last().map_or(0, |w| w.end);
     let ranges: Vec<Range<usize>> = words.iter().map(around).collect();
-    let mut out = String::with_capacity(html.len());
-    let mut done = 0;
-    for (words, whole) in words.into_iter().zip(hollow::emptied(html, &ranges)) {
-        for gone in whole.map_or(words, |whole| vec![whole]) {
-            out.push_str(html.get(done..gone.start).unwrap_or(""));
-            done = done.max(gone.end);
-        }
-    }
-    out.push_str(html.get(done..).unwrap_or(""));
-    Some(out)
+    let whole = hollow::emptied(html, &ranges);
+    let gone = words.into_iter().zip(whole).flat_map(|(words, whole)| whole.map_or(words, |whole| vec![whole]));
+    Some(spliced(html, gone.map(|gone| (gone, ""))))
 }
 
 /// A stretch of visible text: where it begins in it, and where it stands in the document.
@@ -143,17 +147,10 @@ fn stretches(places: &[Place], range: Range<usize>) -> impl Iterator<Item = Rang
 
 /// `html` with other text in place of ranges of its visible text.
 fn replaced<'a>(html: &str, places: &[Place], found: impl IntoIterator<Item = (Range<usize>, &'a str)>) -> String {
-    let mut out = String::with_capacity(html.len());
-    let mut done = 0;
-    for (range, mut instead) in found {
-        for stretch in stretches(places, range) {
-            out.push_str(html.get(done..stretch.start).unwrap_or(""));
-            out.push_str(std::mem::take(&mut instead));
-            done = stretch.end;
-        }
-    }
-    out.push_str(html.get(done..).unwrap_or(""));
-    out
+    let edits = found.into_iter().flat_map(|(range, mut instead)| {
+        stretches(places, range).map(move |stretch| (stretch, std::mem::take(&mut instead)))
+    });
+    spliced(html, edits)
 }
 
 #[cfg(test)]

@@ -127,6 +127,22 @@ fn programs_leave_no_trace() {
 }
 
 #[test]
+fn zeros_in_front_of_a_number_hide_nothing() {
+    for zeros in [0, 1, 8, 9, 20, 700, 70_000].map(|zeros| "0".repeat(zeros)) {
+        let html = format!(
+            "<p title='b-real-9c1&#{zeros}64;home.example'>b-real-9c1&#x{zeros}40;home.example, \
+             b-real&#{zeros}8203;-9c1@home<b>&#{zeros}46</b>example</p>"
+        );
+        let want = "<p title='alias@m.test'>alias@m.test, alias@m.test<b></b></p>";
+        assert_eq!(clean(&html, &replacements()).as_deref(), Some(want), "{} zeros", zeros.len());
+        // What is changed by nothing else is relayed as it is read.
+        let other = format!("<p>&#{zeros}12354;</p>");
+        let short = if zeros.len() > 8 { Some("<p>&#012354;</p>") } else { None };
+        assert_eq!(clean(&other, &replacements()).as_deref(), short);
+    }
+}
+
+#[test]
 fn addresses_are_replaced_wherever_they_stand() {
     check(&[
         (

@@ -24,6 +24,8 @@ const RAW: &[&str] =
 pub struct Tokens<'a> {
     html: &'a str,
     at: usize,
+    /// Where the last tag begins.
+    tag: usize,
     raw: Option<&'a str>,
 }
 
@@ -31,13 +33,19 @@ impl<'a> Tokens<'a> {
     /// All tokens of `html`.
     #[must_use]
     pub fn new(html: &'a str) -> Self {
-        Self { html, at: 0, raw: None }
+        Self { html, at: 0, tag: 0, raw: None }
     }
 
     /// Behind the last token.
     #[must_use]
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// Where the last tag begins, with its `<`.
+    #[must_use]
+    pub fn tag_at(&self) -> usize {
+        self.tag
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -141,6 +149,7 @@ impl<'a> Tokens<'a> {
         let length =
             bytes.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>')).unwrap_or(bytes.len());
         let name = self.html.get(start..start + length)?;
+        self.tag = at;
         self.at = self.attributes(start + length);
         work::count(self.at - start);
         if close {

@@ -3,6 +3,7 @@
 
 use super::plain::{is_inline, is_void};
 use super::tokens::{Token, Tokens};
+use crate::message::entities::numeric;
 use crate::message::work;
 use mail_parser::decoders::html::add_html_token;
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ pub(in crate::message) fn walk<'a>(html: &'a str, mut see: impl FnMut(Tag<'a>)) 
         match token {
             Token::Text(range) => see(Tag::Text(range)),
             Token::Open(name) => {
-                let start = name.as_ptr().addr().saturating_sub(html.as_ptr().addr()) + name.len();
+                let start = tokens.tag_at() + 1 + name.len();
                 see(Tag::Open { name, attributes: start..tokens.at().max(start), breaks: !is_inline(name) });
             }
             Token::Close(name) => see(Tag::Close { name, breaks: !is_inline(name) }),
@@ -65,6 +66,9 @@ pub(in crate::message) fn attributes(html: &str, range: Range<usize>, mut see: i
 
 /// The entity at the start of `text`: its character, and its length.
 pub(in crate::message) fn entity(text: &str) -> Option<(char, usize)> {
+    if let Some((c, length)) = text.strip_prefix('&').and_then(numeric) {
+        return Some((c, 1 + length));
+    }
     let end = text.bytes().take(34).position(|byte| byte == b';')? + 1;
     let token = text.get(..end).filter(|token| token.starts_with('&') && token.is_ascii())?;
     let mut read = String::new();

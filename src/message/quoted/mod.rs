@@ -278,12 +278,12 @@ fn names_another(text: &str, kind: Kind, alias: &str) -> bool {
             && after.get(..domain.len()).is_some_and(|after| after.eq_ignore_ascii_case(domain.as_bytes()));
         !is_alias
     });
-    let stands = |sign: &str| memchr::memmem::find(text.as_bytes(), sign.as_bytes()).is_some();
-    let is_entity = || {
-        let mut numbers = memchr::memmem::find_iter(text.as_bytes(), "&#").filter_map(|at| text.get(at..));
-        stands("&commat;") || numbers.any(|number| entity(number).is_some_and(|(c, _)| c == '@'))
+    let is_sign = |rest: &str| match kind {
+        Kind::Html if rest.starts_with("&#") => entity(rest).is_some_and(|(c, _)| c == '@'),
+        Kind::Html if rest.starts_with("&commat;") => true,
+        _ => rest.starts_with("%40") || rest.starts_with(['\u{ff20}', '\u{fe6b}']),
     };
-    others || ["%40", "\u{ff20}", "\u{fe6b}"].into_iter().any(stands) || kind == Kind::Html && is_entity()
+    others || memchr::memchr3_iter(b'&', b'%', 0xef, text.as_bytes()).any(|at| text.get(at..).is_some_and(is_sign))
 }
 
 /// Words that are given back.

@@ -54,6 +54,7 @@ impl Writer<'_> {
     /// The header of a message inside the message, and what it holds.
     fn inner(&mut self, inner: &Part<'_>, depth: usize) -> Result<(), Unclean> {
         self.inner_header(inner);
+        self.date(inner);
         self.line("MIME-Version", "1.0");
         self.inside += 1;
         let done = self.child(1, inner, depth, false);
@@ -65,7 +66,7 @@ impl Writer<'_> {
         if let Some(from) = inner.field("From").and_then(|from| contents::nested_from(&from.text(), self.order)) {
             self.line("From", &from);
         }
-        self.common_header(inner);
+        self.subject(inner);
     }
 
     /// The same in a part that says that it is a file of some other kind: it stays one.
@@ -106,12 +107,11 @@ impl Writer<'_> {
         let before = std::mem::take(&mut self.out);
         let inner = Part::read(&raw, false);
         self.inner_header(&inner);
-        let dated = inner.field("Date").is_some();
-        let mut inner = std::mem::replace(&mut self.out, before);
-        // The last field. A message has one in any case, what is told of one need not.
-        if let Some(at) = memchr::memmem::rfind(&inner, b"Date: ").filter(|_| !dated) {
-            inner.truncate(at);
+        // What is told of a message need not have one.
+        if inner.field("Date").is_some() {
+            self.date(&inner);
         }
+        let inner = std::mem::replace(&mut self.out, before);
         self.line("Content-Type", "text/rfc822-headers; charset=us-ascii");
         self.disposition(part);
         self.out.extend_from_slice(b"\r\n");

@@ -60,9 +60,9 @@ fn languages_are_negotiated() {
         assert_eq!(fill(&texts, Name::Failure, language, default, &[]).language, want, "{language:.20} {default}");
     }
     assert_eq!(fill(&texts, Name::StopDone, "ko", "ja", &[]).language, "ja", "a text that Korean does not have");
-    assert_eq!(texts.footer("done", "ja-JP", "en"), "返信不要にする");
-    assert_eq!(texts.footer("done", "ko", "de"), "Keine Antwort nötig", "a word that Korean does not have");
-    assert_eq!(texts.footer("nothing", "ja", "en"), "");
+    assert_eq!(texts.footer("ja-JP", "en")("done"), "返信不要にする");
+    assert_eq!(texts.footer("ko", "de")("done"), "Keine Antwort nötig", "a word that Korean does not have");
+    assert_eq!(texts.footer("ja", "en")("nothing"), "");
     assert_eq!(chain("zh-CN"), ["zh-cn", "zh", "zh-hans"]);
     assert_eq!(chain("zh-Hant-TW"), ["zh-hant-tw", "zh-hant", "zh"]);
 }
@@ -92,6 +92,18 @@ fn an_operators_files_are_checked() {
         ("words.txt", "tags: [Belangrijk]\n", ""),
         ("footer.txt", "send: Send this.\n", ""),
         ("footer.txt", "sent: Send this.\n", "no word `sent`"),
+        // What may stand in a text is filled in, and what is not filled in is told.
+        ("partial.txt", "Subject: x {receiver}\n\n{list} {receiver} {subject} {name} {order}\n", ""),
+        ("partial.txt", "Subject: x\n\n{list} {reason}\n", "{reason} is not filled in"),
+        ("footer.txt", "links: By {marketplace}.\naddresses: By {marketplace}.\n", ""),
+        ("footer.txt", "links: By {contact}.\n", "{contact} is not filled in here; there are: {marketplace}"),
+        ("footer.txt", "send: Send this to {marketplace}.\n", "{marketplace} is not filled in here; there are: none"),
+        ("words.txt", "months: a,b,c,d,e,f,g,h,i,j,k,l\ntime: {year} {month} {day} {hour} {minute} {zone}\n", ""),
+        (
+            "words.txt",
+            "months: a,b,c,d,e,f,g,h,i,j,k,l\ntime: {year} {month} {day} {hour} {minute} {second} {zone}\n",
+            "{second} is not filled in",
+        ),
     ];
     for (name, text, want) in table {
         let (_, problems) = Texts::built_in().with([file("nl", name, text)]);

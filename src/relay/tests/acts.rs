@@ -81,11 +81,11 @@ async fn each_address_does_what_it_says_for_its_party() {
     assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty());
     assert_eq!(world.response(waiting), Some(Response::NotNeeded));
     assert_eq!((used(&world), world.response(asked), world.opted_out()), (1, Some(Response::Reported), true));
-    let reports = world.store.read(|v| v.reports(None, 10)).unwrap();
+    let reports = world.store.read(|v| v.reports(None, None, 10)).unwrap();
     let told: Vec<_> = reports.iter().map(|r| (r.message.as_str(), r.reporter, r.reason.as_str())).collect();
     let (asked, offered) = (asked.to_string(), offered.to_string());
     assert_eq!(told, [(offered.as_str(), "buyer", "This is spam."), (asked.as_str(), "seller", "Rude words.")]);
-    let counts = world.store.read(|v| v.reports_by_seller(Some(world.pair.seller.id))).unwrap();
+    let counts = world.store.read(|v| v.reports_by_seller(None, Some(world.pair.seller.id))).unwrap();
     assert_eq!((counts[0].seller.as_str(), counts[0].reported, counts[0].reports), ("s1", 1, 1));
 }
 
@@ -133,7 +133,7 @@ async fn nobody_else_can_use_them() {
         assert!(reply.starts_with("550 5.1.1"), "{address}: {reply}");
     }
     assert!(world.arrived(BUYER).await.is_empty() && world.arrived(SELLER).await.is_empty());
-    assert!(!world.opted_out() && world.store.read(|v| v.reports(None, 10)).unwrap().is_empty());
+    assert!(!world.opted_out() && world.store.read(|v| v.reports(None, None, 10)).unwrap().is_empty());
     for (message, events) in [(asked, ["no-response-needed", "reported"]), (offered, ["reported", "stop"])] {
         assert!(events.iter().all(|event| world.events(message, event) == 0));
     }

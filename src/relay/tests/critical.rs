@@ -147,7 +147,8 @@ async fn a_machine_keeps_no_thread_open() {
         let (client, envelope, raw) = world.session(false, from, &[to], &message);
         let at = start.plus(std::time::Duration::from_secs(day * 86_400));
         let (authentication, parts) = (Authentication::only(Proof::NotChecked), OnceLock::new());
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
+        let arrived =
+            Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: true.into(), parts };
         let judged = world.judge(&arrived);
         let reason = judged.letters[0].decision.reason.as_str();
         let relay = Arc::clone(&world.relay);

@@ -102,6 +102,31 @@ async fn one_rule_whatever_it_is_packed_in() {
     }
 }
 
+/// The author of what is refused hears which file it was, as he named it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_notice_names_the_file() {
+    let names = [
+        "invoice.docx",
+        "invoice.docx",
+        "invoice",
+        "invoice.zip",
+        "x.zip",
+        "invoice.docx.gz",
+        "invoice.docx",
+        "invoice.docx",
+        "m.zip",
+    ];
+    for ((packing, part), name) in invoices(SELLER).into_iter().zip(names) {
+        let refuse = AddressesInFiles::Refuse;
+        let world = world_with(|config| config.policy.attachments.addresses_in_files = refuse).await;
+        let mail = format!("From: {SELLER}\nSubject: y\n{part}");
+        assert_eq!(world.send(SELLER, &[world.aliases().0], &mail).await.code(), 554);
+        let notices = world.arrived(SELLER).await;
+        let told = notices.iter().any(|notice| notice.contains(&format!("- Attachment: {name}\n")));
+        assert!(told, "{packing}: {notices:?}");
+    }
+}
+
 /// A machine is not answered, and the next day people are told again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn told_once_a_day_and_never_to_a_machine() {

@@ -366,7 +366,7 @@ async fn a_guess_too_many_ends_the_session_and_leaves_a_sum() {
         assert!(cost.reply.starts_with("554") && !cost.closes && cost.rows == 1, "{cost:?}");
     }
     w.relay.write_refusals().await.unwrap();
-    let sums = w.store.read(|v| v.refusals(None, None, 100)).unwrap();
+    let sums = w.store.read(|v| v.refusals(None, (None, None), 100)).unwrap();
     // 24 of the first network without 4 rows, 9 of the second without 4 (its rows are its own), 1
     // stranger at the other alias has its row or not.
     let of = |reason: &str| sums.iter().filter(|s| s.reason == reason).map(|s| s.number).sum::<i64>();
@@ -378,5 +378,5 @@ async fn a_guess_too_many_ends_the_session_and_leaves_a_sum() {
     let networks: std::collections::BTreeSet<_> = sums.iter().map(|sum| sum.client.clone()).collect();
     assert_eq!(networks.len(), 2, "{sums:?}");
     w.relay.write_refusals().await.unwrap();
-    assert_eq!(w.store.read(|v| v.refusals(None, None, 100)).unwrap(), sums, "written once");
+    assert_eq!(w.store.read(|v| v.refusals(None, (None, None), 100)).unwrap(), sums, "written once");
 }

@@ -101,7 +101,16 @@ async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
     let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
     let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
     let parts = OnceLock::new();
-    let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts };
+    let arrived = Arrived {
+        client,
+        envelope,
+        raw,
+        at: Time::now(),
+        authentication,
+        explain: false,
+        looks_back: true.into(),
+        parts,
+    };
     let judged = world.judge(&arrived);
     let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
     assert_eq!(held, [true, true, false, false, false]);
@@ -233,6 +242,7 @@ async fn what_speaks_for_a_report() {
                 at: Time::now(),
                 authentication,
                 explain: false,
+                looks_back: true.into(),
                 parts: std::sync::OnceLock::new(),
             };
             let judged = world.judge(&arrived);

@@ -101,6 +101,7 @@ async fn the_operator_hears_what_was_found_and_nothing_forged() {
             at: Time(0),
             authentication,
             explain: false,
+            looks_back: true.into(),
             parts: std::sync::OnceLock::new(),
         };
         let judged = world.judge(&arrived);

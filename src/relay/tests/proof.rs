@@ -45,6 +45,12 @@ async fn who_may_not_write() {
         assert!(reply.starts_with(want) && !reply.contains("real"), "{reason}: {reply}");
         let newest = world.newest();
         assert_eq!((newest.reason.as_str(), newest.verdict.as_str()), (reason, "reject"));
+        // The operator sees who it was; the sender's server does not.
+        let kept = world.store.read(|view| view.sender_of(MessageId(newest.number))).unwrap();
+        let shown = kept.as_ref().map(Address::expose);
+        let of_nobody = matches!(reason, "stranger" | "other-mailbox");
+        assert_eq!(shown, of_nobody.then_some(sender), "{reason}");
+        assert!(!reply.contains("mallory") && !newest.facts.contains('@'), "{reply} {}", newest.facts);
     }
     assert!(world.arrived(BUYER).await.is_empty());
     // The proved author alone hears by mail: encrypted, and his address in a file.

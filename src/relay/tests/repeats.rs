@@ -28,8 +28,10 @@ impl World {
         let authentication = proof(Proof::Proved, signatures);
         let (client, envelope, raw) = self.session(false, SELLER, to, message);
         let parts = OnceLock::new();
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
-        self.relay.commit(self.judge(&arrived)).await.unwrap()
+        let looks_back = false.into();
+        self.relay
+            .through(Arrived { client, envelope, raw, at, authentication, explain: false, looks_back, parts })
+            .await
     }
 
     fn counts(&self) -> (usize, u64, usize) {
@@ -247,7 +249,16 @@ async fn strangers_learn_nothing() {
     let (client, envelope, raw) = world.session(false, SELLER, &[to], &message);
     let authentication = proof(Proof::Absent, &[1]);
     let parts = OnceLock::new();
-    let arrived = Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts };
+    let arrived = Arrived {
+        client,
+        envelope,
+        raw,
+        at: Time::now(),
+        authentication,
+        explain: false,
+        looks_back: true.into(),
+        parts,
+    };
     let reply = world.relay.commit(world.judge(&arrived)).await.unwrap();
     assert_eq!(reply.code(), 550);
     assert!(arrived.parts.get().is_none(), "nothing was compared");
@@ -286,7 +297,16 @@ async fn a_slow_judgement_is_made_anew() {
     let arrived = |message: &str, signatures: &[u8]| {
         let authentication = proof(Proof::Proved, signatures);
         let (client, envelope, raw) = world.session(false, SELLER, &[to], message);
-        Arrived { client, envelope, raw, at: Time::now(), authentication, explain: false, parts: OnceLock::new() }
+        Arrived {
+            client,
+            envelope,
+            raw,
+            at: Time::now(),
+            authentication,
+            explain: false,
+            looks_back: true.into(),
+            parts: OnceLock::new(),
+        }
     };
     let cases = [
         (mail(SELLER, "1", "one", "Hello"), [1_u8], mail(SELLER, "1", "one", "Hello"), [2_u8], true),
@@ -326,7 +346,8 @@ async fn what_was_read_in_part_is_not_compared() {
     for reading in (1..).map(|n| n * 500) {
         let (client, envelope, raw) = world.session(false, SELLER, &[to], &message);
         let (at, authentication, parts) = (Time::now(), proof(Proof::Proved, &[]), OnceLock::new());
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
+        let arrived =
+            Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: true.into(), parts };
         let soon = Allowance { reading, ..world.relay.allowance(Arc::default()) };
         let judged = world.relay.judge(&arrived, &soon);
         let again = world.relay.commit(world.judge(&arrived)).await.unwrap();
@@ -360,7 +381,7 @@ async fn copies_to_others_do_not_fill_the_store() {
     let (client, envelope, raw) =
         world.session(false, "x@evil.example", &[to], &message.replace(SELLER, "x@e.example"));
     let (at, authentication, parts) = (Time::now(), proof(Proof::Absent, &[]), OnceLock::new());
-    let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, parts };
+    let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: true.into(), parts };
     assert!(!world.relay.commit(world.judge(&arrived)).await.unwrap().closes());
 }
 

@@ -2,7 +2,7 @@
 //! proves the rest.
 //!
 //! # What goes, and what stays
-//! - Messages: octets as received, subject, Message-ID and words in the index go. Verdict, reason,
+//! - Messages: octets as received, subject, Message-ID, envelope sender and words in the index go. Verdict, reason,
 //!   times, size, thread and fate stay: they are the relay's, and the other party's proof that it
 //!   was written to.
 //! - Name, language, addresses (former ones, too) and password go.
@@ -68,9 +68,9 @@ pub struct Erasure {
     pub at: String,
     /// The operator who asked for it.
     pub by: String,
-    /// The party's marketplace, side and id of the platform; none if it was one message.
+    /// Marketplace; none if it was a message that has none, or is gone.
     pub marketplace: Option<String>,
-    /// `buyer` or `seller`.
+    /// The party's side, `buyer` or `seller`; none if it was one message.
     pub role: Option<&'static str>,
     /// The platform's id.
     pub id: Option<String>,
@@ -123,7 +123,8 @@ pub struct ErasedMessage {
 }
 
 const ERASURE: &str = "SELECT e.id, e.at, e.operator, m.name, p.role, p.external, e.message, e.done IS NOT NULL FROM erasure e \
-                       LEFT JOIN party p ON p.id = e.party LEFT JOIN marketplace m ON m.id = p.marketplace";
+                       LEFT JOIN party p ON p.id = e.party LEFT JOIN message x ON x.id = e.message LEFT JOIN pair q ON q.id = x.pair \
+                       LEFT JOIN party b ON b.id = q.buyer LEFT JOIN marketplace m ON m.id = ifnull(p.marketplace, b.marketplace)";
 
 fn erasure_of(row: &Row<'_>) -> rusqlite::Result<Erasure> {
     Ok(Erasure {
@@ -307,7 +308,8 @@ impl Change<'_> {
             let sql = "DELETE FROM mid WHERE pair = ?1 AND author = ?2 AND hash = ?3 AND message = ?4";
             self.0.0.prepare_cached(sql)?.execute([pair, author, hash(&original), id.0])?;
         }
-        let sql = "UPDATE message SET body = NULL, subject = '', original = NULL, signatures = NULL WHERE id = ?1";
+        let sql = "UPDATE message SET body = NULL, subject = '', original = NULL, signatures = NULL, sent_by = NULL \
+                   WHERE id = ?1";
         self.0.0.prepare_cached(sql)?.execute([id.0])?;
         let mut same = 0;
         if let Some(body) = body {
@@ -319,6 +321,12 @@ impl Change<'_> {
         }
         self.bury(erasure, id, true, now, random)?;
         Ok(ErasedMessage { erased: true, cancelled, same })
+    }
+
+    /// Forgets who sent a refused message: it may be the erased one himself, in the other's name.
+    pub(super) fn forget_sender(&self, id: MessageId) -> Result<()> {
+        self.0.0.prepare_cached("UPDATE message SET sent_by = NULL WHERE id = ?1")?.execute([id.0])?;
+        Ok(())
     }
 
     /// Puts what is left of another party's message in its place, and in that of each message with

@@ -43,6 +43,8 @@ struct Row {
     author: Role,
     body: Option<i64>,
     subject: String,
+    /// It is known who sent it: see [`View::sender_of`].
+    sent_by: bool,
 }
 
 impl View<'_> {
@@ -59,11 +61,13 @@ impl View<'_> {
     }
 
     fn messages_of_pair(&self, pair: PairId, after: MessageId) -> Result<Vec<Row>> {
-        let sql = "SELECT id, author, body, subject FROM message WHERE pair = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+        let sql = "SELECT id, author, body, subject, sent_by IS NOT NULL FROM message \
+                   WHERE pair = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement.query_map([pair.0, after.0, STEP as i64], |row| {
             let author = super::role_of(row.get(1)?);
-            Ok(Row { id: MessageId(row.get(0)?), author, body: row.get(2)?, subject: row.get(3)? })
+            let (id, sent_by) = (MessageId(row.get(0)?), row.get(4)?);
+            Ok(Row { id, author, body: row.get(2)?, subject: row.get(3)?, sent_by })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -246,20 +250,23 @@ impl<R: Random + Clone + Send + 'static> Walk<'_, R> {
         })
     }
 
-    /// Erases what the party wrote in a pair. Says how many messages that were.
+    /// Erases what the party wrote in a pair, and who sent what was refused in the other's name.
+    /// Says how many messages that were.
     fn erase_own(&self, pair: PairId) -> Result<u64> {
         let (mut count, mut after) = (0, MessageId(0));
         loop {
             let rows = self.store.read(|view| view.messages_of_pair(pair, after))?;
             let Some(last) = rows.last() else { return Ok(count) };
             after = last.id;
-            let own: Vec<MessageId> =
-                rows.iter().filter(|row| row.author == self.party.role).map(|row| row.id).collect();
+            let (own, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.author == self.party.role);
             let (erasure, now, mut random) = (self.erasure.clone(), self.now, self.random.clone());
             count += self.store.write_blocking(move |change| {
                 let mut count = 0;
-                for id in own {
-                    count += u64::from(change.erase_message(&erasure, id, now(), &mut random)?.erased);
+                for row in own {
+                    count += u64::from(change.erase_message(&erasure, row.id, now(), &mut random)?.erased);
+                }
+                for row in others.iter().filter(|row| row.sent_by) {
+                    change.forget_sender(row.id)?;
                 }
                 Ok(count)
             })?;

@@ -80,6 +80,14 @@ fn what_is_erased_is_no_change_and_what_changes_then_is() {
         let store = open(dir.path(), Open::Create).unwrap();
         let (buyer, _, pair) = pair(&store);
         talk(&store, &pair, 0..10);
+        // One in the name of each side was sent by another.
+        assert_eq!(
+            tamper(
+                &store,
+                "UPDATE message SET sent_by = 'mallory@provider.test' WHERE id IN (SELECT id FROM message LIMIT 2)"
+            ),
+            2
+        );
         chain(&store);
         let head = verify(&store, None).head;
         // Behind the chain, too.
@@ -94,6 +102,9 @@ fn what_is_erased_is_no_change_and_what_changes_then_is() {
         assert_eq!(scan(&store, gone), 0, "{gone}");
     }
     assert_eq!((scan(&store, "answer"), scan(&store, "Dear [erased]")), (12, 12));
+    for n in 0..2 {
+        assert_eq!(store.read(|v| v.sender_of(nth(n))).unwrap(), None, "who sent {n}");
+    }
     let found = verify(&store, Some(&head));
     assert_eq!((found.fault, found.holds, found.erased, found.messages, found.waiting), (None, true, 24, 0, 0));
     assert_eq!(found.erasures.len(), 1);

@@ -1,7 +1,7 @@
 //! What the operator asks of the queue, and does to it: list, retry, cancel. Beside a running daemon, which sees it within a second.
 
 use super::{ITEM, Item, ItemId, item_of};
-use crate::store::queue::Kind;
+use crate::store::queue::{Kind, Recipient};
 use crate::store::{Change, Result, View};
 use crate::types::{MessageId, Time};
 use rusqlite::{OptionalExtension as _, params};
@@ -13,7 +13,12 @@ pub struct Which {
     pub domain: Option<String>,
     /// Being delivered (`true`), or waiting.
     pub leased: Option<bool>,
+    /// To parties of this marketplace. Mail to the operator is of none.
+    pub marketplace: Option<String>,
 }
+
+pub(super) const OF_MARKETPLACE: &str = "(?3 IS NULL OR EXISTS (SELECT 1 FROM party p JOIN marketplace m ON m.id = p.marketplace \
+                              WHERE p.id = queue.party AND m.name = ?3))";
 
 pub(super) const ALL: &str = "?1 IS NULL ORDER BY id";
 pub(super) const WAITING: &str = "leased = 0 AND ?1 IS NULL ORDER BY id";
@@ -33,8 +38,9 @@ impl View<'_> {
     pub fn queue(&self, which: &Which, limit: usize) -> Result<Vec<Item>> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = |condition: &str, domain: &dyn rusqlite::ToSql, most: i64| {
-            let mut statement = self.0.prepare_cached(&format!("{ITEM} WHERE {condition} LIMIT ?2"))?;
-            let rows = statement.query_map(params![domain, most], item_of)?;
+            let sql = format!("{ITEM} WHERE {OF_MARKETPLACE} AND {condition} LIMIT ?2");
+            let mut statement = self.0.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![domain, most, which.marketplace], item_of)?;
             rows.collect::<rusqlite::Result<Vec<Item>>>()
         };
         let mut found = match (&which.domain, which.leased) {
@@ -58,13 +64,25 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn queue_ids(&self, which: &Which, after: ItemId, limit: usize) -> Result<Vec<ItemId>> {
-        let sql = "SELECT id FROM queue WHERE id > ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR leased = ?3) ORDER BY id LIMIT ?4";
+        let sql = format!(
+            "SELECT id FROM queue WHERE id > ?1 AND (?2 IS NULL OR domain = ?2) AND {OF_MARKETPLACE} \
+             AND (?4 IS NULL OR leased = ?4) ORDER BY id LIMIT ?5"
+        );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut statement = self.0.prepare_cached(sql)?;
-        let ids = statement.query_map(params![after.0.0, which.domain, which.leased, limit], |row| {
-            row.get(0).map(|id| ItemId(MessageId(id)))
-        })?;
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let values = params![after.0.0, which.domain, which.marketplace, which.leased, limit];
+        let ids = statement.query_map(values, |row| row.get(0).map(|id| ItemId(MessageId(id))))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The marketplace whose mail an item is; none for mail to the operator.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn marketplace_of_item(&self, item: &Item) -> Result<Option<String>> {
+        let Recipient::Party(party) = &item.recipient else { return Ok(None) };
+        let sql = "SELECT m.name FROM party p JOIN marketplace m ON m.id = p.marketplace WHERE p.id = ?1";
+        Ok(self.0.prepare_cached(sql)?.query_row([party.0], |row| row.get(0)).optional()?)
     }
 
     /// One item.
@@ -168,6 +186,14 @@ impl Change<'_> {
             after = domain;
         }
         Ok((count, Some(after)))
+    }
+
+    /// Makes items due now, and their destinations worth a try; returns how many of them wait.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub fn retry_each(&self, ids: &[ItemId], now: Time) -> Result<usize> {
+        ids.iter().try_fold(0, |count, id| Ok(count + usize::from(self.retry(*id, now)?)))
     }
 
     /// Takes items out of the queue; returns how many of them were there.

@@ -169,7 +169,7 @@ fn the_operator_finds_and_cancels() {
     let (store, items) = filled(dir.path(), &["a.test", "b.test", "a.test"], false);
     let leased = claim(&store, "b.test", NOW);
     let ids = |domain: Option<&str>, leased, limit| {
-        let which = Which { domain: domain.map(str::to_owned), leased };
+        let which = Which { domain: domain.map(str::to_owned), leased, marketplace: None };
         let found = store.read(|v| v.queue(&which, limit)).unwrap();
         found.into_iter().map(|item| item.id).collect::<Vec<_>>()
     };
@@ -201,7 +201,7 @@ fn the_operator_finds_and_cancels() {
     );
     assert_eq!(store.read(|v| v.message(leased[0].message)).unwrap().unwrap().fate, "failed");
     assert_eq!(store.read(|v| v.queue_length()).unwrap(), 2);
-    let which = Which { domain: Some("a.test".into()), leased: None };
+    let which = Which { domain: Some("a.test".into()), ..Which::default() };
     let cancelled = [1, 1, 0].map(|_| {
         let which = which.clone();
         let ids = store.read(|view| view.queue_ids(&which, ItemId(MessageId(0)), 1)).unwrap();
@@ -238,7 +238,8 @@ fn a_retry_of_everything_in_steps() {
 fn the_schedule_never_reads_all_rows() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = filled(dir.path(), &["a.test"], false);
-    let asked = |condition: &str| format!("SELECT * FROM queue WHERE {condition} LIMIT ?2");
+    let shop = operator::OF_MARKETPLACE;
+    let asked = |condition: &str| format!("SELECT * FROM queue WHERE {shop} AND {condition} LIMIT ?2");
     let listed = [operator::WAITING_FOR, operator::ALL, operator::WAITING].map(asked);
     let questions = [
         "SELECT due FROM destination ORDER BY due LIMIT 1",
