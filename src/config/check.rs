@@ -253,7 +253,11 @@ impl Config {
 }
 
 pub(super) fn readable(problems: &mut Problems, place: &str, file: &Path) {
-    if let Err(error) = std::fs::File::open(file) {
+    // A directory opens, and cannot be read.
+    let opened = std::fs::File::open(file)
+        .and_then(|file| file.metadata())
+        .and_then(|found| if found.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) });
+    if let Err(error) = opened {
         let what = format!("{} cannot be read ({})", file.display(), error.kind());
         problems.add(place, what, "Check the path, and that the daemon's user may read it");
     }

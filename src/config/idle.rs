@@ -25,6 +25,13 @@ impl Config {
                 warnings.add(place, what, "Write what stands behind the last dot, without wildcards: \"bat\"");
             }
         }
+        let routes = self.delivery.routes.iter().map(|(domain, text)| (format!("delivery.routes.\"{domain}\""), text));
+        for (place, text) in routes.chain([("delivery.route".to_owned(), &self.delivery.route)]) {
+            if text.strip_prefix("maildir:").is_some_and(|folder| !folder.is_empty() && !folder.starts_with('/')) {
+                let what = "is a folder below wherever the daemon is started, / under systemd";
+                warnings.add(place, what, "Write it from the root: maildir:/var/spool/market");
+            }
+        }
         let keep = u64::from(self.history.keep_days);
         let mut warn = |idle: bool, place: &str, what: &str, remedy: &str| warnings.unless(!idle, place, what, remedy);
         warn(

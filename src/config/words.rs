@@ -123,6 +123,10 @@ pub(super) fn of_value_at(path: &[Step], message: &str) -> Words {
         [Step::Key(key)] | [Step::Key(key), Step::Index(_)] if LISTS.contains(&key.as_str()) => {
             ("is no table".to_owned(), format!("Write [[{key}]], and its keys below; {EXAMPLE}"))
         }
+        [Step::Key(first), ..] if first == "dns" => {
+            let (what, remedy) = of_value(message);
+            (what, remedy.replace(":2525", ":53"))
+        }
         _ => of_value(message),
     }
 }
