@@ -24,7 +24,8 @@
 //!             dns.rs     a trait; hickory; zones for tests
 //! 3 message   message/   bytes in, bytes out: headers, addressed, text, transfer, mime, author,
 //!                        once, inspect, same, said, words, written, entities, endings, scrub,
-//!                        encoded, replacements, quoted/, rewrite,
+//!                        encoded, replacements, quoted/, rewrite, charset/ (names, and what
+//!                        octets are),
 //!                        footer, guard, bounce, sign, search; erased/; work (what it may cost),
 //!                        shared; archive; files/ (the author's addresses in documents);
 //!                        contents and its cleaners: html, data_uri, calendar, vcard,

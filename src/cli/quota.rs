@@ -54,7 +54,7 @@ fn show(context: Context<'_>, seller: &ExternalId) -> Outcome {
     let (limit, average) = (limit(orders, rules), average(orders, rules));
     let critical_limit = critical_limit(orders, policy);
     let document = json!({
-        "limit": limit, "used": used, "average_orders_per_day": average, "resets_at": day.opens.clone(),
+        "limit": limit, "used": used, "average_orders_per_day": average, "resets_at": day.opens.to_string(),
         "critical": { "limit": critical_limit, "used": critical.used, "over_limit": critical.over },
     });
     let said = format!(

@@ -13,7 +13,6 @@
 
 mod loose;
 
-use super::charset;
 use super::headers::Field;
 use super::once;
 use super::text::{decode_charset, decode_words, harmless};
@@ -136,9 +135,7 @@ fn strict(text: &str) -> Result<Author, AuthorFault> {
 
 /// The display name that was written so.
 fn named(text: &str) -> Option<String> {
-    let is_told = charset::told(text.as_bytes(), "", false);
-    let text = if is_told.is_empty() { text.into() } else { decode_charset(text.as_bytes(), &is_told) };
-    let name = harmless(&decode_words(&text));
+    let name = harmless(&decode_words(&decode_charset(text.as_bytes(), "")));
     Some(name).filter(|name| !name.is_empty() && !name.contains(UNREAD))
 }
 

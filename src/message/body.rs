@@ -1,7 +1,7 @@
 //! A text's body on its way out: line ends, and the plainest transfer encoding that is safe. Everything is 7-bit, no line is longer than 998 octets.
 
 use super::transfer::{encode_base64, encode_qp};
-use super::work;
+use super::{charset, work};
 use crate::types::lines;
 use std::borrow::Cow;
 
@@ -13,6 +13,8 @@ pub(super) struct Written<'a> {
     pub(super) body: Cow<'a, [u8]>,
     /// Empty, or whole lines in the body's charset, the end of the body's last line before them.
     pub(super) under: Vec<u8>,
+    /// It is a file: its line ends stay what they are.
+    pub(super) exact: bool,
 }
 
 impl<'a> Written<'a> {
@@ -21,22 +23,23 @@ impl<'a> Written<'a> {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        Self { body, under: under.into_bytes() }
+        Self { body, under: under.into_bytes(), exact: false }
     }
 }
 
 /// Writes Content-Transfer-Encoding, the empty line and the body.
 pub(super) fn write(out: &mut Vec<u8>, written: &Written<'_>, charset: &str) {
-    let multibyte = is_multibyte(charset);
+    let multibyte = charset::is_wide(charset);
     work::count(written.body.len() / 4);
-    let body = if multibyte { Cow::Borrowed(&*written.body) } else { crlf(&written.body) };
+    let exact = multibyte || written.exact && !(written.body.ends_with(b"\n") && lines::are_whole(&written.body));
+    let body = if exact { Cow::Borrowed(&*written.body) } else { crlf(&written.body) };
     let pieces = [&*body, written.under.as_slice()];
     // Not by lines: what says that it is UTF-16 and is not would have other line ends than mail
     // may.
-    if !multibyte && pieces.iter().all(|piece| is_plain(piece) && lines::are_shorter(piece, LINE)) {
+    if !exact && pieces.iter().all(|piece| is_plain(piece) && lines::are_shorter(piece, LINE)) {
         out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
         pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-    } else if multibyte || pieces.concat().iter().filter(|b| !b.is_ascii()).count() > body.len() / 4 {
+    } else if exact || pieces.concat().iter().filter(|b| !b.is_ascii()).count() > body.len() / 4 {
         out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
         encode_base64(&pieces.concat(), out);
     } else {
@@ -46,11 +49,6 @@ pub(super) fn write(out: &mut Vec<u8>, written: &Written<'_>, charset: &str) {
     if !out.ends_with(b"\n") {
         out.extend_from_slice(b"\r\n");
     }
-}
-
-/// Charsets in which an octet 13 or 10 is no line end: their bodies are not touched line by line.
-pub(super) fn is_multibyte(charset: &str) -> bool {
-    charset.starts_with("utf-16") || charset.starts_with("utf-32") || charset.starts_with("ucs")
 }
 
 /// Only what every mail server since 1982 passes. In blocks without early ends, so that the compiler looks at many octets at once.

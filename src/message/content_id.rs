@@ -51,16 +51,6 @@ pub(super) fn replaced(text: &str, is_html: bool, id: impl Fn(&str) -> String) -
     (done > 0).then_some(out)
 }
 
-/// [`replaced`] in octets of which nobody knows the charset: links are ASCII in each that may be.
-pub(super) fn change_octets(bytes: &[u8], change: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return change(text).map(String::into_bytes);
-    }
-    work::count(bytes.len() * 2);
-    let each: String = bytes.iter().copied().map(char::from).collect();
-    change(&each)?.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
-}
-
 /// Where ids stand behind `cid:`, in any letter case.
 fn links(text: &str) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();

@@ -9,7 +9,7 @@ use super::hints::{Hint, Hints};
 use super::work;
 use crate::types::AddressKey;
 use letters::Letters;
-use mail_parser::{ContentType, HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
+use mail_parser::{ContentType, HeaderName, Message, MessageParser, MessagePart, MimeHeaders as _, PartType};
 use secret::{Secret, found, found_in, found_wide, next_anchor};
 use std::sync::LazyLock;
 
@@ -147,6 +147,9 @@ fn walk(message: &Message<'_>, secrets: &Looked) -> Result<(), Place> {
                 if found(text.as_bytes(), &secrets.whole) || secrets.stand_in_text(text) {
                     return Err(Place::Text);
                 }
+                if is_read_otherwise(part) && in_other_readings(message.raw_message.get(whole(part)), secrets) {
+                    return Err(Place::Text);
+                }
             }
             // Files are looked through where they are written, and their rule is another: `files`.
             PartType::Binary(_) | PartType::InlineBinary(_) => {}
@@ -155,6 +158,26 @@ fn walk(message: &Message<'_>, secrets: &Looked) -> Result<(), Place> {
         }
     }
     Ok(())
+}
+
+/// Where a part stands in its message, with its header.
+fn whole(part: &MessagePart<'_>) -> std::ops::Range<usize> {
+    part.offset_header as usize..part.offset_end as usize
+}
+
+/// Whether mail programs may read a text otherwise than mail-parser does, which knows fewer charsets.
+fn is_read_otherwise(part: &MessagePart<'_>) -> bool {
+    let charset = part.content_type().and_then(|kind| kind.attribute("charset"));
+    charset.is_some_and(|charset| !["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a secret stands in a text as it is called, or in its octets, which a program shows that
+/// does not know the name.
+fn in_other_readings(raw: Option<&[u8]>, secrets: &Looked) -> bool {
+    let part = super::mime::Part::read(raw.unwrap_or(&[]), false);
+    let octets = part.decoded();
+    let text = super::text::decode_charset(&octets, part.kind.get("charset").unwrap_or(""));
+    found(&octets, &secrets.whole) || found(text.as_bytes(), &secrets.whole) || secrets.stand_in_text(&text)
 }
 
 /// Whether a secret stands in a field's value: unfolded and decoded, or in a parameter.
@@ -241,6 +264,25 @@ mod tests {
             ("X: メールはb-real-9c1@home.exampleまで\r\n\r\n".into(), Err(Place::Wire)),
             ("X: b-real-9c1@home.example.Please\r\n\r\n".into(), Err(Place::Wire)),
             ("Content-Disposition: x; filename=\"for_b-real-9c1@home.example.pdf\"\r\n\r\n".into(), Err(Place::Header)),
+            // charsets that mail-parser does not read, and octets that some programs show
+            (
+                "Content-Type: text/plain; charset=hz-gb-2312\r\n\r\n~{#b#-#r#e#a#l#-#9#c#1#@#h#o#m#e~}.example".into(),
+                Err(Place::Text),
+            ),
+            (
+                format!(
+                    "Content-Type: text/plain; charset=iso-2022-kr\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+                    b64("b-real-9c1@home.example")
+                ),
+                Err(Place::Text),
+            ),
+            (
+                format!(
+                    "Content-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+                    b64("b-real-9c1@home.example")
+                ),
+                Err(Place::Text),
+            ),
             // stricter than the rewriter
             ("X: jimb-real-9c1@home.example\r\n\r\n".into(), Err(Place::Header)),
             ("Content-Type: text/html\r\n\r\n<td>b-real-9c1</td>\r\n<td>@home.example</td>".into(), Err(Place::Text)),

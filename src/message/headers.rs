@@ -1,5 +1,6 @@
 //! Header fields as they stand on the wire, RFC 5322 2.2, read strictly: a name has no spaces in it, so `Fr om:` is not `From`.
 
+use super::text::decode_charset;
 use crate::types::Time;
 
 /// One field: its name and its raw value, folds included, final CRLF not.
@@ -18,12 +19,24 @@ impl Field<'_> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The value unfolded and trimmed; octets outside UTF-8 are read as Latin-1.
+    /// The value unfolded and trimmed. Octets above 127 and escape sequences that stand there raw
+    /// are read as what they are.
     #[must_use]
     pub fn text(&self) -> String {
+        self.text_in("")
+    }
+
+    /// The same; where nothing shows what the octets are, they are in `charset`, which the message
+    /// says of its text.
+    #[must_use]
+    pub fn text_in(&self, charset: &str) -> String {
+        let is_plain = !self.value.contains(&0x1b);
         let text = match std::str::from_utf8(self.value) {
-            Ok(text) => text.to_owned(),
-            Err(_) => self.value.iter().copied().map(char::from).collect(),
+            Ok(text) if is_plain => text.to_owned(),
+            _ => {
+                let unfolded: Vec<u8> = self.value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+                decode_charset(&unfolded, charset).into_owned()
+            }
         };
         let unfolded: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         unfolded.trim().to_owned()

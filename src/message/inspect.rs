@@ -2,13 +2,12 @@
 
 use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
-use super::footer;
 use super::headers::{Field, message_ids};
 use super::kinds::is_message;
 use super::mime::{Encoding, Part, shown_path};
 use super::sealed::{self, Wrapping};
-use super::text::{decode_charset, decode_words, harmless};
-use super::{once, tnef, uuencode, work};
+use super::text::harmless;
+use super::{charset, footer, once, tnef, uuencode, work};
 use crate::config::Limits;
 use crate::policy::automatic::{self, Automatic};
 use crate::policy::content::{Closed, ENCRYPTED};
@@ -110,7 +109,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
         return Err(Malformed::HeaderOctets);
     }
     let first = |name: &str| top.field(name).map(Field::text);
-    let subject = first("Subject").map(|text| decode_words(&text)).unwrap_or_default();
+    let subject = top.subject().unwrap_or_default();
     let subject: String = harmless(&subject).chars().take(500).collect();
     let headers = top.fields.iter().map(|field| (field.name.as_bytes(), field.value));
     let automatic = automatic::classify(headers, &subject, null_sender);
@@ -191,8 +190,8 @@ impl Walk<'_> {
             return Ok(());
         }
         if matches!(kind, "text/plain" | "text/html") && part.disposition.value != "attachment" {
-            let (bytes, charset) = (part.decoded(), part.kind.get("charset").unwrap_or(""));
-            let (text, is_html) = (decode_charset(&bytes, charset), kind == "text/html");
+            let (bytes, is_html) = (part.decoded(), kind == "text/html");
+            let text = charset::read(&bytes, part.kind.get("charset").unwrap_or(""), is_html).shown();
             footer::marks(&text, is_html, &mut found.marks);
             if let Some(why) = sealed::text(&text, is_html) {
                 found.closed.get_or_insert_with(|| (why, name()));

@@ -6,9 +6,8 @@ use super::headers::{self, Field};
 use std::borrow::Cow;
 
 use super::text::{decode_charset, decode_words};
-use super::transfer::{decode_base64, decode_q};
-use super::uuencode;
-use super::work;
+use super::transfer::{decode_base64, decode_q, is_base64};
+use super::{charset, uuencode, work};
 
 /// How a body is encoded for transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +58,8 @@ pub struct Part<'a> {
 const LONGEST_BOUNDARY: usize = 16 << 10;
 /// Steps that a part costs besides its octets.
 const PART: usize = 500;
+/// Octets of a multipart in which the charset of its text is looked for.
+const HEAD: usize = 4096;
 /// Parameters of one field that are looked at.
 const PARAMETERS: usize = 64;
 
@@ -76,8 +77,8 @@ impl<'a> Part<'a> {
         }
         let disposition = first("Content-Disposition").map(|text| parametrised(&text)).unwrap_or_default();
         let encoding = first("Content-Transfer-Encoding").unwrap_or_default().to_ascii_lowercase();
-        let encoding = match encoding.split([';', ' ', '(']).next().unwrap_or("") {
-            "base64" => Encoding::Base64,
+        let encoding = match encoding.trim_start_matches('"').split([';', ' ', '(', '"']).next().unwrap_or("") {
+            "base64" if is_base64(body, |text| is_words(&kind, text)) => Encoding::Base64,
             "quoted-printable" => Encoding::QuotedPrintable,
             "x-uuencode" | "uuencode" | "x-uue" | "uue" => Encoding::Uuencode,
             _ => Encoding::Identity,
@@ -115,6 +116,25 @@ impl<'a> Part<'a> {
         name.filter(|name| !name.is_empty())
     }
 
+    /// The subject, decoded.
+    #[must_use]
+    pub fn subject(&self) -> Option<String> {
+        let field = self.field("Subject")?;
+        if std::str::from_utf8(field.value).is_ok() {
+            return Some(decode_words(&field.text()));
+        }
+        // Raw octets are in the charset of the text more often than in any other.
+        let inside = || {
+            let head = self.body.get(..HEAD.min(self.body.len()))?;
+            let at = memchr::memmem::find(head, b"charset=")? + b"charset=".len();
+            let value = head.get(at..)?.split(|byte| matches!(byte, b'\r' | b'\n' | b';')).next()?;
+            Some(String::from_utf8_lossy(value).trim_matches('"').to_owned())
+        };
+        let charset = self.kind.get("charset").map(str::to_owned);
+        let charset = charset.or_else(|| inside().filter(|_| self.is("multipart"))).unwrap_or_default();
+        Some(decode_words(&field.text_in(&charset)))
+    }
+
     /// The raw children of a multipart; `None` if it is not one or has no boundary.
     #[must_use]
     pub fn children(&self) -> Option<Vec<&'a [u8]>> {
@@ -124,6 +144,11 @@ impl<'a> Part<'a> {
         let boundary = self.kind.get("boundary").filter(|b| !b.is_empty() && b.len() <= LONGEST_BOUNDARY)?;
         Some(split_multipart(self.body, boundary.trim_end()))
     }
+}
+
+/// Whether octets could be what somebody wrote; of what is no text that is not known.
+fn is_words(kind: &Parametrised, bytes: &[u8]) -> bool {
+    !kind.value.starts_with("text/") || charset::could_be(bytes, kind.get("charset").unwrap_or(""))
 }
 
 /// Cuts a multipart's body at its delimiter lines. What stands before the first and after the last is nobody's.
@@ -205,7 +230,8 @@ pub fn parametrised(text: &str) -> Parametrised {
 }
 
 fn join_pieces(pieced: Vec<(String, u32, bool, String)>) -> Vec<(String, String)> {
-    let mut joined: Vec<(String, String, Vec<u8>)> = Vec::new();
+    // name, charset, octets, whether no piece is percent-encoded
+    let mut joined: Vec<(String, String, Vec<u8>, bool)> = Vec::new();
     for (name, number, encoded, value) in pieced {
         let (charset, data) = match (encoded && number == 0, value.splitn(3, '\'').collect::<Vec<_>>().as_slice()) {
             (true, [charset, _, data]) => ((*charset).to_owned(), (*data).to_owned()),
@@ -213,11 +239,19 @@ fn join_pieces(pieced: Vec<(String, u32, bool, String)>) -> Vec<(String, String)
         };
         let bytes = if encoded { percent_decode(&data) } else { data.into_bytes() };
         match joined.last_mut().filter(|(last, ..)| *last == name) {
-            Some((_, _, all)) => all.extend(bytes),
-            None => joined.push((name, charset, bytes)),
+            Some((_, _, all, plain)) => {
+                all.extend(bytes);
+                *plain &= !encoded;
+            }
+            None => joined.push((name, charset, bytes, !encoded)),
         }
     }
-    joined.into_iter().map(|(name, charset, bytes)| (name, decode_charset(&bytes, &charset).into_owned())).collect()
+    let read = |(name, charset, bytes, plain): (String, String, Vec<u8>, bool)| {
+        let value = decode_charset(&bytes, &charset);
+        // An encoded word in pieces.
+        (name, if plain { decode_words(&value) } else { value.into_owned() })
+    };
+    joined.into_iter().map(read).collect()
 }
 
 /// `%XX` decoded; what is not one stays.
@@ -327,6 +361,20 @@ mod tests {
             ("attachment; filename=x; filename*=utf-8''y", "attachment", "filename", "y"),
             ("a/b; name==?utf-8?B?w6Q=?=", "a/b", "name", "ä"),
             ("a/b; name=\"=?utf-8?B?w6Q=?=\"", "a/b", "name", "ä"),
+            (
+                "a; filename*0=\"=?UTF-8?B?5paw44GX44GE\"; filename*1=\"5paH5pu4LnR4dA==?=\"",
+                "a",
+                "filename",
+                "新しい文書.txt",
+            ),
+            (
+                "a; name*=utf-8''y; filename*0=\"=?UTF-8?B?5paw44GX44GE\"; filename*1=\"5paH5pu4LnR4dA==?=\"",
+                "a",
+                "filename",
+                "新しい文書.txt",
+            ),
+            ("a; filename*=iso-2022-jp'ja'%1B%24BNN%3C%7D%3Dq%1B%28B.pdf", "a", "filename", "領収書.pdf"),
+            ("a; filename*=''%90%BF%8B%81%8F%91.pdf", "a", "filename", "請求書.pdf"),
             ("a/b; name=\"C:\\dir\\file\"", "a/b", "name", "C:\\dir\\file"),
         ];
         for (text, value, name, want) in cases {

@@ -1,6 +1,6 @@
 //! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
 //!
-//! `headers`, `text`, `transfer` and `mime` read what is on the wire; `author`, `once` and
+//! `headers`, `text`, `charset`, `transfer` and `mime` read what is on the wire; `author`, `once` and
 //! `inspect` find the facts that policy needs; `scrub` finds real addresses, however they are
 //! `written`, and `encoded` those in base 64; `replacements` says
 //! whose are replaced and where, `quoted` gives back what a reader wrote himself, `footer` writes

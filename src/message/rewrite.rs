@@ -18,7 +18,7 @@ use super::mime::{Part, shown_path};
 use super::quoted::Quoting;
 use super::replacements::Replacements;
 use super::sealed::{self, Wrapping};
-use super::text::{decode_words, encode_name, encode_unstructured, parameter};
+use super::text::{encode_name, encode_unstructured, parameter};
 use super::transfer::encode_base64;
 use super::{Shared, charset, content_id, contents, work, yenc};
 use crate::config::{Limits, Metadata};
@@ -204,8 +204,7 @@ impl Writer<'_> {
 
     /// Subject and Date: of the message, and of a message inside it.
     fn subject(&mut self, part: &Part<'_>) {
-        if let Some(subject) = part.field("Subject") {
-            let subject = decode_words(&subject.text());
+        if let Some(subject) = part.subject() {
             let (before, words) = self.order.quotes.title(&subject).unwrap_or((&subject, ""));
             let subject = format!("{}{words}", self.order.replacements.scrubbed(before));
             if let Quoting::Recorded(record) = self.order.quotes {
@@ -284,7 +283,17 @@ impl Writer<'_> {
         if let Some(plain) = yenc::uuencoded(&bytes).filter(|_| !html) {
             bytes = plain.into();
         }
-        let charset = charset::told(&bytes, part.kind.get("charset").unwrap_or(""), html).into_owned();
+        let author = self.order.replacements.of_author();
+        let markup = html || part.kind.value.ends_with("xml") || part.kind.value == "text/css";
+        // Apple's programs show texts that are files where they stand.
+        let file = match part.disposition.value.as_str() {
+            "attachment" => true,
+            "inline" => part.file_name().is_some() && !last,
+            _ => false,
+        };
+        let form = charset::Form { file, markup, author };
+        let reading = charset::read_for(&bytes, part.kind.get("charset").unwrap_or(""), form);
+        let text = &*reading.text;
         // Links first, so that an id that is an address stays the same in them and in the part's field.
         let links = |text: &str| {
             let linked = content_id::replaced(text, html, |id| self.content_id(id));
@@ -292,25 +301,14 @@ impl Writer<'_> {
             let page = linked.as_deref().unwrap_or(text);
             places.and_then(|places| places.replaced(page, part, |id| self.content_id(id))).or(linked)
         };
-        if charset.is_empty() {
-            if let Some(linked) = content_id::change_octets(&bytes, links) {
-                bytes = linked.into();
-            }
-            // UTF-8 is read like a text of which the charset is told.
-            let untold = std::str::from_utf8(&bytes).is_err();
-            if untold && let Some(clean) = charset::scrub_untold(&bytes, html, self.order.replacements.of_author()) {
-                bytes = clean.into();
-            }
-        }
-        let text = charset::read(&bytes, &charset, self.order.replacements.of_author());
-        let linked = Some(&text).filter(|_| !charset.is_empty()).and_then(|text| links(text));
-        let words = linked.as_deref().unwrap_or(&text);
+        let linked = links(text);
+        let words = linked.as_deref().unwrap_or(text);
         self.told.inside = self.inside > 0;
         let cleaned = contents::text(words, &part.kind.value, self.order, &mut self.told)?;
         let mut changed = cleaned.or_else(|| linked.clone());
         self.passed();
         if let Quoting::Recorded(record) = self.order.quotes {
-            record.text(changed.as_deref().unwrap_or(&text), contents::form(&text, &part.kind.value));
+            record.text(changed.as_deref().unwrap_or(text), contents::form(text, &part.kind.value));
             part.file_name().map(|name| contents::file_name(name, self.order));
             return Ok(());
         }
@@ -321,7 +319,7 @@ impl Writer<'_> {
             _ => Cow::Owned(footer.of_unsigned()),
         });
         if let Some(footer) = &footer {
-            let whole = changed.as_deref().unwrap_or(&text);
+            let whole = changed.as_deref().unwrap_or(text);
             if html {
                 changed = Some(footer.under_html(whole));
             } else {
@@ -329,24 +327,18 @@ impl Writer<'_> {
             }
         } else if html && self.order.footer.is_some() && self.inside == 0 && part.disposition.value != "attachment" {
             // Some programs show all pages of a message as one, the footer's among them.
-            changed = Some(super::html::page(changed.as_deref().unwrap_or(&text), |_| String::new()));
+            changed = Some(super::html::page(changed.as_deref().unwrap_or(text), |_| String::new()));
         }
-        let may_be_receiver =
-            changed.is_some() && linked.is_none() && footer.is_none() && !charset.eq_ignore_ascii_case("utf-8");
+        let may_be_receiver = changed.is_some() && linked.is_none() && footer.is_none() && reading.is_kept();
         let only_receiver = may_be_receiver && contents::only_receiver(words, &part.kind.value, self.order)?;
-        let changed = match changed {
-            Some(changed) if only_receiver => {
-                // A copy in another charset would be answered in that.
-                back = charset::back(&changed, &text, &bytes, &charset);
-                None
-            }
-            Some(changed) => Some((changed.into(), under)),
-            None => (!under.is_empty()).then_some((text, under)),
-        };
+        if only_receiver {
+            // A copy in another charset would be answered in that.
+            back = changed.take().and_then(|changed| reading.back(&changed, &bytes));
+        }
         let bytes = back.as_deref().unwrap_or(&bytes);
         let mut kind = safe_kind(&part.kind.value, "text/plain");
         let flowed = part.kind.get("format").is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
-        let (charset, written) = charset::written(changed, bytes, &charset);
+        let (charset, written) = reading.written(bytes, changed, under, form);
         if let Some(charset) = &charset {
             parameter(&mut kind, "charset", charset);
         }

@@ -7,8 +7,7 @@ use super::html;
 use super::mime::Part;
 use super::quoted::begin::quoted;
 use super::quoted::stream::Stream;
-use super::text::decode_charset;
-use super::{footer, work};
+use super::{charset, footer, work};
 use crate::config::Limits;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Borrow;
@@ -98,8 +97,8 @@ impl Walk<'_> {
             return None;
         }
         work::count(decoded.len() * READING);
-        let text = decode_charset(&decoded, part.kind.get("charset").unwrap_or(""));
         let is_html = kind == "text/html";
+        let text = charset::read(&decoded, part.kind.get("charset").unwrap_or(""), is_html).shown();
         let stripped = footer::strip(&text, is_html);
         let text = stripped.as_deref().unwrap_or(&text);
         if is_html {

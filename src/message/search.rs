@@ -3,12 +3,10 @@
 //! Languages without spaces are cut into overlapping pairs of characters: most Japanese words that people look for, 返品 or 注文, are two characters long, and
 //! an index of three would not find them. Everything else is cut into words by the index itself.
 
-use super::headers::Field;
 use super::html;
 use super::mime::{Encoding, Part};
 use super::sealed::{self, Wrapping};
-use super::text::{decode_charset, decode_words};
-use super::work;
+use super::{charset, work};
 use crate::types::{Address, is_invisible};
 use std::fmt::Write as _;
 
@@ -26,7 +24,7 @@ const DEPTH: usize = 20;
 #[must_use]
 pub fn words(raw: &[u8]) -> String {
     let top = Part::read(raw, false);
-    let subject = top.field("Subject").map(Field::text).map(|text| decode_words(&text)).unwrap_or_default();
+    let subject = top.subject().unwrap_or_default();
     let mut found = Found { parts: 0, plain: String::new(), html: String::new(), names: String::new() };
     found.part(&top, 0);
     // A text that is there in both forms is the same text.
@@ -46,7 +44,7 @@ pub fn words(raw: &[u8]) -> String {
 #[must_use]
 pub fn addresses_in(raw: &[u8], domains: &[String], most: usize) -> Vec<Address> {
     let top = Part::read(raw, false);
-    let subject = top.field("Subject").map(Field::text).map(|text| decode_words(&text)).unwrap_or_default();
+    let subject = top.subject().unwrap_or_default();
     let mut found = Found { parts: 0, plain: String::new(), html: String::new(), names: String::new() };
     found.part(&top, 0);
     let mut addresses: Vec<Address> = Vec::new();
@@ -137,8 +135,9 @@ impl Found {
         }
         let body = part.body.get(..part.body.len().min(DECODED)).unwrap_or(&[]);
         let octets = Part { body, ..part.clone() }.decoded().into_owned();
-        let text = decode_charset(&octets, part.kind.get("charset").unwrap_or(""));
-        if part.kind.value == "text/html" {
+        let is_html = part.kind.value == "text/html";
+        let text = charset::read(&octets, part.kind.get("charset").unwrap_or(""), is_html).shown();
+        if is_html {
             // Without tags, so that only entities are left to read.
             let visible = html::visible(&text).0.replace(['<', '>', '\0'], " ");
             into.push_str(&mail_parser::decoders::html::html_to_text(&visible));

@@ -1,91 +1,121 @@
 //! Text in mail: charsets, encoded words (RFC 2047), and making text harmless for a header. Transfer encodings are in `transfer`.
 
 use super::transfer::{decode_base64, decode_q};
-use super::work;
+use super::{charset, work};
 use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Steps that finding a charset by its name takes.
-const LABEL: usize = 100;
+/// Octets of an encoded word: RFC 2047 2 allows 75, and programs write whole subjects in one.
+const WORD: usize = 16 << 10;
 
-/// Decodes `bytes` in `charset`, whatever that says. Never fails: what does not decode becomes U+FFFD.
+/// Decodes `bytes` that are said to be in `charset`, or read as what they are if that cannot be.
+/// Never fails: a question mark stands for what does not decode.
 #[must_use]
 pub fn decode_charset<'a>(bytes: &'a [u8], charset: &str) -> Cow<'a, str> {
-    let label = charset.trim().trim_matches('"').to_ascii_lowercase();
-    // RFC 2231 5: a language may stand behind the charset.
-    let label = label.split('*').next().unwrap_or("");
-    if matches!(label, "" | "us-ascii" | "utf-8" | "utf8") {
-        work::skip(bytes.len());
-        return match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            // 8-bit octets that are not what they say: Windows' Latin-1 reads everything.
-            Err(_) if !label.starts_with("utf") => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
-            Err(_) => String::from_utf8_lossy(bytes),
-        };
-    }
-    // Every character is looked at, or at least moved.
-    work::count(LABEL + bytes.len() * 4);
-    if let Some(encoding) = encoding_rs::Encoding::for_label(label.as_bytes())
-        && encoding != encoding_rs::REPLACEMENT
-    {
-        return encoding.decode(bytes).0;
-    }
-    match mail_parser::decoders::charsets::map::charset_decoder(label.as_bytes()) {
-        Some(decoder) => Cow::Owned(decoder(bytes)),
-        None => decode_charset(bytes, ""),
-    }
+    charset::read(bytes, charset, false).shown()
 }
 
-/// Decodes the encoded words of an unfolded value.
+/// Decodes the encoded words of an unfolded value. Those that follow each other are decoded as one
+/// text: many programs cut where a character goes on, or where no escape sequence ends a run.
 #[must_use]
 pub fn decode_words(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    let mut after_word = false;
+    let mut words: Vec<Word<'_>> = Vec::new();
     work::skip(text.len());
     while let Some(start) = rest.find("=?") {
         if work::is_over() {
             break;
         }
         let (before, candidate) = rest.split_at(start);
-        match word(candidate) {
-            Some((decoded, length)) => {
-                // White space between two encoded words is not text.
-                if !(after_word && before.chars().all(char::is_whitespace)) {
-                    out.push_str(before);
-                }
-                out.push_str(&decoded);
+        let found = word(candidate);
+        // White space between two encoded words is not text.
+        if found.is_none() || words.is_empty() || !before.chars().all(char::is_whitespace) {
+            decode_run(&words, &mut out);
+            words.clear();
+            out.push_str(before);
+        }
+        match found {
+            Some((word, length)) => {
+                words.push(word);
                 rest = candidate.get(length..).unwrap_or("");
-                after_word = true;
             }
             None => {
-                out.push_str(before);
                 out.push_str("=?");
                 rest = candidate.get(2..).unwrap_or("");
-                after_word = false;
             }
         }
     }
+    decode_run(&words, &mut out);
     out.push_str(rest);
     out
 }
 
-/// The encoded word at the start of `text`: decoded, and its length.
-fn word(text: &str) -> Option<(String, usize)> {
+/// An encoded word, taken apart.
+struct Word<'a> {
+    charset: &'a str,
+    /// In base 64.
+    base64: bool,
+    data: &'a str,
+}
+
+impl Word<'_> {
+    fn octets(&self) -> Vec<u8> {
+        if self.base64 { decode_base64(self.data.as_bytes()) } else { decode_q(self.data.as_bytes(), true) }
+    }
+}
+
+/// The encoded word at the start of `text`, and its length.
+fn word(text: &str) -> Option<(Word<'_>, usize)> {
     let mut parts = text.get(2..)?.splitn(4, '?');
     let (charset, encoding, data, tail) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     work::count(charset.len() + encoding.len() + data.len());
-    if !tail.starts_with('=') || charset.is_empty() || charset.len() > 60 || data.len() > 1000 {
+    if !tail.starts_with('=') || charset.is_empty() || charset.len() > 60 || data.len() > WORD {
         return None;
     }
-    let bytes = match encoding {
-        "B" | "b" => decode_base64(data.as_bytes()),
-        "Q" | "q" => decode_q(data.as_bytes(), true),
+    let base64 = match encoding {
+        "B" | "b" => true,
+        "Q" | "q" => false,
         _ => return None,
     };
+    let strange = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/=-_ ".contains(byte);
+    // Words that only look like it would become noise.
+    if base64 && data.bytes().filter(strange).count() * 8 > data.len() {
+        return None;
+    }
     let length = 2 + charset.len() + 1 + encoding.len() + 1 + data.len() + 2;
-    Some((decode_charset(&bytes, charset).into_owned(), length))
+    Some((Word { charset, base64, data }, length))
+}
+
+/// Decodes encoded words that follow each other.
+fn decode_run(words: &[Word<'_>], out: &mut String) {
+    for group in words.chunk_by(|a, b| charset::are_same(a.charset, b.charset)) {
+        let Some(Word { charset, .. }) = group.first() else { continue };
+        let pieces: Vec<Vec<u8>> = group.iter().map(Word::octets).collect();
+        let whole = pieces.concat();
+        let joined = charset::read(&whole, charset, false);
+        let doubts = joined.doubts(charset);
+        // No octets end in one character of base 64.
+        let is_base64 = group.iter().all(|word| word.base64);
+        let is_cut = is_base64 && group.iter().rev().skip(1).any(|word| word.data.len() % 4 == 1);
+        if doubts == 0 && !is_cut || group.len() == 1 {
+            out.push_str(&joined.shown());
+            continue;
+        }
+        // Cut in the middle of four characters of base 64; or each is a text of its own after all.
+        let base64: String = group.iter().filter(|word| word.base64).map(|word| word.data).collect();
+        let base64 = decode_base64(base64.as_bytes());
+        let glued = charset::read(&base64, charset, false);
+        let alone: Vec<_> = pieces.iter().map(|piece| charset::read(piece, charset, false)).collect();
+        if is_base64 && glued.doubts(charset) < doubts + usize::from(is_cut) {
+            out.push_str(&glued.shown());
+        } else if alone.iter().map(|reading| reading.doubts(charset)).sum::<usize>() < doubts {
+            alone.into_iter().for_each(|reading| out.push_str(&reading.shown()));
+        } else {
+            out.push_str(&joined.shown());
+        }
+    }
 }
 
 /// Takes out what must never stand in a header or a name: control characters, line and paragraph separators, and the characters that turn the
@@ -238,6 +268,23 @@ mod tests {
             ("a =?x b?=", "a =?x b?="),
             ("=?utf-8*en?q?a?=", "a"),
             ("=?utf-7?q?+AOQ-?=", "ä"),
+            // cut within a character, a run, four characters of base 64
+            ("=?utf-8?B?5rOo5paH4w==?= =?UTF-8?B?ga7ku7bjgac=?=", "注文の件で"),
+            ("=?utf-8?Q?caf=C3?= =?utf-8?Q?=A9?=", "café"),
+            ("=?iso-2022-jp?B?GyRCQ21KOCRO?=\t=?iso-2022-jp?B?N28kRxsoQg==?=", "注文の件で"),
+            ("=?UTF-8?B?5paw44GX44GE5pa?= =?UTF-8?B?H5pu4LnR4dA==?=", "新しい文書.txt"),
+            ("=?euc-kr?B?vsiz?= =?euc-kr?Q?=E7?=", "안녕"),
+            ("=?utf8?B?5rOo5paH4w==?= =?UTF-8*ja?B?ga7ku7bjgac=?=", "注文の件で"),
+            ("=?Shift_JIS?B?j6SVa?= =?Shift_JIS?B?YLJgs?= =?Shift_JIS?B?KCooL?= =?Shift_JIS?B?E?=", "商品について"),
+            ("=?ms949?B?vsiz?= =?ks_c_5601-1987?Q?=E7?=", "안녕"),
+            ("=?utf-8?B?w6Q=?= =?iso-8859-1?Q?=E4?=", "ää"),
+            // each ends in half a character that is lost
+            ("=?utf-8?B?w6TD?= =?utf-8?B?w6Q=?=", "ä?ä"),
+            // names and lies
+            ("=?cp932?B?j6SVaYdA?=", "商品①"),
+            ("=?utf-8?Q?caf=E9 au lait?=", "café au lait"),
+            ("=?iso-2022-jp?B?k82Cq4LcgrmC8Q==?=", "届きません"),
+            ("=?utf-8?B?Hello, world!?=", "=?utf-8?B?Hello, world!?="),
         ];
         for (text, want) in cases {
             assert_eq!(decode_words(text), want, "{text}");

@@ -34,7 +34,7 @@ struct File<'a> {
 pub fn open(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut rest = bytes.strip_prefix(SIGNATURE)?.get(2..)?;
     let (mut text, mut html, mut files): (&[u8], &[u8], Vec<File<'_>>) = (&[], &[], Vec::new());
-    let mut charset = "windows-1252";
+    let mut charset = "windows-1252".to_owned();
     while !rest.is_empty() && !work::is_over() {
         work::count(ATTRIBUTE);
         let id = number(rest, 1)?;
@@ -43,7 +43,7 @@ pub fn open(bytes: &[u8]) -> Option<Vec<u8>> {
         rest = rest.get(length + 11..)?;
         match id {
             BODY => text = data,
-            CODEPAGE => charset = name_of(number(data, 0)?),
+            CODEPAGE => charset = format!("cp{}", number(data, 0)?),
             PROPERTIES => properties(data, |tag, value| {
                 if tag == HTML {
                     html = value;
@@ -51,13 +51,13 @@ pub fn open(bytes: &[u8]) -> Option<Vec<u8>> {
             }),
             FILE_BEGINS if files.len() >= MOST => return None,
             FILE_BEGINS => files.push(File::default()),
-            FILE_TITLE => files.last_mut()?.name = ansi(data, charset),
+            FILE_TITLE => files.last_mut()?.name = ansi(data, &charset),
             FILE_DATA => files.last_mut()?.data = data,
             FILE_PROPERTIES => {
                 let file = files.last_mut()?;
                 properties(data, |tag, value| match tag {
-                    LONG_NAME => file.name = string(value, charset),
-                    CONTENT_TYPE => file.kind = string(value, charset),
+                    LONG_NAME => file.name = string(value, &charset),
+                    CONTENT_TYPE => file.kind = string(value, &charset),
                     _ => {}
                 });
             }
@@ -66,7 +66,7 @@ pub fn open(bytes: &[u8]) -> Option<Vec<u8>> {
     }
     let text = text.split(|byte| *byte == 0).next().unwrap_or(&[]);
     files.retain(|file| !file.data.is_empty());
-    (!text.is_empty() || !html.is_empty() || !files.is_empty()).then(|| entity(text, html, charset, &files))
+    (!text.is_empty() || !html.is_empty() || !files.is_empty()).then(|| entity(text, html, &charset, &files))
 }
 
 fn entity(text: &[u8], html: &[u8], charset: &str, files: &[File<'_>]) -> Vec<u8> {
@@ -97,26 +97,6 @@ fn entity(text: &[u8], html: &[u8], charset: &str, files: &[File<'_>]) -> Vec<u8
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-fn name_of(codepage: u32) -> &'static str {
-    match codepage {
-        874 => "windows-874",
-        932 => "shift_jis",
-        936 | 54_936 => "gb18030",
-        949 => "euc-kr",
-        950 => "big5",
-        1250 => "windows-1250",
-        1251 => "windows-1251",
-        1253 => "windows-1253",
-        1254 => "windows-1254",
-        1255 => "windows-1255",
-        1256 => "windows-1256",
-        1257 => "windows-1257",
-        1258 => "windows-1258",
-        65_001 => "utf-8",
-        _ => "windows-1252",
-    }
 }
 
 fn ansi(bytes: &[u8], charset: &str) -> String {
@@ -217,7 +197,7 @@ mod tests {
         let whole = Part::read(&entity, false);
         let children: Vec<Part<'_>> = whole.children().unwrap().into_iter().map(|raw| Part::read(raw, false)).collect();
         assert_eq!(children.len(), 2);
-        assert_eq!(children[0].kind.get("charset"), Some("shift_jis"));
+        assert_eq!(children[0].kind.get("charset"), Some("cp932"));
         assert_eq!(children[0].decoded().as_ref(), b"\x93\xfa\x96\x7b");
         assert_eq!(children[1].file_name(), Some("長い名前.pdf"));
         assert_eq!(children[1].decoded().as_ref(), b"%PDF-1.4");

@@ -1,9 +1,9 @@
 //! What a person wrote in a message, without what it quotes: for reports. Readable and short; nobody's program reads it.
 
-use super::footer;
 use super::mime::Part;
 use super::sealed::{self, Wrapping};
-use super::text::{decode_charset, harmless};
+use super::text::harmless;
+use super::{charset, footer};
 use crate::config::Limits;
 
 /// Characters that are kept.
@@ -60,7 +60,8 @@ fn look(part: &Part<'_>, depth: usize, parts: &mut usize, limits: &Limits, found
         return;
     }
     let bytes = part.decoded();
-    let text = decode_charset(bytes.get(..LOOKED_AT).unwrap_or(&bytes), part.kind.get("charset").unwrap_or(""));
+    let bytes = bytes.get(..LOOKED_AT).unwrap_or(&bytes);
+    let text = charset::read(bytes, part.kind.get("charset").unwrap_or(""), is_html).shown();
     let stripped = footer::strip(&text, is_html);
     let text = stripped.as_deref().unwrap_or(&text);
     *slot = if is_html { own(&mail_parser::decoders::html::html_to_text(text)) } else { own(text) };

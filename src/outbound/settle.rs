@@ -69,7 +69,7 @@ async fn batch(means: &Arc<Means>, outcomes: &Arc<[Report]>, range: std::ops::Ra
         let (work, all, range) = (Arc::clone(means), Arc::clone(outcomes), range.clone());
         let written = means.store.write_with_others(move |change| {
             let now = (work.now)();
-            let reports = all.get(range).unwrap_or(&[]);
+            let reports = all.get(range.clone()).unwrap_or(&[]);
             reports.iter().try_for_each(|report| settle(&work, change, report, now))
         });
         match written.await {

@@ -83,7 +83,7 @@ pub(super) fn rule(facts: &Facts<'_>) -> Decision {
 /// and the operator can raise it. What it tells a liar: the limit, which is the operator's.
 fn over_critical(facts: &Facts<'_>) -> Option<Decision> {
     let used = facts.critical_use.as_ref().filter(|used| used.used >= used.limit)?;
-    Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.clone() }))
+    Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.to_string() }))
 }
 
 /// What would be decided if the seller's critical messages of the day were used up, of a message
@@ -91,7 +91,7 @@ fn over_critical(facts: &Facts<'_>) -> Option<Decision> {
 #[must_use]
 pub fn without_critical(facts: &Facts<'_>) -> Option<Decision> {
     let used = facts.critical_use.as_ref()?;
-    Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.clone() }))
+    Some(stopped(facts, Reason::OverCritical { limit: used.limit, opens: used.opens.to_string() }))
 }
 
 /// The answer to a message that does not reach an opted-out buyer.

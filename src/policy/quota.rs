@@ -5,9 +5,10 @@
 use super::{Decision, Facts, Reason, Verdict};
 use crate::config::{OverQuota, Quota};
 use crate::types::Time;
-use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{ToSpan as _, Zoned};
+use std::fmt;
 
 /// What a seller has sent in the present day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct Use {
     pub used: u64,
     /// Messages that the day allows: see [`limit`].
     pub limit: u64,
-    /// When the next day begins: see [`Day::opens`].
-    pub opens: String,
+    /// When the next day begins.
+    pub opens: Opens,
 }
 
 /// Messages a day for a seller with so many orders in the window: `orders_factor × average + base`, rounded down.
@@ -44,8 +45,19 @@ pub struct Day {
     pub starts: Time,
     /// The first moment of the next: 23, 24 or 25 hours later.
     pub ends: Time,
-    /// The same moment as RFC 3339 in the zone, `2026-11-22T00:00:00+09:00`.
-    pub opens: String,
+    /// The same moment, to be told.
+    pub opens: Opens,
+}
+
+/// When a limit opens again: RFC 3339 in the marketplace's zone, `2026-11-22T00:00:00+09:00`. It is
+/// written when it is told, which for almost all mail is never.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opens(Zoned);
+
+impl fmt::Display for Opens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.strftime("%Y-%m-%dT%H:%M:%S%:z"))
+    }
 }
 
 impl Day {
@@ -60,7 +72,7 @@ impl Day {
             date: zoned.date(),
             starts: Time(starts.timestamp().as_millisecond()),
             ends: Time(ends.timestamp().as_millisecond()),
-            opens: ends.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            opens: Opens(ends),
         }
     }
 }
@@ -87,7 +99,7 @@ pub fn one_more(quota: &Use, rules: &Quota) -> Option<Decision> {
         OverQuota::Reject => Verdict::Reject,
         OverQuota::Defer => Verdict::Defer,
     };
-    Some(Decision::new(verdict, Reason::OverQuota { limit: quota.limit, opens: quota.opens.clone() }))
+    Some(Decision::new(verdict, Reason::OverQuota { limit: quota.limit, opens: quota.opens.to_string() }))
 }
 
 #[cfg(test)]
@@ -175,7 +187,7 @@ mod tests {
             let now = Time::from_rfc3339(now).unwrap();
             let day = Day::at(now, &zone_info);
             assert_eq!(
-                (day.date.to_string().as_str(), day.starts.rfc3339().as_str(), day.opens.as_str()),
+                (day.date.to_string().as_str(), day.starts.rfc3339().as_str(), day.opens.to_string().as_str()),
                 (date, start, opens),
                 "{zone}"
             );

@@ -40,7 +40,8 @@ fn facts<'a>(rules: &'a Policy, author_role: Role, parts: &'a [Part<'a>]) -> Fac
 }
 
 fn used(used: u64) -> Use {
-    Use { used, limit: 600, opens: "2026-11-22T00:00:00+09:00".to_owned() }
+    let now = crate::types::Time::from_rfc3339("2026-11-21T05:00:00Z").unwrap();
+    Use { used, limit: 600, opens: quota::Day::at(now, &jiff::tz::TimeZone::get("Asia/Tokyo").unwrap()).opens }
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -77,7 +77,7 @@ impl Relay {
         }
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
-        let mut written = match self.store.write(move |change| relay.write_all(change, &work)).await {
+        let mut written = match self.store.write_often(move |change| relay.write_all(change, &work)).await {
             Ok(written) => written?,
             Err(error) => {
                 if self.logs(None) {

@@ -279,7 +279,21 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let outcome = self.leave(f);
+        let outcome = self.leave(once(f), false);
+        self.0.writer.press();
+        outcome.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same for what comes with each message. `f` may run twice: what its first run did is undone before, as another change that shared the
+    /// transaction has failed.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_often<T: Send + 'static>(
+        &self,
+        f: impl FnMut(&Change<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let outcome = self.leave(f, true);
         self.0.writer.press();
         outcome.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -291,9 +305,9 @@ impl Store {
     /// As [`write`](Self::write).
     pub async fn write_with_others<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+        f: impl FnMut(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let mut outcome = self.leave(f);
+        let mut outcome = self.leave(f, true);
         if let Ok(outcome) = timeout(PATIENCE, &mut outcome).await {
             return outcome.unwrap_or(Err(StoreError::Closed));
         }
@@ -303,10 +317,11 @@ impl Store {
 
     fn leave<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
+        f: impl FnMut(&Change<'_>) -> Result<T> + Send + 'static,
+        repeatable: bool,
     ) -> oneshot::Receiver<Result<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.0.writer.leave(Box::new(Task { f: Some(f), result: None, sender }));
+        self.0.writer.leave(Box::new(Task { f, repeatable, result: None, sender }));
         receiver
     }
 
@@ -318,7 +333,7 @@ impl Store {
         &self,
         f: impl FnOnce(&Change<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let outcome = self.leave(f);
+        let outcome = self.leave(once(f), false);
         self.0.writer.press();
         outcome.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
@@ -361,7 +376,9 @@ fn count_steps(connection: &mut Connection, steps: &Arc<std::sync::atomic::Atomi
 }
 
 struct Task<F, T> {
-    f: Option<F>,
+    f: F,
+    repeatable: bool,
+    /// Of the last run.
     result: Option<Result<T>>,
     sender: oneshot::Sender<Result<T>>,
 }
@@ -369,19 +386,22 @@ struct Task<F, T> {
 impl<T, F> writer::Job for Task<F, T>
 where
     T: Send,
-    F: FnOnce(&Change<'_>) -> Result<T> + Send,
+    F: FnMut(&Change<'_>) -> Result<T> + Send,
 {
     fn run(&mut self, change: &Change<'_>) -> writer::Ran {
-        self.result = self.f.take().map(|f| f(change));
-        match self.result {
-            Some(Ok(_)) => writer::Ran::Well,
-            Some(Err(StoreError::Flush(_))) => writer::Ran::FlushFailed,
-            _ => writer::Ran::Badly,
+        self.result = None;
+        match self.result.insert((self.f)(change)) {
+            Ok(_) => writer::Ran::Well,
+            Err(StoreError::Flush(_)) => writer::Ran::FlushFailed,
+            Err(_) => writer::Ran::Badly,
         }
     }
 
+    fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
     fn end(self: Box<Self>, commit: Result<()>) {
-        let panicked = || StoreError::Refused("a job of the store failed".to_owned());
         let result = match commit {
             Ok(()) => self.result.unwrap_or_else(|| Err(panicked())),
             Err(error) => Err(error),
@@ -389,4 +409,14 @@ where
         // A session that has gone does not hear it.
         let _ = self.sender.send(result);
     }
+}
+
+/// A change that runs once, as one that could be called again.
+fn once<T>(f: impl FnOnce(&Change<'_>) -> Result<T>) -> impl FnMut(&Change<'_>) -> Result<T> {
+    let mut f = Some(f);
+    move |change| f.take().map_or_else(|| Err(panicked()), |f| f(change))
+}
+
+fn panicked() -> StoreError {
+    StoreError::Refused("a job of the store failed".to_owned())
 }

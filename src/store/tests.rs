@@ -251,6 +251,13 @@ fn the_daemon_keeps_its_lock_on_the_file_and_leaves_one_tidy_file() {
 
 #[test]
 fn waiting_jobs_share_a_commit_and_fail_alone() {
+    // Each in a savepoint; all without, and then once more; some of each.
+    for repeatable in [|_| false, |_| true, |n| n % 2 == 1] {
+        share_a_commit_and_fail_alone(repeatable);
+    }
+}
+
+fn share_a_commit_and_fail_alone(repeatable: fn(i32) -> bool) {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Metrics::default();
     let store = Store::open(dir.path(), Open::Create, &mut SystemRandom, metrics.clone()).unwrap();
@@ -282,7 +289,7 @@ fn waiting_jobs_share_a_commit_and_fail_alone() {
                             _ => Ok(n),
                         }
                     };
-                    store.0.writer.leave(Box::new(Task { f: Some(job), result: None, sender }));
+                    store.0.writer.leave(Box::new(Task { f: job, repeatable: repeatable(n), result: None, sender }));
                     store.0.writer.press();
                     queued.send(()).unwrap();
                     receiver.blocking_recv().unwrap()
@@ -292,7 +299,7 @@ fn waiting_jobs_share_a_commit_and_fail_alone() {
         all_queued.iter().take(20).for_each(drop);
         go.send(()).unwrap();
         holder.join().unwrap().unwrap();
-        for (n, job) in jobs.into_iter().enumerate() {
+        for (n, job) in (0..).zip(jobs) {
             assert_eq!(job.join().unwrap().ok(), (n != 3 && n != 7).then_some(n));
         }
     });

@@ -1,5 +1,8 @@
-//! The one writing connection: all jobs that wait are done in one transaction, each in its own savepoint, so that a disk flush is paid per batch,
-//! not per message. A job that fails, or panics, undoes only itself.
+//! The one writing connection: all jobs that wait are done in one transaction, so that a disk flush is paid per batch, not per message. A job that
+//! fails, or panics, undoes only itself.
+//!
+//! A savepoint around each job would do for that, and has every page that the job changes copied. So jobs that can be run anew go without, and if one of
+//! them fails, which is seldom, all are undone and run again, each in a savepoint.
 //!
 //! Whoever brings a job while nobody writes does it himself, at once, with all that waits: handing it to a thread and hearing from it would take as
 //! long as the flush. What comes meanwhile is done by the writer's thread. On a disk that flushes slowly everything is, so that no session of
@@ -39,6 +42,8 @@ pub(super) enum Ran {
 /// Work for the writer: `run` does it inside the open transaction; `end` hears of the commit.
 pub(super) trait Job: Send {
     fn run(&mut self, change: &Change<'_>) -> Ran;
+    /// Whether it can be run once more after what it did was undone.
+    fn is_repeatable(&self) -> bool;
     fn end(self: Box<Self>, commit: std::result::Result<(), StoreError>);
 }
 
@@ -306,19 +311,29 @@ impl Core {
         let run = |sql| self.connection.prepare_cached(sql)?.execute([]);
         // One alone needs nobody to be kept from its failure.
         let apart = jobs.len() > 1;
+        if apart && jobs.iter().all(|job| job.is_repeatable()) {
+            if self.all_go_well(jobs)? {
+                run("COMMIT")?;
+                return Ok(());
+            }
+            // Some troubles end a transaction by themselves.
+            if !self.connection.is_autocommit() {
+                run("ROLLBACK")?;
+            }
+            self.begin(BUSY)?;
+        }
         for job in jobs {
             if apart {
                 run("SAVEPOINT job")?;
             }
-            let change = Change::new(&self.connection);
-            match catch_unwind(AssertUnwindSafe(|| job.run(&change))).unwrap_or(Ran::Badly) {
+            match self.run(job) {
                 Ran::Well => {}
                 Ran::Badly if apart => drop(run("ROLLBACK TO job")?),
                 Ran::Badly => {
                     run("ROLLBACK")?;
                     return Ok(());
                 }
-                Ran::FlushFailed => return Err(StoreError::Flush("within a transaction".to_owned())),
+                Ran::FlushFailed => return Err(flush_failed()),
             }
             if apart {
                 run("RELEASE job")?;
@@ -327,6 +342,27 @@ impl Core {
         run("COMMIT")?;
         Ok(())
     }
+
+    /// Runs jobs, until one fails.
+    fn all_go_well(&self, jobs: &mut [Box<dyn Job>]) -> Result<bool> {
+        for job in jobs {
+            match self.run(job) {
+                Ran::Well => {}
+                Ran::Badly => return Ok(false),
+                Ran::FlushFailed => return Err(flush_failed()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn run(&self, job: &mut Box<dyn Job>) -> Ran {
+        let change = Change::new(&self.connection);
+        catch_unwind(AssertUnwindSafe(|| job.run(&change))).unwrap_or(Ran::Badly)
+    }
+}
+
+fn flush_failed() -> StoreError {
+    StoreError::Flush("within a transaction".to_owned())
 }
 
 /// The last of a store's connections moves the log into the database and takes it away.

@@ -67,7 +67,7 @@ impl Address {
         let local = check_local(local)?;
         let domain = ascii_domain(domain)?;
         let at = local.len();
-        Ok(Self { text: format!("{local}@{domain}"), at })
+        Ok(Self { text: [&*local, "@", &*domain].concat(), at })
     }
 
     /// Gives the address out, as text. Call it only where the address is meant to leave: the SMTP envelope, the CLI.
@@ -111,7 +111,7 @@ impl Address {
             Some(cut) if cut > 0 && !quoted => local.get(..cut).unwrap_or(&local),
             _ => &local,
         };
-        AddressKey(format!("{local}@{}", self.domain()))
+        AddressKey([local, "@", self.domain()].concat())
     }
 }
 

@@ -63,12 +63,11 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for i in (0..13).rev() {
-            let digit = usize::try_from((self.0 >> (5 * i)) & 31).unwrap_or(0);
-            let letter = CROCKFORD.get(digit).copied().unwrap_or(b'0');
-            write!(f, "{}", char::from(letter))?;
-        }
-        Ok(())
+        let letters: [u8; 13] = std::array::from_fn(|i| {
+            let digit = usize::try_from((self.0 >> (5 * (12 - i))) & 31).unwrap_or(0);
+            CROCKFORD.get(digit).copied().unwrap_or(b'0')
+        });
+        f.write_str(std::str::from_utf8(&letters).unwrap_or_default())
     }
 }
 

@@ -54,8 +54,30 @@ impl Time {
         let name = |names: &[&'static str], n: i8| usize::try_from(n).ok().and_then(|n| names.get(n).copied());
         let day = name(&DAYS, at.weekday().to_monday_zero_offset()).unwrap_or("");
         let month = name(&MONTHS, at.month() - 1).unwrap_or("");
-        let (date, year, hour, minute, second) = (at.day(), at.year(), at.hour(), at.minute(), at.second());
-        format!("{day}, {date:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} +0000")
+        // By hand: each copy has two, and the formatter takes as long as everything else of a date.
+        let mut out = String::with_capacity(31);
+        let two = |out: &mut String, n: i8| {
+            let n = u8::try_from(n).unwrap_or(0);
+            out.extend([char::from(b'0' + n / 10 % 10), char::from(b'0' + n % 10)]);
+        };
+        out.extend([day, ", "]);
+        two(&mut out, at.day());
+        out.extend([" ", month, " "]);
+        let year = at.year();
+        match (i8::try_from(year / 100), i8::try_from(year % 100)) {
+            (Ok(century), Ok(rest)) if year >= 0 => {
+                two(&mut out, century);
+                two(&mut out, rest);
+            }
+            // Before our era.
+            _ => out.push_str(&format!("{year:04}")),
+        }
+        for (sign, n) in [(' ', at.hour()), (':', at.minute()), (':', at.second())] {
+            out.push(sign);
+            two(&mut out, n);
+        }
+        out.push_str(" +0000");
+        out
     }
 
     /// As C's `asctime` writes it, in UTC, for the lines between the messages of an mbox (RFC 4155 A): `Sat Nov 21 00:00:00 2026`.

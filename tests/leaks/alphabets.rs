@@ -47,6 +47,11 @@ pub const OCTETS: &[&[u8]] = &[
     b"\x1b$B", b"\x1b(B", b"\x1b(J", b"\x1b$B#1\x1b(B", b"\x1b$B!w\x1b(B", b"#1", b"\x8f", b"\x84\x31\x95\x33", b"@", b"%40", b"&#64;", b"+AEA-",
     b"+", b"-", b"b-real-9c1@home.example", b"home.example", b"a", b" ", b"\r\n", b"\n", b"~{", b"~}", b"\x7f", b"\x01",
 ];
+/// More of them, and how pages say theirs.
+pub const STATES: &[&[u8]] = &[
+    b"\x0e", b"\x0f", b"\x1b$)C", b"\x1b$)A", b"\x1b$*H", b"\x1bN", b"$B", b"&", b"\x8e\xa2", b"\xa4\xa2", b"\xc0", b"<meta charset=", b"<?xml encoding=",
+    b">", b"<",
+];
 pub const PARTS: &[&str] = &[
     "--b\r\n", "--b--\r\n", "--b", "--", "-", "--bc\r\n", "--b ", "\r\n", "\n", " ", "\t", "Content-Type: text/html\r\n",
     "Content-Type: text/plain; name=a\r\n\r\n", "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "Content-Type: message/rfc822\r\n\r\n",

@@ -380,6 +380,38 @@ fn scanners() -> Vec<Scanner> {
         add(name, before, REPORTS, Box::new(|input| drop(bounce::read(input))));
     }
     add("winmail.dat", b"\x78\x9f\x3e\x22\x01\0", TNEFS, Box::new(|input| drop(tnef::open(input))));
+    let octets = [OCTETS, STATES].concat();
+    add(
+        "octets of a field",
+        b"X: y\r\nSubject: ",
+        &octets,
+        Box::new(|input| {
+            let part = mime::Part::read(input, false);
+            drop((part.subject(), part.fields.iter().map(headers::Field::text).collect::<Vec<_>>()));
+        }),
+    );
+    for charset in [
+        "x-unknown",
+        "iso-8859-1",
+        "iso-2022-jp",
+        "iso-2022-kr",
+        "iso-2022-cn",
+        "cp932",
+        "big5",
+        "euc-tw",
+        "windows-1251",
+        "cp437",
+        "utf-16",
+        "utf-32",
+        "utf-7",
+        "hz-gb-2312",
+    ] {
+        for kind in ["html", "plain"] {
+            let house = House::buyer_writes();
+            let fields = format!("Content-Type: text/{kind}; charset={charset}");
+            add("charsets", b"", &octets, Box::new(move |input| whole_way(&house, &fields, input)));
+        }
+    }
     out
 }
 

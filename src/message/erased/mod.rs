@@ -29,7 +29,6 @@ pub use names::Person;
 use super::mime::Part;
 use super::scrub::{self, Replacement};
 use super::sealed::{self, Wrapping};
-use super::text::decode_charset;
 use super::{charset, html};
 use crate::types::is_invisible;
 use names::cut;
@@ -147,8 +146,7 @@ impl<'a> Conversation<'a> {
         }
         let octets = part.decoded();
         let is_html = part.kind.value == "text/html";
-        let told = charset::told(&octets, part.kind.get("charset").unwrap_or(""), is_html);
-        let text = decode_charset(&octets, &told);
+        let text = charset::read(&octets, part.kind.get("charset").unwrap_or(""), is_html).shown();
         let text = if is_html { readable(&html::visible(&text).0.replace('\0', " ")) } else { text.into_owned() };
         let text = scrub::scrubbed(&text, &self.copied);
         let room = LINES.saturating_sub(lines.len());

@@ -5,7 +5,7 @@ use super::{Conversation, DEPTH, PARTS};
 use crate::message::headers::Field;
 use crate::message::mime::{Encoding, Parametrised, Part, parametrised};
 use crate::message::sealed::{self, Wrapping};
-use crate::message::text::{decode_charset, decode_words, encode_unstructured, fold, parameter};
+use crate::message::text::{decode_words, encode_unstructured, fold, parameter};
 use crate::message::transfer::{encode_base64, encode_qp};
 use crate::message::{body, charset};
 use std::ops::Range;
@@ -94,16 +94,22 @@ impl Conversation<'_> {
             return Some(Body { kind: None, octets: encoded(&new, part.encoding) });
         }
         let is_html = part.kind.value == "text/html";
-        let told = charset::told(&decoded, part.kind.get("charset").unwrap_or(""), is_html);
-        if !part.is("text") || told.is_empty() {
-            let is_text = part.is("text") || charset::is_text(&decoded);
+        if !part.is("text") {
+            let is_text = charset::is_text(&decoded);
             let new = is_text.then(|| charset::change_untold(&decoded, |text| self.text(text, is_html))).flatten()?;
             return Some(Body { kind: None, octets: encoded(&new, part.encoding) });
         }
-        let new = self.text(&decode_charset(&decoded, &told), is_html)?;
-        let mut octets = Vec::with_capacity(new.len() + 64);
-        body::write(&mut octets, &body::Written::new(new.into(), String::new()), "utf-8");
-        Some(Body { kind: Some(self.kind(&part.kind, Some("utf-8"))), octets })
+        let reading = charset::read(&decoded, part.kind.get("charset").unwrap_or(""), is_html);
+        let new = self.text(&reading.text, is_html)?;
+        let told = part.kind.get("charset").is_some() && !reading.is_kept();
+        if let Some(octets) = reading.encoded(&new).filter(|_| !told) {
+            return Some(Body { kind: None, octets: encoded(&octets, part.encoding) });
+        }
+        let form = charset::Form { file: false, markup: is_html, author: &[] };
+        let (charset, written) = reading.written(&decoded, Some(new), String::new(), form);
+        let mut octets = Vec::with_capacity(written.body.len() + 64);
+        body::write(&mut octets, &written, charset.as_deref().unwrap_or(""));
+        Some(Body { kind: Some(self.kind(&part.kind, charset.as_deref())), octets })
     }
 
     /// A Content-Type or Content-Disposition with its parameters, names of files without what is

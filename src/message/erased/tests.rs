@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::message::sealed::tests::signed;
+use crate::message::text::decode_charset;
 use crate::types::{Address, AddressKey, Alias};
 use data_encoding::BASE64;
 
@@ -142,7 +143,7 @@ fn parts_that_hold_nothing_keep_their_octets() {
         "\r\n\r\npre\r\n--a\r\n",
         "AAEC//8=",
         "--a--\r\npost",
-        "format=\"flowed\"",
+        "format=flowed",
         "name=\"[erased].bin\"",
     ] {
         assert!(out.contains(stays), "{stays} in {out}");

@@ -1,5 +1,7 @@
 //! Shapes of messages: `shapes.txt`.
 
+mod characters;
+
 use super::*;
 use crate::message::footer::Action;
 use crate::message::html;
