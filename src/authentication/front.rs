@@ -1,8 +1,16 @@
 //! What a front MTA found, from its `Authentication-Results` (RFC 8601). Believed only of one named authserv-id, only in the
-//! topmost field that bears it, and only where the caller knows that the connection came from a trusted network.
+//! topmost fields that bear it, and only where the caller knows that the connection came from a trusted network.
 //!
-//! The front MTA has to remove such fields of its own name from what it receives (RFC 8601 5); as a second line, nothing
-//! below the second `Received` is looked at: that was there before the front MTA.
+//! Several filters of one front write a field each, one upon the other, as OpenDKIM and OpenDMARC
+//! do. So a lower field adds methods of which no upper one tells. It ends where a method is told
+//! again, where a field says `none`, and where DMARC has failed: no filter of the front's could
+//! make that good.
+//!
+//! Whom that hits: nobody whose front says each thing once. What it tells a liar: where his own
+//! field gets through a front that removes none, and that leaves a method out, he is believed. The
+//! front MTA has to remove such fields of its own name from what it receives (RFC 8601 5); as a
+//! second line, nothing below the second `Received` is looked at: that was there before the front
+//! MTA.
 //!
 //! It says that a signature is good, not what it covers: that is read from the signature itself.
 //! Where several fields may be the one that it means, each of them has to prove the author: a
@@ -32,6 +40,7 @@ const NAMING: usize = 8;
 pub fn read(check: &Check<'_>, authserv_id: &str) -> Authentication {
     let (fields, _) = headers::split(check.raw);
     let mut received = 0;
+    let mut said: Vec<MethodResult> = Vec::new();
     for field in &fields {
         if field.is("Received") {
             received += 1;
@@ -44,11 +53,21 @@ pub fn read(check: &Check<'_>, authserv_id: &str) -> Authentication {
         }
         // One that cannot be read may be the front MTA's: what stands below it is not believed in its place.
         let Some(statement) = (field.value.len() <= LONGEST).then(|| parse(&field.text())).flatten() else { break };
-        if statement.authserv_id.eq_ignore_ascii_case(authserv_id) {
-            return judge(&statement.results, check, &fields);
+        if !statement.authserv_id.eq_ignore_ascii_case(authserv_id) {
+            continue;
+        }
+        let told = |result: &MethodResult| said.iter().any(|known| known.method == result.method);
+        if statement.results.iter().any(told) {
+            break;
+        }
+        let failed = |result: &MethodResult| result.method == "dmarc" && result.outcome() == Outcome::Fail;
+        let last = statement.results.is_empty() || statement.results.iter().any(failed);
+        said.extend(statement.results);
+        if last {
+            break;
         }
     }
-    Authentication::only(Proof::Absent)
+    if said.is_empty() { Authentication::only(Proof::Absent) } else { judge(&said, check, &fields) }
 }
 
 /// Whether a field may be taken for one of this authserv-id's: because it is, or because nobody can
@@ -659,12 +678,27 @@ mod tests {
         let received = "Received: from x by y; date\r\n";
         let fail = "Authentication-Results: mx.front.test; dmarc=fail header.from=shop.test\r\n";
         let failed = Proof::Failed(Method::Several);
+        let by = |what: &str| format!("Authentication-Results: mx.front.test; {what}\r\n");
+        let by_dmarc = by("dmarc=pass (p=none dis=none) header.from=shop.test");
+        let (by_spf, by_dkim) = (by("spf=pass smtp.mailfrom=shop.test"), by("dkim=none"));
         let cases = [
             (format!("{PASS}{received}"), Proof::Proved),
             (format!("{received}{PASS}{received}"), Proof::Proved),
             (format!("{received}{received}{PASS}"), Proof::Absent),
             (format!("{fail}{PASS}"), failed),
             (format!("{PASS}{fail}"), Proof::Proved),
+            // A field for each filter, as OpenDMARC and OpenDKIM write them.
+            (format!("{received}{by_dmarc}{by_spf}{by_dkim}{received}"), Proof::Proved),
+            (format!("{by_dkim}DKIM-Filter: x\r\n{by_spf}{by_dmarc}"), Proof::Proved),
+            (format!("{by_dmarc}{by_dkim}"), Proof::Absent),
+            (format!("{by_dkim}{}", by_spf.replace("pass", "fail")), Proof::Failed(Method::Spf)),
+            (format!("{}{by_spf}", by_dmarc.replace("pass", "none")), Proof::Proved),
+            // What comes behind a method that is told again, or a failure, is somebody else's.
+            (format!("{}{by_dkim}{PASS}", by_spf.replace("pass", "fail")), Proof::Failed(Method::Spf)),
+            (format!("{fail}{by_spf}"), failed),
+            (format!("Authentication-Results: mx.front.test; none\r\n{PASS}"), Proof::Absent),
+            (format!("{by_dkim}Authentication-Results: mx.front.test; (\r\n{by_spf}"), Proof::Absent),
+            (format!("{received}{by_dkim}{received}{by_spf}"), Proof::Absent),
             (format!("Authentication-Results: (\r\n{PASS}"), Proof::Absent),
             (format!("Authentication-Results: inner.test; none\r\n{PASS}"), Proof::Proved),
             (format!("X: y\r\n{PASS}"), Proof::Proved),

@@ -25,28 +25,44 @@ use mail_auth::{
 };
 use std::borrow::Borrow;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Keys at one name that are tried.
 const KEYS: usize = 4;
 
-/// What mail-auth would keep answers in. It keeps none, as the resolver has them: it notes at which
-/// names a record was read, and says what stands at some instead of what DNS says.
+/// What mail-auth keeps answers in for one message: what was read is read once.
 #[derive(Default)]
-struct Read {
-    names: Mutex<Vec<Box<str>>>,
-    instead: Vec<(Box<str>, Txt)>,
+struct Read(Mutex<Vec<Record>>);
+
+/// The record that stands at a name, or what is taken for it.
+struct Record {
+    name: Box<str>,
+    text: Txt,
+    /// It was asked whether there are others.
+    counted: bool,
 }
 
 impl Read {
-    fn instead(instead: Vec<(Box<str>, Txt)>) -> Self {
-        Self { instead, ..Self::default() }
+    /// Says that a record stands at a name, whatever DNS says.
+    fn instead(name: &str, text: Txt) -> Self {
+        Self(Mutex::new(vec![Record { name: name.into(), text, counted: true }]))
     }
 
-    /// Where a record of SPF or DMARC was read.
-    fn names(self) -> Vec<Box<str>> {
-        self.names.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// Where a record of SPF or DMARC was read, and nobody asked yet whether there are others.
+    fn next(&self) -> Option<Box<str>> {
+        let is_one = |record: &&Record| !record.counted && matches!(record.text, Txt::Spf(_) | Txt::Dmarc(_));
+        locked(&self.0).iter().find(is_one).map(|record| record.name.clone())
+    }
+
+    /// That was asked; `several`: it is as if there were none.
+    fn count(&self, name: &str, several: bool) {
+        if let Some(record) = locked(&self.0).iter_mut().find(|record| *record.name == *name) {
+            record.counted = true;
+            if several {
+                record.text = Txt::Error(Error::Dns(DnsError::InvalidRecordType));
+            }
+        }
     }
 }
 
@@ -56,7 +72,8 @@ impl ResolverCache<Box<str>, Txt> for Read {
         Box<str>: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.instead.iter().find(|(known, _)| Borrow::<Q>::borrow(known) == name).map(|(_, text)| text.clone())
+        let is = |record: &&Record| Borrow::<Q>::borrow(&record.name) == name;
+        locked(&self.0).iter().find(is).map(|record| record.text.clone())
     }
 
     fn remove<Q>(&self, _: &Q) -> Option<Txt>
@@ -67,10 +84,8 @@ impl ResolverCache<Box<str>, Txt> for Read {
         None
     }
 
-    fn insert(&self, name: Box<str>, found: Txt, _: Instant) {
-        if matches!(found, Txt::Spf(_) | Txt::Dmarc(_)) {
-            locked(&self.names).push(name);
-        }
+    fn insert(&self, name: Box<str>, text: Txt, _: Instant) {
+        locked(&self.0).push(Record { name, text, counted: false });
     }
 }
 
@@ -81,10 +96,11 @@ pub(super) async fn spf(authenticator: &MessageAuthenticator, parameters: SpfPar
     if matches!(output.result(), SpfResult::None | SpfResult::TempError | SpfResult::PermError) {
         return output;
     }
-    for name in &read.names() {
-        if texts(&authenticator.0, name).await.iter().filter(|text| is_spf(text)).count() > 1 {
+    while let Some(name) = read.next() {
+        if texts(&authenticator.0, &name).await.iter().filter(|text| is_spf(text)).count() > 1 {
             return output.with_result(SpfResult::PermError);
         }
+        read.count(&name, false);
     }
     output
 }
@@ -93,31 +109,25 @@ pub(super) async fn spf(authenticator: &MessageAuthenticator, parameters: SpfPar
 pub(super) struct Dmarc<'a> {
     authenticator: &'a MessageAuthenticator,
     message: &'a AuthenticatedMessage<'a>,
-    /// Names that have a record, and whether they have several.
-    known: Mutex<Vec<(Box<str>, bool)>>,
+    read: Read,
 }
 
 impl<'a> Dmarc<'a> {
     pub(super) fn of(authenticator: &'a MessageAuthenticator, message: &'a AuthenticatedMessage<'a>) -> Self {
-        Self { authenticator, message, known: Mutex::default() }
+        Self { authenticator, message, read: Read::default() }
     }
 
     pub(super) async fn check(&self, signatures: &[DkimOutput<'_>], spf_domain: &str, spf: &SpfOutput) -> DmarcOutput {
         loop {
-            let none = |name: &str| (name.into(), Txt::Error(Error::Dns(DnsError::InvalidRecordType)));
-            let several =
-                locked(&self.known).iter().filter(|(_, several)| *several).map(|(name, _)| none(name)).collect();
-            let read = Read::instead(several);
             let parameters = DmarcParameters::new(self.message, signatures, spf_domain, spf);
-            let output = self.authenticator.verify_dmarc(Parameters::new(parameters).with_txt_cache(&read)).await;
+            let parameters = Parameters::new(parameters).with_txt_cache(&self.read);
+            let output = self.authenticator.verify_dmarc(parameters).await;
             let mut hidden = false;
-            for name in read.names() {
-                if !locked(&self.known).iter().any(|(known, _)| *known == name) {
-                    let found = texts(&self.authenticator.0, &name).await;
-                    let several = found.iter().filter(|text| is_dmarc(text)).count() > 1;
-                    locked(&self.known).push((name, several));
-                    hidden |= several;
-                }
+            while let Some(name) = self.read.next() {
+                let several =
+                    texts(&self.authenticator.0, &name).await.iter().filter(|text| is_dmarc(text)).count() > 1;
+                self.read.count(&name, several);
+                hidden |= several;
             }
             // Each further round knows a name more; a domain has eight that are asked.
             if !hidden {
@@ -148,7 +158,7 @@ pub(super) async fn dkim<'a>(
     let found = texts(&authenticator.0, &name).await;
     let keys: Vec<DomainKey> = found.iter().filter_map(|text| DomainKey::parse(text).ok()).take(KEYS).collect();
     for key in keys.into_iter().skip(1) {
-        let read = Read::instead(vec![(name.as_str().into(), Txt::DomainKey(Arc::new(key)))]);
+        let read = Read::instead(&name, Txt::DomainKey(Arc::new(key)));
         let found = authenticator.verify_dkim(Parameters::new(message).with_txt_cache(&read)).await;
         if found.first().is_some_and(|found| *found.result() == DkimResult::Pass) {
             return Some(DkimOutput::pass().with_signature(signature));

@@ -1,6 +1,7 @@
 //! The walk of one message as `message show` and `policy explain` tell it: facts, each rule's answer, events, deliveries.
 
 use super::{Context, Failure, Outcome};
+use crate::config::check::HIDDEN_CLIENTS;
 use crate::policy::rule_names;
 use crate::store::queue::Item;
 use crate::store::{MessageRow, Store};
@@ -132,6 +133,9 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
     }
     let remedy = remedy(&row.reason);
     remedy.iter().for_each(|remedy| text.push_str(&format!("\nremedy\n  {remedy}")));
+    let unnamed = facts.contains(&("unnamed-client", "yes"));
+    let warning = unnamed.then(|| format!("its front told no client address: {HIDDEN_CLIENTS}"));
+    warning.iter().for_each(|warning| text.push_str(&format!("\nwarning\n  {warning}")));
     text.push_str("\nwhat happened then");
     if events.is_empty() && waiting.is_empty() {
         text.push_str("\n  nothing");
@@ -148,8 +152,8 @@ pub(super) fn show(context: Context<'_>, store: &Store, id: MessageId) -> Outcom
         facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     let erased = tombstone.map(|tombstone| json!({ "whole": tombstone.whole, "erasure": tombstone.erasure }));
     let document = json!({
-        "message": row, "facts": facts, "sent_by": sender.as_ref().map(Address::expose), "rules": rules, "remedy": remedy, "events": events,
-        "queue": items, "erased": erased,
+        "message": row, "facts": facts, "sent_by": sender.as_ref().map(Address::expose), "rules": rules, "remedy": remedy,
+        "warning": warning, "events": events, "queue": items, "erased": erased,
     });
     context.out.done(&document, &text)
 }

@@ -4,7 +4,7 @@ use super::party::find;
 use super::{Context, Failure};
 use crate::message::search::query;
 use crate::store::{Filter, Store};
-use crate::types::{Address, Alias, ExternalId, PairId, Role, Time};
+use crate::types::{Address, Alias, ExternalId, PairId, PartyId, Role, Time};
 use clap::Args;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -23,14 +23,32 @@ fn when(text: &str) -> Result<When, String> {
     day().or_else(moment).ok_or_else(|| "write a day, 2026-11-21, or a moment, 2026-11-21T09:00:00+09:00".to_owned())
 }
 
+/// The parties that are meant.
 #[derive(Debug, Args)]
-pub(super) struct Which {
-    /// Of this seller
+pub(super) struct Parties {
+    /// Of this seller's pairs
     #[arg(long)]
     seller: Option<ExternalId>,
-    /// Of this buyer
+    /// Of this buyer's pairs
     #[arg(long)]
     buyer: Option<ExternalId>,
+}
+
+impl Parties {
+    /// The buyer and the seller.
+    pub(super) fn found(&self, context: &Context<'_>, store: &Store) -> Result<[Option<PartyId>; 2], Failure> {
+        let party = |id: &Option<ExternalId>, role| match id {
+            Some(id) => Ok(Some(find(store, &context.marketplace()?.id, role, id)?.id)),
+            None => Ok::<_, Failure>(None),
+        };
+        Ok([party(&self.buyer, Role::Buyer)?, party(&self.seller, Role::Seller)?])
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    #[command(flatten)]
+    parties: Parties,
     /// Between the buyer and the seller of this order
     #[arg(long)]
     order: Option<ExternalId>,
@@ -57,10 +75,6 @@ pub(super) struct Which {
 impl Which {
     /// The same as a question to the store.
     pub(super) fn filter(&self, context: &Context<'_>, store: &Store) -> Result<Filter, Failure> {
-        let party = |id: &Option<ExternalId>, role| match id {
-            Some(id) => Ok(Some(find(store, &context.marketplace()?.id, role, id)?.id)),
-            None => Ok::<_, Failure>(None),
-        };
         let nothing = || Failure::Failed("--text has no word to look for".to_owned());
         let by_order = self.order.as_ref().map(|order| pair_of_order(context, store, order)).transpose()?;
         let by_alias = self.alias.as_ref().map(|alias| pair_of_alias(context, store, alias)).transpose()?;
@@ -69,9 +83,10 @@ impl Which {
         {
             return Err(Failure::NotFound("the order and the alias are of different parties".to_owned()));
         }
+        let [buyer, seller] = self.parties.found(context, store)?;
         Ok(Filter {
-            buyer: party(&self.buyer, Role::Buyer)?,
-            seller: party(&self.seller, Role::Seller)?,
+            buyer,
+            seller,
             pair: by_order.or(by_alias),
             marketplace: context.marketplace.clone(),
             since: self.since.map(|when| moment(context, when, false)),

@@ -180,8 +180,7 @@ fn find_in<'r>(
 ) -> Vec<(Range<usize>, &'r str)> {
     let mut out = Vec::new();
     let mut search = Search { text, kind, replacements, first: first(replacements), done: 0 };
-    let mut anchors =
-        if search.first == 0 { Anchors::of_at(text.as_bytes()) } else { Anchors::of_signs(text.as_bytes()) };
+    let mut anchors = search.anchors();
     let mut at = 0;
     while let Some(found) = anchors.next(at) {
         at = found + 1;
@@ -210,8 +209,7 @@ fn find_in<'r>(
 #[must_use]
 pub(super) fn may_hold_one(html: &str, replacements: &[Replacement]) -> bool {
     let search = Search { text: html, kind: Kind::Html, replacements, first: first(replacements), done: 0 };
-    let mut anchors =
-        if search.first == 0 { Anchors::of_at(html.as_bytes()) } else { Anchors::of_signs(html.as_bytes()) };
+    let mut anchors = search.anchors();
     let mut at = 0;
     while let Some(found) = anchors.next(at) {
         at = found + 1;
@@ -269,7 +267,13 @@ struct Search<'t, 'r> {
     done: usize,
 }
 
-impl<'r> Search<'_, 'r> {
+impl<'t, 'r> Search<'t, 'r> {
+    /// Where a sign may stand.
+    fn anchors(&self) -> Anchors<'t> {
+        let text = self.text.as_bytes();
+        if self.first == 0 { Anchors::of_at(text) } else { Anchors::of_signs(text) }
+    }
+
     /// The address that stands around the sign at `at`, and what belongs in its place.
     fn at(&mut self, at: usize) -> Option<(Range<usize>, &'r str)> {
         if at < self.done {

@@ -266,8 +266,8 @@ mod tests {
             encode_base64(&data, &mut encoded);
             let end = encoded.trim_ascii_end().len();
             encoded.truncate(end.saturating_sub(cut));
-            proptest::prop_assume!(encoded.is_empty() || encoded.len() >= 4);
-            proptest::prop_assert!(is_base64(&encoded, |_| true));
+            // What is cut to a word may as well be one.
+            proptest::prop_assert!(is_word(&encoded) || is_base64(&encoded, |_| true));
         }
 
         #[test]

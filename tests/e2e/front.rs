@@ -125,6 +125,7 @@ fn spf_asks_about_the_client_behind_the_front() {
     let newest = place.cli(&["message", "list", "--limit", "1"]);
     let told = place.cli(&["message", "show", newest[0]["id"].as_str().unwrap()]);
     assert_eq!(told["facts"]["unnamed-client"], "yes", "{told}");
+    assert!(told["warning"].as_str().unwrap().contains("unless its front sends XFORWARD"), "{told}");
     send(trusted, &[], SELLER, &buyer_alias, message.as_bytes());
     assert_eq!(relay.log().matches("a trusted front hands on no client address").count(), 1);
     assert_eq!(relay.log().matches("unless its front sends XFORWARD").count(), 3, "{}", relay.log());

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
 /// Signs by dkimpy.
-const SIGN: &str = include_str!("sign.py");
+pub const SIGN: &str = include_str!("sign.py");
 
 /// The seller writes from an address in each of these.
 const DOMAINS: [&str; 10] = [

@@ -24,7 +24,11 @@ pub struct Zone {
 
 impl Zone {
     pub fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    pub fn at(address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
         let address = socket.local_addr().unwrap();
         let (names, asked) = (Names::default(), Asked::default());
         let (shared, log) = (Arc::clone(&names), Arc::clone(&asked));

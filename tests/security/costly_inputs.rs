@@ -138,6 +138,8 @@ fn the_allowance_is_for_all_recipients_together() {
     sink.next(BUYER);
     let reply = send(relay.port, &all, &heavy);
     assert!(reply.starts_with("554 5.3.4 "), "{reply}");
+    // Their author hears of it once.
+    assert!(sink.next(SELLER).message.contains("Auto-Submitted: auto-replied"));
     assert!(sink.others().is_empty());
     let before = work(&relay);
     let reply = send(relay.port, &all, &letter("text/plain", &lines("hello ", 64 << 10)));
