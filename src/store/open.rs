@@ -240,7 +240,8 @@ fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Resul
     let sql = |error| sql_error(&unfinished, error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
     let folder = fs::File::open(directory).map_err(io)?;
-    let folder = nix::fcntl::Flock::lock(folder, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, no)| io(no.into()))?;
+    let folder =
+        nix::fcntl::Flock::lock(folder, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, no)| io(no.into()))?;
     if exists(directory)? {
         return Ok(false);
     }

@@ -6,6 +6,7 @@ use crate::types::random::Seeded;
 use crate::types::{Address, Alias, ExternalId, MessageId, PartyId, Role, SystemRandom, Time};
 use rusqlite::OptionalExtension as _;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 pub(crate) const NOW: Time = Time(1_800_000_000_000);
 
@@ -226,7 +227,6 @@ fn a_checkpoint_cut_off_is_no_damage() {
 /// Without its lock on the file, a command that ends would take the log of the running daemon for its own, and away.
 #[test]
 fn the_daemon_keeps_its_lock_on_the_file_and_leaves_one_tidy_file() {
-    use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     assert!(Store::init(dir.path(), &mut SystemRandom).unwrap());
@@ -256,7 +256,8 @@ fn a_store_is_made_once_and_by_root_for_its_user() {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(dir.path(), Some(12_345), Some(12_345)).expect("tests run as root");
     let made = std::thread::scope(|scope| {
-        let jobs: Vec<_> = (0..8).map(|_| scope.spawn(|| Store::init(dir.path(), &mut SystemRandom).unwrap())).collect();
+        let jobs: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| Store::init(dir.path(), &mut SystemRandom).unwrap())).collect();
         jobs.into_iter().map(|job| job.join().unwrap()).filter(|made| *made).count()
     });
     assert_eq!(made, 1);

@@ -88,7 +88,8 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn marketplace_of_item(&self, item: &Item) -> Result<Option<String>> {
-        let sql = concat!("SELECT m.name FROM queue JOIN marketplace m ON m.id = ", marketplace!(), " WHERE queue.id = ?1");
+        let sql =
+            concat!("SELECT m.name FROM queue JOIN marketplace m ON m.id = ", marketplace!(), " WHERE queue.id = ?1");
         Ok(self.0.prepare_cached(sql)?.query_row([item.id.0.0], |row| row.get(0)).optional()?)
     }
 
