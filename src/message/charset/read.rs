@@ -34,7 +34,7 @@ pub(in crate::message) fn read<'a>(bytes: &'a [u8], said: &str, markup: bool) ->
     }
     let known = known.filter(|known| !known.is_wide());
     if bytes.is_ascii() {
-        return seven_bit(bytes, said, known, special);
+        return seven_bit((bytes, utf8.unwrap_or_default()), said, known, special);
     }
     if let Ok(text) = utf8
         && !(special && iso2022::is_designated(bytes))
@@ -63,8 +63,7 @@ fn is_utf8(text: &str, known: Option<Charset>) -> bool {
 }
 
 /// Octets below 128.
-fn seven_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>, special: bool) -> Reading<'a> {
-    let text = std::str::from_utf8(bytes).unwrap_or("");
+fn seven_bit<'a>((bytes, text): (&'a [u8], &'a str), said: &str, known: Option<Charset>, special: bool) -> Reading<'a> {
     let designated = special && iso2022::is_designated(bytes);
     let japanese = match known {
         Some(Charset::Iso2022(shifted)) => shifted == Shifted::Katakana,

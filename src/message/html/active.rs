@@ -117,7 +117,7 @@ const ELEMENT: usize = 300;
 const ATTRIBUTE: usize = 300;
 /// What lol_html takes to hand over a piece of text, and to write another in its place: a lone `<`
 /// is a piece of its own.
-const PIECE: usize = 32;
+const PIECE: usize = 128;
 /// A tag of more attributes is nobody's mail.
 const MOST_ATTRIBUTES: usize = 128;
 /// Readings of a document at most.
