@@ -280,8 +280,11 @@ impl Writer<'_> {
         let html = part.kind.value == "text/html";
         let last = last && multipart::words(part) > 0;
         let mut bytes = part.decoded();
-        if let Some(plain) = yenc::uuencoded(&bytes).filter(|_| !html) {
-            bytes = plain.into();
+        if !html
+            && !self.told.shared.is_plain(&bytes)
+            && let Some(uuencoded) = yenc::uuencoded(&bytes)
+        {
+            bytes = uuencoded.into();
         }
         let author = self.order.replacements.of_author();
         let markup = html || part.kind.value.ends_with("xml") || part.kind.value == "text/css";
