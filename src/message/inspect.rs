@@ -197,7 +197,9 @@ impl Walk<'_> {
         }
         if matches!(kind, "text/plain" | "text/html") && part.disposition.value != "attachment" {
             let (bytes, is_html) = (part.decoded(), kind == "text/html");
-            let text = charset::read(&bytes, part.kind.get("charset").unwrap_or(""), is_html).shown();
+            let reading = charset::read(&bytes, part.kind.get("charset").unwrap_or(""), is_html);
+            let special = reading.special;
+            let text = reading.shown();
             let marked = footer::marks(&text, is_html, &mut found.marks);
             let hints = Hints::of(text.as_bytes());
             if hints.may_hold(Hint::Pgp)
@@ -206,7 +208,7 @@ impl Walk<'_> {
                 found.closed.get_or_insert_with(|| (why, name()));
             }
             let place = Place::of(part.body);
-            if !is_html && !marked && hints.is_none() && Place::of(text.as_bytes()) == place {
+            if !is_html && !special && !marked && hints.is_none() && Place::of(text.as_bytes()) == place {
                 found.plain.push(place);
             }
         }
