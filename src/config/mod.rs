@@ -325,7 +325,7 @@ impl Default for Limits {
             header_size: Size::kib(256),
             mime_depth: 50,
             mime_parts: 1000,
-            message_work: 1000,
+            message_work: 850,
             hops: 50,
             refusals_per_client: 60,
             refusals_per_alias: 200,
