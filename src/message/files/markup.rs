@@ -186,7 +186,10 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text(xml in "([<>a-z=\"'/!@-]|a\\.real|@home|\\.example|<w:t>|</w:t>|&#64;|<!\\[CDATA\\[|]]>|é){0,40}") {
-            if let Some(once) = clean(&xml, &replacements()) {
+            // As the author's are looked for: in `homea.real@…` as well.
+            let alias = crate::types::Alias::from_text("alias@m.test");
+            let own = [Replacement::wide(&crate::types::Address::parse("a.real@home.example").unwrap().key(), &alias)];
+            if let Some(once) = clean(&xml, &own) {
                 proptest::prop_assert!(!once.contains("a.real@home.example"), "{}", once);
             }
         }
