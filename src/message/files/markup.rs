@@ -190,7 +190,10 @@ mod tests {
             let alias = crate::types::Alias::from_text("alias@m.test");
             let own = [Replacement::wide(&crate::types::Address::parse("a.real@home.example").unwrap().key(), &alias)];
             if let Some(once) = clean(&xml, &own) {
-                proptest::prop_assert!(!once.contains("a.real@home.example"), "{}", once);
+                // A domain that goes on is another one.
+                let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '-'));
+                let left = once.split("a.real@home.example").skip(1).any(ends);
+                proptest::prop_assert!(!left, "{}", once);
             }
         }
     }
