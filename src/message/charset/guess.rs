@@ -300,7 +300,7 @@ fn rather_pairs(bytes: &[u8], said: &'static Encoding, text: &str) -> Option<&'s
     let beyond = || text.chars().filter(|c| !c.is_ascii()).take(all);
     let strange = beyond().filter(|c| *c >= '\u{2e80}' && !is_familiar(*c)).count();
     let is_chinese = [GBK, GB18030].contains(&said);
-    let kana = || bytes.windows(2).filter(|pair| matches!(pair, [0xa4, 0xa1..=0xf3])).count() >= 2;
+    let kana = || beyond().filter(|c| matches!(c, 'ぁ'..='ん')).count() >= 2;
     if all < SURE_PAIRS || strange * 2 <= all && !(is_chinese && kana()) {
         return None;
     }
