@@ -46,6 +46,8 @@ impl<'a> Anchors<'a> {
         if work::is_over() {
             return None;
         }
+        // Two vector searches are begun, and what is found is looked at.
+        work::count(4);
         let next = match self.next {
             Some(next) if next >= from => next,
             _ => {

@@ -29,7 +29,7 @@ pub(super) struct Told<'a> {
     /// Octets that may still be unpacked for it, and steps that it may still cost.
     pub(super) opened: usize,
     pub(super) steps: u64,
-    shared: &'a mut Shared,
+    pub(super) shared: &'a mut Shared,
 }
 
 impl<'a> Told<'a> {
@@ -80,7 +80,7 @@ pub(super) fn text(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_
         return Ok(Some(report(text)));
     }
     // What the author got from us is the author's own: quoted footers and marks do not go out.
-    let stripped = footer::strip(text, kind == "text/html");
+    let stripped = if told.shared.is_plain(text.as_bytes()) { None } else { footer::strip(text, kind == "text/html") };
     let text = stripped.as_deref().unwrap_or(text);
     let form = form(text, kind);
     let is_answer = form != Kind::Calendar || calendar::is_answer(text);
@@ -161,7 +161,7 @@ fn own_name(text: &str, order: &Order<'_>) -> Option<String> {
 }
 
 fn addresses(text: &str, kind: &str, order: &Order<'_>, told: &mut Told<'_>) -> Result<Option<String>, Unclean> {
-    let hints = Hints::of(text.as_bytes());
+    let hints = if told.shared.is_plain(text.as_bytes()) { Hints::NONE } else { Hints::of(text.as_bytes()) };
     let embedded = match hints.may_hold(Hint::DataUri) {
         true => data_uri::clean(text, |bytes| changed_file(bytes, order, told)),
         false => None,

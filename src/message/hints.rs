@@ -43,6 +43,14 @@ static SEARCH: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
 pub(super) struct Hints(u8);
 
 impl Hints {
+    /// Of a text that holds none of these.
+    pub(super) const NONE: Self = Self(0);
+
+    /// Whether it holds none of these.
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
     /// Of a text, or of octets.
     pub(super) fn of(text: &[u8]) -> Self {
         work::skip(text.len());

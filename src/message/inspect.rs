@@ -3,9 +3,11 @@
 use super::archive::{self, HEAD, Search};
 use super::author::{self, Author, AuthorFault};
 use super::headers::{Field, message_ids};
+use super::hints::{Hint, Hints};
 use super::kinds::is_message;
 use super::mime::{Encoding, Part, shown_path};
 use super::sealed::{self, Wrapping};
+use super::shared::Place;
 use super::text::harmless;
 use super::{charset, footer, once, tnef, uuencode, work};
 use crate::config::Limits;
@@ -93,6 +95,9 @@ pub struct Inspection {
     pub closed: Option<(Closed, String)>,
     /// What looks like thread marks in its texts, the first ones, in order: see [`footer::marks`].
     pub marks: Vec<footer::Mark>,
+    /// Texts that stand in the message as they are read, and hold nothing of a footer's and nothing
+    /// that only few texts hold ([`super::hints`]): the writer need not look for that again.
+    pub plain: Vec<Place>,
 }
 
 /// Looks at a raw message. `null_sender`: its envelope sender is `<>`.
@@ -127,6 +132,7 @@ pub fn inspect(raw: &[u8], null_sender: bool, limits: &Limits) -> Result<Inspect
         leaves: Vec::new(),
         closed: None,
         marks: Vec::new(),
+        plain: Vec::new(),
     };
     let mut walk = Walk { parts: 0, limits, search: Search::default() };
     walk.part(&top, &mut vec![1], &mut found)?;
@@ -191,17 +197,27 @@ impl Walk<'_> {
         }
         if matches!(kind, "text/plain" | "text/html") && part.disposition.value != "attachment" {
             let (bytes, is_html) = (part.decoded(), kind == "text/html");
-            let text = charset::read(&bytes, part.kind.get("charset").unwrap_or(""), is_html).shown();
-            footer::marks(&text, is_html, &mut found.marks);
-            if let Some(why) = sealed::text(&text, is_html) {
+            let reading = charset::read(&bytes, part.kind.get("charset").unwrap_or(""), is_html);
+            let special = reading.special;
+            let text = reading.shown();
+            let marked = footer::marks(&text, is_html, &mut found.marks);
+            let hints = Hints::of(text.as_bytes());
+            if hints.may_hold(Hint::Pgp)
+                && let Some(why) = sealed::text(&text, is_html)
+            {
                 found.closed.get_or_insert_with(|| (why, name()));
             }
+            let place = Place::of(part.body);
+            if !is_html && !special && !marked && hints.is_none() && Place::of(text.as_bytes()) == place {
+                found.plain.push(place);
+            }
         }
-        found.leaves.push(self.leaf(part, name()));
+        let leaf = self.leaf(part, name(), found);
+        found.leaves.push(leaf);
         Ok(())
     }
 
-    fn leaf(&mut self, part: &Part<'_>, path: String) -> Leaf {
+    fn leaf(&mut self, part: &Part<'_>, path: String, found: &Inspection) -> Leaf {
         let (size, head) = size_and_head(part);
         let name: Option<String> = part.file_name().map(|name| {
             let name = harmless(name);
@@ -221,11 +237,12 @@ impl Walk<'_> {
         let mut listed = Vec::new();
         let extension = name.as_deref().and_then(|name| name.rsplit_once('.')).map_or("", |(_, extension)| extension);
         if archive::holds_files(&head) || archive::is_zip_name(extension) {
-            let found = self.search.look(&part.decoded(), extension);
-            sniffed.extend(found.kinds);
-            listed = found.names;
+            let files = self.search.look(&part.decoded(), extension);
+            sniffed.extend(files.kinds);
+            listed = files.names;
         } else if part.is("text") {
-            listed = uuencode::names(&part.decoded());
+            let plain = found.plain.last() == Some(&Place::of(part.body));
+            listed = if plain { Vec::new() } else { uuencode::names(&part.decoded()) };
         }
         Leaf { path, kind: part.kind.value.clone(), name, sniffed, size, listed }
     }

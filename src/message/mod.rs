@@ -64,4 +64,4 @@ pub use footer::Footer;
 pub use inspect::{Inspection, Malformed, inspect};
 pub use replacements::Replacements;
 pub use rewrite::{Order, Passed, Rewritten, Unclean, rewrite, rewrite_copy};
-pub use shared::Shared;
+pub use shared::{Place, Shared};

@@ -280,8 +280,12 @@ impl Writer<'_> {
         let html = part.kind.value == "text/html";
         let last = last && multipart::words(part) > 0;
         let mut bytes = part.decoded();
-        if let Some(plain) = yenc::uuencoded(&bytes).filter(|_| !html) {
-            bytes = plain.into();
+        let plain = self.told.shared.is_plain(&bytes);
+        if !html
+            && !plain
+            && let Some(uuencoded) = yenc::uuencoded(&bytes)
+        {
+            bytes = uuencoded.into();
         }
         let author = self.order.replacements.of_author();
         let markup = html || part.kind.value.ends_with("xml") || part.kind.value == "text/css";
@@ -291,7 +295,7 @@ impl Writer<'_> {
             "inline" => part.file_name().is_some() && !last,
             _ => false,
         };
-        let form = charset::Form { file, markup, author };
+        let form = charset::Form { file, markup, plain, author };
         let reading = charset::read_for(&bytes, part.kind.get("charset").unwrap_or(""), form);
         let text = &*reading.text;
         // Links first, so that an id that is an address stays the same in them and in the part's field.

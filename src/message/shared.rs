@@ -18,9 +18,26 @@ const SHORTEST: usize = 4096;
 
 type Key = ([u8; 32], usize);
 
+/// Where octets lie: those that lie in the same place are the same, as long as they are not freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    at: usize,
+    length: usize,
+}
+
+impl Place {
+    /// The place of these.
+    #[must_use]
+    pub fn of(octets: &[u8]) -> Self {
+        Self { at: octets.as_ptr().addr(), length: octets.len() }
+    }
+}
+
 /// Outcomes of one message.
 #[derive(Debug, Default)]
 pub struct Shared {
+    /// See [`Inspection::plain`](super::Inspection::plain).
+    plain: Vec<Place>,
     several: bool,
     held: usize,
     files: HashMap<Key, (Cleaned, usize)>,
@@ -34,6 +51,17 @@ impl Shared {
     #[must_use]
     pub fn between(copies: usize) -> Self {
         Self { several: copies > 1, ..Self::default() }
+    }
+
+    /// Texts that were looked through, of a message that outlives this.
+    #[must_use]
+    pub fn with_plain(self, plain: &[Place]) -> Self {
+        Self { plain: plain.to_vec(), ..self }
+    }
+
+    /// Whether this is one of those texts.
+    pub(super) fn is_plain(&self, text: &[u8]) -> bool {
+        self.plain.contains(&Place::of(text))
     }
 
     /// A copy is written more than once: what is done from now on is kept.

@@ -69,6 +69,9 @@ impl Relay {
         let (mut reported, mut operator) = (Vec::new(), false);
         let (room, mut held) = (self.config.queue.memory.octets(), 0);
         let mut shared = Shared::between(envelope.recipients.len());
+        if let Ok(inspection) = &inspection {
+            shared = shared.with_plain(&inspection.plain);
+        }
         for recipient in &envelope.recipients {
             // One snapshot for all that has to be looked up; it is closed before anything is rewritten, which may take its time.
             let gathered = self.store.glance(|view| self.gather(view, arrived, &inspection, recipient));

@@ -172,7 +172,7 @@ fn scanners() -> Vec<Scanner> {
     for (name, is_html) in [("footers in text", false), ("footers in HTML", true)] {
         add(name, b"", &footers, Box::new(move |input| drop(footer::strip(&text_of(input), is_html))));
     }
-    add("marks", b"", &footers, Box::new(|input| footer::marks(&text_of(input), false, &mut Vec::new())));
+    add("marks", b"", &footers, Box::new(|input| _ = footer::marks(&text_of(input), false, &mut Vec::new())));
     let tags = bytes_of(TAGS);
     for kind in ["plain", "html"] {
         let read = move |input: &[u8]| {

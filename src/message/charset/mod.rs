@@ -48,6 +48,8 @@ pub(super) struct Reading<'a> {
     doubtful: bool,
     /// Octets before it that are no text.
     mark: &'a [u8],
+    /// Octets are in it that switch between charsets, or zeros.
+    pub(super) special: bool,
 }
 
 /// How a text goes out that does not change.
@@ -72,6 +74,8 @@ pub(super) struct Form<'r> {
     pub(super) file: bool,
     /// It may say its charset within itself, as pages do.
     pub(super) markup: bool,
+    /// It is known to hold no zeros, and nothing that switches between charsets.
+    pub(super) plain: bool,
     /// What must not be seen in it, however it is read.
     pub(super) author: &'r [Replacement],
 }
@@ -91,9 +95,11 @@ pub(super) fn could_be(bytes: &[u8], said: &str) -> bool {
 /// that somebody changed, or that stands in another text, is read by its ASCII where that shows an
 /// address that would not be seen otherwise.
 pub(super) fn read_for<'a>(bytes: &'a [u8], said: &str, form: Form<'_>) -> Reading<'a> {
-    let reading = read(bytes, said, form.markup);
-    work::skip(bytes.len());
-    if reading.charset.is_wide() || memchr::memchr(0, bytes).is_some() {
+    let reading = match form.plain {
+        true => read::read_known(bytes, said, form.markup, false),
+        false => read(bytes, said, form.markup),
+    };
+    if reading.charset.is_wide() || reading.special && memchr::memchr(0, bytes).is_some() {
         work::count(bytes.len() * 2);
         let bare: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         let (bare, _) = octets::decode(&bare, UTF_8);
@@ -120,7 +126,7 @@ fn mixed<'a>(bytes: &'a [u8], said: &str, form: Form<'_>, reading: &Reading<'_>)
 
 impl<'a> Reading<'a> {
     fn whole(text: Cow<'a, str>, charset: Charset, goes: Goes) -> Self {
-        Self { text, charset, goes, faults: 0, doubtful: false, mark: &[] }
+        Self { text, charset, goes, faults: 0, doubtful: false, mark: &[], special: false }
     }
 
     pub(super) fn in_doubt(self) -> Self {

@@ -12,9 +12,14 @@ const DAMAGE: usize = 20;
 
 /// Reads a text that says that it is in `said`; `markup`: it may say so within itself.
 pub(in crate::message) fn read<'a>(bytes: &'a [u8], said: &str, markup: bool) -> Reading<'a> {
+    let special = memchr::memchr3(0, 0x0e, 0x1b, bytes).is_some();
+    Reading { special, ..read_known(bytes, said, markup, special) }
+}
+
+/// The same where it is known whether the octets are in it that switch between charsets, or zeros.
+pub(super) fn read_known<'a>(bytes: &'a [u8], said: &str, markup: bool, special: bool) -> Reading<'a> {
     work::skip(bytes.len());
     let utf8 = std::str::from_utf8(bytes);
-    let special = memchr::memchr3(0, 0x0e, 0x1b, bytes).is_some();
     // Almost all mail.
     if let Ok(text) = utf8
         && !special
@@ -34,7 +39,7 @@ pub(in crate::message) fn read<'a>(bytes: &'a [u8], said: &str, markup: bool) ->
     }
     let known = known.filter(|known| !known.is_wide());
     if bytes.is_ascii() {
-        return seven_bit(bytes, said, known, special);
+        return seven_bit((bytes, utf8.unwrap_or_default()), said, known, special);
     }
     if let Ok(text) = utf8
         && !(special && iso2022::is_designated(bytes))
@@ -63,8 +68,7 @@ fn is_utf8(text: &str, known: Option<Charset>) -> bool {
 }
 
 /// Octets below 128.
-fn seven_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>, special: bool) -> Reading<'a> {
-    let text = std::str::from_utf8(bytes).unwrap_or("");
+fn seven_bit<'a>((bytes, text): (&'a [u8], &'a str), said: &str, known: Option<Charset>, special: bool) -> Reading<'a> {
     let designated = special && iso2022::is_escaped(bytes);
     let japanese = match known {
         Some(Charset::Iso2022(shifted)) => shifted == Shifted::Katakana,

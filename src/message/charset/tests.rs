@@ -21,8 +21,8 @@ fn unescaped(text: &str) -> Vec<u8> {
     out
 }
 
-const AS_PAGE: Form<'static> = Form { file: false, markup: true, author: &[] };
-const AS_FILE: Form<'static> = Form { file: true, markup: false, author: &[] };
+const AS_PAGE: Form<'static> = Form { file: false, markup: true, plain: false, author: &[] };
+const AS_FILE: Form<'static> = Form { file: true, markup: false, plain: false, author: &[] };
 
 #[test]
 fn each_text_is_read_as_what_it_is() {

@@ -105,7 +105,7 @@ impl Conversation<'_> {
         if let Some(octets) = reading.encoded(&new).filter(|_| !told) {
             return Some(Body { kind: None, octets: encoded(&octets, part.encoding) });
         }
-        let form = charset::Form { file: false, markup: is_html, author: &[] };
+        let form = charset::Form { file: false, markup: is_html, plain: false, author: &[] };
         let (charset, written) = reading.written(&decoded, Some(new), String::new(), form);
         let mut octets = Vec::with_capacity(written.body.len() + 64);
         body::write(&mut octets, &written, charset.as_deref().unwrap_or(""));

@@ -6,6 +6,7 @@ use crate::message::scrub::{backward, forward, forward_over_gap};
 use crate::message::splice::spliced;
 use crate::message::{html, work};
 use crate::types::token::{MARK, Purpose, TOKEN};
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Octets from the beginning of a footer to its end at most, with quote marks, and whatever a mail
@@ -22,7 +23,9 @@ pub(super) const GROUP: usize = 6;
 
 /// Adds the marks in `text` to `found`, each once, until there are [`MARKS`]: what shows, and then
 /// the acting addresses, also where they stand in links alone. They may be anybody's, or nobody's.
-pub fn marks(text: &str, is_html: bool, found: &mut Vec<Mark>) {
+/// Says whether anything of a footer's stands there, a mark or not.
+pub fn marks(text: &str, is_html: bool, found: &mut Vec<Mark>) -> bool {
+    let any = Cell::new(false);
     let mut add = |mark: Mark| {
         if found.len() < MARKS && !found.contains(&mark) {
             found.push(mark);
@@ -30,7 +33,7 @@ pub fn marks(text: &str, is_html: bool, found: &mut Vec<Mark>) {
         found.len() < MARKS
     };
     let visible = is_html.then(|| html::visible(text).0);
-    let shown = Brackets::new(visible.as_deref().unwrap_or(text), is_html);
+    let shown = Brackets::new(visible.as_deref().unwrap_or(text), is_html).inspect(|_| any.set(true));
     let shown = shown.filter_map(|bracket| match bracket {
         Bracket::Open(mark, _) | Bracket::Line(mark, _) => Some(Mark::Thread(mark)),
         Bracket::Close(_) => None,
@@ -39,11 +42,13 @@ pub fn marks(text: &str, is_html: bool, found: &mut Vec<Mark>) {
         let acts = matches!(found.purpose, Purpose::Report | Purpose::NoResponse | Purpose::Stop);
         acts.then_some(Mark::Message(found.purpose, found.token))
     };
-    for mark in shown.chain(Addresses::new(text, is_html).filter_map(of_message)) {
+    let addresses = Addresses::new(text, is_html).inspect(|_| any.set(true));
+    for mark in shown.chain(addresses.filter_map(of_message)) {
         if !add(mark) {
-            return;
+            break;
         }
     }
+    any.get()
 }
 
 /// Passes over a text at most: what is taken out may leave the halves of something else side by

@@ -117,7 +117,7 @@ const ELEMENT: usize = 300;
 const ATTRIBUTE: usize = 300;
 /// What lol_html takes to hand over a piece of text, and to write another in its place: a lone `<`
 /// is a piece of its own.
-const PIECE: usize = 32;
+const PIECE: usize = 64;
 /// A tag of more attributes is nobody's mail.
 const MOST_ATTRIBUTES: usize = 128;
 /// Readings of a document at most.
@@ -202,6 +202,9 @@ fn read(html: &str) -> Result<(Option<String>, bool), RewritingError> {
             Ok(())
         })
         .text(|chunk: &mut TextChunk<'_>| {
+            if work::is_over() {
+                return Err("the message has cost enough".into());
+            }
             if chunk.source_location().bytes().end > html.len() && !chunk.as_str().is_empty() {
                 state.end.set(End::Text);
             }

@@ -270,20 +270,20 @@ impl Quoting<'_> {
 
 /// Whether another address than `alias` may stand in a text: almost all mail ends here.
 fn names_another(text: &str, kind: Kind, alias: &str) -> bool {
-    let (local, domain) = alias.rsplit_once('@').unwrap_or((alias, ""));
-    let others = memchr::memchr_iter(b'@', text.as_bytes()).any(|at| {
-        let before = text.as_bytes().get(at.saturating_sub(local.len())..at).unwrap_or(&[]);
-        let after = text.as_bytes().get(at + 1..).unwrap_or(&[]);
-        let is_alias = before.eq_ignore_ascii_case(local.as_bytes())
-            && after.get(..domain.len()).is_some_and(|after| after.eq_ignore_ascii_case(domain.as_bytes()));
-        !is_alias
-    });
-    let is_sign = |rest: &str| match kind {
-        Kind::Html if rest.starts_with("&#") => entity(rest).is_some_and(|(c, _)| c == '@'),
-        Kind::Html if rest.starts_with("&commat;") => true,
-        _ => rest.starts_with("%40") || rest.starts_with(['\u{ff20}', '\u{fe6b}']),
+    let (bytes, name) = (text.as_bytes(), alias.find('@').unwrap_or(0));
+    let is_other = |at: usize| {
+        let start = at.saturating_sub(name);
+        let written = bytes.get(start..bytes.len().min(start + alias.len())).unwrap_or(&[]);
+        !written.eq_ignore_ascii_case(alias.as_bytes())
     };
-    others || memchr::memchr3_iter(b'&', b'%', 0xef, text.as_bytes()).any(|at| text.get(at..).is_some_and(is_sign))
+    let is_sign = |at: usize| match text.get(at..) {
+        Some(rest) if rest.starts_with('@') => is_other(at),
+        Some(rest) if rest.starts_with("&#") => entity(rest).is_some_and(|(c, _)| c == '@'),
+        Some(rest) => ["&commat;", "%40", "\u{ff20}", "\u{fe6b}"].iter().any(|sign| rest.starts_with(sign)),
+        None => false,
+    };
+    memchr::memchr3_iter(b'@', b'%', 0xef, bytes).any(is_sign)
+        || kind == Kind::Html && memchr::memchr_iter(b'&', bytes).any(is_sign)
 }
 
 /// Words that are given back.

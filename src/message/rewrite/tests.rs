@@ -5,6 +5,7 @@ mod characters;
 use super::*;
 use crate::message::footer::Action;
 use crate::message::html;
+use crate::message::inspect;
 use crate::message::sealed::tests::signed;
 use crate::message::work::{Allowance, within};
 use crate::types::Address;
@@ -197,7 +198,43 @@ fn written_with(raw: &[u8], with_footer: bool) -> Result<Rewritten, Unclean> {
     let (metadata, limits) = (Metadata::default(), Limits::default());
     let plain = plain_order((&author, &receiver), &replacements, &metadata, &limits);
     let order = Order { footer: with_footer.then_some(footer), ..plain };
-    rewrite(raw, &order)
+    let done = rewrite(raw, &order);
+    // What the inspection found need not be looked for again.
+    let inspection = inspect(raw, false, &limits);
+    let known = inspection.map_or_else(|_| Shared::default(), |found| Shared::default().with_plain(&found.plain));
+    assert_eq!(rewrite_copy(raw, &order, &mut { known }), done);
+    done
+}
+
+#[test]
+fn texts_that_hold_nothing_rare_are_plain() {
+    // what stands in a text, whether it is one
+    let rows = [
+        ("Hello.", true),
+        ("Write to hanako@home.example, 100% of you\r\n> quoted", true),
+        ("Grüße", true),
+        ("[ref:bbqxerik4m2fdq7opkxa2zzt]", false),
+        ("[/ref]", false),
+        ("Ref: bbqxer-ik4m2f-dq7opk-xa2zzt", false),
+        ("report+aaaaaaaaaaaaaaaaaaaaaaaaaaaaa@m.test", false),
+        ("https://shop.test", false),
+        ("-----BEGIN PGP MESSAGE-----", false),
+        ("begin 644 a.txt", false),
+        ("=ybegin line=128 size=4 name=a", false),
+        ("IMCEASMTP-ann+40home+2Eexample@x.test", false),
+        ("data:image/png;base64,AAAA", false),
+    ];
+    for (text, plain) in rows {
+        let inspected = |fields: &str, text: &str| {
+            inspect(format!("{fields}\r\n\r\n{text}\r\n").as_bytes(), false, &Limits::default()).unwrap().plain.len()
+        };
+        assert_eq!(inspected("Content-Type: text/plain; charset=utf-8", text), usize::from(plain), "{text}");
+        assert_eq!(inspected("Content-Type: text/html; charset=utf-8", text), 0, "pages are looked at anew");
+        assert_eq!(
+            inspected("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64", "SGVsbG8="),
+            0
+        );
+    }
 }
 
 #[test]
@@ -313,7 +350,7 @@ proptest::proptest! {
             b"Content-Type: message/rfc822\r\n", b"Content-Type: multipart/signed; boundary=b\r\n",
             b"Content-Type: text/plain; charset=iso-2022-jp\r\n", b"Content-Type: text/calendar\r\n", b"Content-Type: text/plain; charset=ucs-2\r\n",
             b"Content-Transfer-Encoding: base64\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n", b"Zm9vCmJhcgpnbmE=", b"foo\nbar\rgna",
-            b"\xff\xfe\n\0", b"\x1b$B", b"=0A", b"=0D", b"words", b"\xe9", b"From: ", b"Subject: \xe9\r\n", b"BEGIN:VCALENDAR\r\n",
+            b"\xff\xfe\n\0", b"\x1b$B", b"=0A", b"=0D", b"words", b"\xe9", b"https://x", b"[/ref]", b"begin 644 a\r\n", b"From: ", b"Subject: \xe9\r\n", b"BEGIN:VCALENDAR\r\n",
         ]), 0..30),
         long in 0..2000_usize,
     ) {
