@@ -34,7 +34,7 @@ mod which;
 use crate::config::{self, Config, Marketplace, Problem};
 use crate::metrics::Metrics;
 use crate::serve::own_domains;
-use crate::store::{Open, OpenError, Store, StoreError};
+use crate::store::{FILE, Open, OpenError, Store, StoreError};
 use crate::types::SystemRandom;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::Output;
@@ -237,7 +237,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
         }
     };
     let json = arguments.json;
-    match dispatch(arguments, out) {
+    match dispatch(arguments, out, err) {
         Ok(()) => 0,
         Err(failure) => {
             let (status, text) = match &failure {
@@ -272,7 +272,7 @@ fn listed(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("\n  {problem}")).collect()
 }
 
-fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
+fn dispatch(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -> Outcome {
     let out = Output::new(out, arguments.json);
     match arguments.command {
         Command::Completions { shell } => {
@@ -298,7 +298,9 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
     let context = Context { config: loaded.config, marketplace: arguments.marketplace, out };
     // Whatever is asked: a command that takes no notice of a wrong id would show too much.
     context.marketplaces()?;
-    match arguments.command {
+    let directory = context.config.data_dir.clone();
+    let (makes, was) = (!matches!(arguments.command, Command::Store(_)), directory.join(FILE).exists());
+    let outcome = match arguments.command {
         Command::Check => check::run(context, warnings),
         Command::Serve => serve(context, &warnings),
         Command::Seller(command) => command.run(context),
@@ -315,7 +317,12 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Outcome {
         Command::Import(command) => command.run(context),
         Command::Backup { file } => backup(context, &file),
         Command::Demo(_) | Command::Completions { .. } | Command::Man => Ok(()),
+    };
+    if makes && !was && directory.join(FILE).exists() {
+        // Never in silence: it may be the wrong place.
+        let _ = writeln!(err, "marketrelay: there was no store; a new one was made in {}", directory.display());
     }
+    outcome
 }
 
 /// The runtime of the daemon: two cores are the smallest machine that is meant.

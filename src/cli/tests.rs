@@ -51,6 +51,19 @@ impl World {
 }
 
 #[test]
+fn a_store_that_a_command_makes_is_told() {
+    let said = |err: &str| err.contains("there was no store; a new one was made in /");
+    let world = World::new();
+    for new in [true, false] {
+        let (status, out, err) = world.run("--json seller set S-1 --name S --email s@s.example --marketplace jp");
+        assert!(status == 0 && said(&err) == new && out.starts_with('{'), "{out} {err}");
+    }
+    let world = World::new();
+    let (status, out, err) = world.run("store init");
+    assert!(status == 0 && err.is_empty() && out.contains("A new store was made"), "{out} {err}");
+}
+
+#[test]
 fn what_named_files_hold_is_checked() {
     let world = World::new();
     let file = world.dir.path().join("c.toml");

@@ -148,8 +148,10 @@ fn of_value(message: &str) -> Words {
         let what = "is not an IP address with a port".to_owned();
         return (what, "Write \"127.0.0.1:2525\" or \"[::1]:2525\", without a name".to_owned());
     }
-    if let Some((what, remedy)) = message.split_once(". ") {
-        // Words of our own.
+    if let Some((what, remedy)) = message.split_once(". ")
+        && what.starts_with("is ")
+    {
+        // Words of our own. Others repeat the value.
         return (what.to_owned(), remedy.to_owned());
     }
     let wanted = message.rsplit_once("expected ").map_or("", |(_, wanted)| wanted);

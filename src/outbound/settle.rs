@@ -66,18 +66,23 @@ async fn write(means: &Arc<Means>, outcomes: &Arc<[Report]>) -> Result<()> {
 /// fails or is full; after a failed flush the store says that it is of no use.
 async fn batch(means: &Arc<Means>, outcomes: &Arc<[Report]>, range: std::ops::Range<usize>) -> Result<()> {
     loop {
-        let (work, all, range) = (Arc::clone(means), Arc::clone(outcomes), range.clone());
+        let (work, all, of) = (Arc::clone(means), Arc::clone(outcomes), range.clone());
         let written = means.store.write_with_others(move |change| {
             let now = (work.now)();
-            let reports = all.get(range.clone()).unwrap_or(&[]);
-            reports.iter().try_for_each(|report| settle(&work, change, report, now))
+            let reports = all.get(of.clone()).unwrap_or(&[]);
+            reports.iter().map(|report| settle(&work, change, report, now)).collect::<Result<Vec<_>>>()
         });
         match written.await {
+            Ok(done) => {
+                let reports = outcomes.get(range).unwrap_or(&[]);
+                reports.iter().zip(done).for_each(|(report, done)| log_report(means, report, done));
+                return Ok(());
+            }
             Err(error @ (StoreError::Busy | StoreError::Full | StoreError::Io(_))) => {
                 tracing::warn!(%error, "cannot settle deliveries yet");
                 tokio::time::sleep(PAUSE).await;
             }
-            other => return other,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -98,48 +103,72 @@ async fn fallback(means: &Arc<Means>, outcomes: &Arc<[Report]>, at: usize) -> Re
     written.await
 }
 
-fn settle(means: &Means, change: &Change<'_>, report: &Report, now: Time) -> Result<()> {
+/// Writes an outcome, and says what it is to be logged as, once it is kept: it may be written twice.
+fn settle(means: &Means, change: &Change<'_>, report: &Report, now: Time) -> Result<Option<&'static str>> {
     let item = &report.item;
-    match &report.outcome {
+    let done = match &report.outcome {
         Outcome::Delivered(server) => {
             // Only of what a report can come back to.
             let server = server.filter(|_| item.kind == Kind::Relay);
             let mark = server.map(|ip| means.store.secret().server_mark(item.message, ip)).unwrap_or_default();
             change.settle(item, &Settle::Done { server: mark }, now)?;
-            log(means, item, "delivered", "");
+            Some("delivered")
         }
-        Outcome::Back => drop(change.settle(item, &Settle::Back, now)?),
+        Outcome::Back => {
+            change.settle(item, &Settle::Back, now)?;
+            None
+        }
         Outcome::Later { why, .. } if is_old(&means.config.queue, item, item.attempts, now) => {
-            fail(means, change, item, FailureClass::Expired, why, now)?;
+            fail(means, change, item, FailureClass::Expired, why, now)?
         }
         Outcome::Later { why, .. } => {
             let settings = &means.config.queue;
             let (first, longest) = (settings.retry_first.0, settings.retry_longest.0);
             let due = now.plus(retry::wait(item.attempts, first, longest, SystemRandom.number()));
-            if change.settle(item, &Settle::Again { due, why: why.clone() }, now)? {
-                log(means, item, "deferred", why);
+            let waits = change.settle(item, &Settle::Again { due, why: why.clone() }, now)?;
+            if waits {
                 tell_delay(means, change, item, item.attempts, now)?;
             }
+            waits.then_some("deferred")
         }
         Outcome::Failed { why, class } => fail(means, change, item, *class, why, now)?,
-    }
+    };
     match report.reach {
-        Reach::Same => Ok(()),
-        Reach::Again => change.reached(&item.domain),
+        Reach::Same => {}
+        Reach::Again => change.reached(&item.domain)?,
         Reach::Down(failures, wait) => {
             let why = if let Outcome::Later { why, .. } = &report.outcome { Some(why.as_str()) } else { None };
-            change.unreachable(&item.domain, failures, now.plus(wait), why)
+            change.unreachable(&item.domain, failures, now.plus(wait), why)?;
         }
     }
+    Ok(done)
 }
 
-fn fail(means: &Means, change: &Change<'_>, item: &Item, class: FailureClass, why: &str, now: Time) -> Result<()> {
+/// Gives an item up, unless that is done. Says what it is to be logged as.
+fn fail(
+    means: &Means,
+    change: &Change<'_>,
+    item: &Item,
+    class: FailureClass,
+    why: &str,
+    now: Time,
+) -> Result<Option<&'static str>> {
     // The history tells what class its author was told, and what was behind it.
-    if change.settle(item, &Settle::Failed { why: format!("{}: {why}", class.as_str()) }, now)? {
+    let ends = change.settle(item, &Settle::Failed { why: format!("{}: {why}", class.as_str()) }, now)?;
+    if ends {
         means.house.given_up(change, item, class, now)?;
-        log(means, item, "failed", why);
     }
-    Ok(())
+    Ok(ends.then_some("failed"))
+}
+
+fn log_report(means: &Means, report: &Report, done: Option<&'static str>) {
+    let why = match &report.outcome {
+        Outcome::Later { why, .. } | Outcome::Failed { why, .. } => why,
+        Outcome::Delivered(_) | Outcome::Back => "",
+    };
+    if let Some(what) = done {
+        log(means, &report.item, what, why);
+    }
 }
 
 fn log(means: &Means, item: &Item, what: &'static str, why: &str) {
@@ -185,7 +214,10 @@ pub(super) fn age(means: &Means, change: &Change<'_>, limit: usize, now: Time) -
         for item in change.old_items(before, already, limit)? {
             let tries = item.attempts.max(change.failures_of(&item.domain)?);
             if item.queued < now.minus(patience) && is_old(settings, &item, tries, now) {
-                fail(means, change, &item, FailureClass::Expired, "the destination does not answer", now)?;
+                let why = "the destination does not answer";
+                if let Some(what) = fail(means, change, &item, FailureClass::Expired, why, now)? {
+                    log(means, &item, what, why);
+                }
                 done = true;
             } else {
                 done |= tell_delay(means, change, &item, tries, now)?;

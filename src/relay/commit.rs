@@ -77,7 +77,11 @@ impl Relay {
         }
         let judged = Arc::new(judged);
         let (relay, work) = (Arc::clone(self), Arc::clone(&judged));
-        let mut written = match self.store.write_often(move |change| relay.write_all(change, &work)).await {
+        let write = move |change: &Change<'_>| relay.write_all(change, &work);
+        // What comes for the operator, and what is told of a report, takes of a share: once.
+        let written =
+            if judged.took_more() { self.store.write(write).await } else { self.store.write_often(write).await };
+        let mut written = match written {
             Ok(written) => written?,
             Err(error) => {
                 if self.logs(None) {

@@ -44,9 +44,8 @@ impl Relay {
             }
         }
         let authentication = self.authenticate(&client, &envelope, &raw, at).await;
-        let parts = std::sync::OnceLock::new();
-        let looks_back = true.into();
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: true, looks_back, parts };
+        let arrived = Arrived::new((client, envelope, raw), at, authentication);
+        let arrived = Arrived { explain: true, looks_back: true.into(), ..arrived };
         let judged = self.judge(&arrived, &self.allowance(Arc::default()));
         let letter = judged.letters.into_iter().next();
         Ok(letter.map_or_else(|| Explained::only(judged.otherwise), Explained::of))

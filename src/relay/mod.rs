@@ -128,6 +128,16 @@ struct Arrived {
     parts: OnceLock<Option<Vec<[u8; 32]>>>,
 }
 
+impl Arrived {
+    /// Of two kinds of messages the first round of judging looks back, too: those to several, among
+    /// whose recipients may be strangers, who are counted in each round, and large ones, which take
+    /// long to write.
+    fn new((client, envelope, raw): (Client, Envelope, Bytes), at: Time, authentication: Authentication) -> Self {
+        let looks_back = AtomicBool::new(envelope.recipients.len() > 1 || raw.len() > HEAVY);
+        Self { client, envelope, raw, at, authentication, explain: false, looks_back, parts: OnceLock::new() }
+    }
+}
+
 /// So often a message is judged anew because something came before it, or another session brings
 /// one with the same id. Each time the other one is through, so that a second round is enough, but
 /// for whoever sends without end.
@@ -256,11 +266,7 @@ impl Handler for Relay {
             return reply;
         }
         let authentication = self.authenticate(&client, &envelope, &raw, Time::now()).await;
-        let parts = OnceLock::new();
-        let looks_back = AtomicBool::new(false);
-        let at = Time::now();
-        let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, looks_back, parts };
-        self.through(arrived).await
+        self.through(Arrived::new((client, envelope, raw), Time::now(), authentication)).await
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! Almost always nothing came before. So the first round leaves the look to the transaction, which
 //! has what it needs in memory; where that finds something, the message is judged anew with a look
-//! before. The same goes for who took turns (`turns`).
+//! before. The same goes for who took turns (`turns`). Which messages look back at once: see
+//! [`Arrived::new`].
 //!
 //! The comparison reads the earlier message from the store, so that nothing is hashed or kept for
 //! ordinary mail, and it does so outside of snapshot and transaction. Strangers get no look: it is

@@ -97,6 +97,13 @@ async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     World { dir, relay, outbound, store, pair }
 }
 
+impl Arrived {
+    /// As in a second round.
+    fn looking_back(self) -> Self {
+        Self { looks_back: true.into(), ..self }
+    }
+}
+
 impl World {
     fn judge(&self, arrived: &Arrived) -> Judged {
         self.relay.judge(arrived, &self.relay.allowance(Arc::default()))

@@ -10,9 +10,9 @@ use crate::types::Random;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -132,11 +132,7 @@ pub enum OpenError {
 /// Makes a store where there has never been one; says whether it did.
 pub(super) fn init(directory: &Path, random: &mut dyn Random) -> Result<bool, OpenError> {
     library()?;
-    if exists(directory)? {
-        return Ok(false);
-    }
-    make(directory, schema::MIGRATIONS, random)?;
-    Ok(true)
+    if exists(directory)? { Ok(false) } else { make(directory, schema::MIGRATIONS, random) }
 }
 
 fn library() -> Result<(), OpenError> {
@@ -228,25 +224,36 @@ pub(super) fn lock(directory: &Path) -> Result<DaemonLock, OpenError> {
     let path = directory.join("daemon.lock");
     let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| OpenError::Io { path, error })?;
+    hand_over(&file, directory);
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(DaemonLock { directory: directory.to_owned(), _lock: lock }),
         Err(_) => Err(OpenError::InUse(directory.to_owned())),
     }
 }
 
-/// Makes an empty store under another name and renames it when it is whole, so that a crash leaves either none or one.
-fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Result<(), OpenError> {
+/// Makes an empty store under another name and renames it when it is whole, so that a crash leaves
+/// either none or one. Says whether it did: of two at once the second finds the first one's, and
+/// what that has written there by then.
+fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Result<bool, OpenError> {
     let unfinished = directory.join(format!("{FILE}.new"));
     let io = |error| OpenError::Io { path: directory.to_owned(), error };
     let sql = |error| sql_error(&unfinished, error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
+    let folder = fs::File::open(directory).map_err(io)?;
+    let folder =
+        nix::fcntl::Flock::lock(folder, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, no)| io(no.into()))?;
+    if exists(directory)? {
+        return Ok(false);
+    }
     for leftover in ["", "-wal", "-shm"] {
         match fs::remove_file(directory.join(format!("{FILE}.new{leftover}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
     }
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(io)?;
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(io)?;
+    hand_over(&file, directory);
+    drop(file);
     let mut connection = connect(&unfinished).map_err(sql)?;
     connection.pragma_update(None, "page_size", 4096).map_err(sql)?;
     // What retention frees can go back to the file system in steps.
@@ -259,8 +266,22 @@ fn make(directory: &Path, migrations: &[&str], random: &mut dyn Random) -> Resul
     connection.execute("INSERT INTO meta VALUES ('secret', ?1)", [secret]).map_err(sql)?;
     connection.close().map_err(|(_, error)| sql(error))?;
     fs::rename(&unfinished, directory.join(FILE)).map_err(io)?;
-    fs::write(directory.join(MARK), "This directory holds a marketrelay store.\n").map_err(io)?;
-    fs::File::open(directory).and_then(|d| d.sync_all()).map_err(io)
+    let mut mark = fs::File::create(directory.join(MARK)).map_err(io)?;
+    mark.write_all(b"This directory holds a marketrelay store.\n").map_err(io)?;
+    hand_over(&mark, directory);
+    folder.sync_all().map_err(io)?;
+    Ok(true)
+}
+
+/// Gives a file to whom the directory belongs, as SQLite does with its log: root may make what the
+/// daemon's user has to write. Nobody but root can.
+fn hand_over(file: &fs::File, directory: &Path) {
+    if let (Ok(made), Ok(owner)) = (file.metadata(), fs::metadata(directory))
+        && made.uid() != owner.uid()
+    {
+        // Whom it does not belong to then is told when he opens it.
+        let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
+    }
 }
 
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {

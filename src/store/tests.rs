@@ -6,6 +6,7 @@ use crate::types::random::Seeded;
 use crate::types::{Address, Alias, ExternalId, MessageId, PartyId, Role, SystemRandom, Time};
 use rusqlite::OptionalExtension as _;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 pub(crate) const NOW: Time = Time(1_800_000_000_000);
 
@@ -226,7 +227,6 @@ fn a_checkpoint_cut_off_is_no_damage() {
 /// Without its lock on the file, a command that ends would take the log of the running daemon for its own, and away.
 #[test]
 fn the_daemon_keeps_its_lock_on_the_file_and_leaves_one_tidy_file() {
-    use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     assert!(Store::init(dir.path(), &mut SystemRandom).unwrap());
@@ -247,6 +247,54 @@ fn the_daemon_keeps_its_lock_on_the_file_and_leaves_one_tidy_file() {
     drop(store);
     let store = Store::serve(&lock, &mut SystemRandom, Metrics::default()).unwrap();
     assert!(store.read(|v| v.party(PartyId(1))).is_ok());
+}
+
+/// A new machine is set up by several commands at once, as root: one of them makes the store, none
+/// makes it anew, and the daemon's user has it.
+#[test]
+fn a_store_is_made_once_and_by_root_for_its_user() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(12_345), Some(12_345)).expect("tests run as root");
+    let made = std::thread::scope(|scope| {
+        let jobs: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| Store::init(dir.path(), &mut SystemRandom).unwrap())).collect();
+        jobs.into_iter().map(|job| job.join().unwrap()).filter(|made| *made).count()
+    });
+    assert_eq!(made, 1);
+    let _lock = Store::lock(dir.path()).unwrap();
+    let _store = open(dir.path(), Open::Existing).unwrap();
+    let files = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap());
+    let owners: Vec<_> = files.map(|file| (file.file_name(), file.metadata().unwrap().uid())).collect();
+    assert!(owners.len() >= 5 && owners.iter().all(|(_, uid)| *uid == 12_345), "{owners:?}");
+}
+
+/// A job that takes no notice of a trouble that ended the transaction: nothing stands of those that
+/// share it, and all of them hear so.
+#[test]
+fn a_transaction_that_ends_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Open::Create).unwrap();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let first = store.clone();
+    let holder = std::thread::spawn(move || {
+        first.write_blocking(move |_| {
+            begun.send(()).unwrap();
+            wait.recv().unwrap();
+            Ok(())
+        })
+    });
+    has_begun.recv().unwrap();
+    let ends = store.leave(|c| Ok(c.0.0.execute_batch("ROLLBACK")?), true);
+    let writes = store.leave(|c| c.marketplace("m").map(drop), true);
+    store.0.writer.press();
+    go.send(()).unwrap();
+    holder.join().unwrap().unwrap();
+    assert!(ends.blocking_recv().unwrap().is_err() && writes.blocking_recv().unwrap().is_err());
+    let names = |v: &View<'_>| Ok(v.0.query_row("SELECT count(*) FROM marketplace", [], |r| r.get::<_, i64>(0))?);
+    assert_eq!(store.read(names).unwrap(), 0);
+    store.write_blocking(|c| c.marketplace("m").map(drop)).unwrap();
+    assert_eq!(store.read(names).unwrap(), 1);
 }
 
 #[test]

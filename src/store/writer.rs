@@ -347,6 +347,9 @@ impl Core {
     fn all_go_well(&self, jobs: &mut [Box<dyn Job>]) -> Result<bool> {
         for job in jobs {
             match self.run(job) {
+                // One that took no notice of a trouble that ended the transaction would have the
+                // next ones commit by themselves.
+                Ran::Well if self.connection.is_autocommit() => return Ok(false),
                 Ran::Well => {}
                 Ran::Badly => return Ok(false),
                 Ran::FlushFailed => return Err(flush_failed()),

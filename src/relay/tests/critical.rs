@@ -144,12 +144,10 @@ async fn a_machine_keeps_no_thread_open() {
     let start = Time::now();
     let at = |day: u64, from: &str, message: String| {
         let to = if from == SELLER { buyer_alias } else { seller_alias };
-        let (client, envelope, raw) = world.session(false, from, &[to], &message);
         let at = start.plus(std::time::Duration::from_secs(day * 86_400));
-        let (authentication, parts) = (Authentication::only(Proof::NotChecked), OnceLock::new());
         let arrived =
-            Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: true.into(), parts };
-        let judged = world.judge(&arrived);
+            Arrived::new(world.session(false, from, &[to], &message), at, Authentication::only(Proof::NotChecked));
+        let judged = world.judge(&arrived.looking_back());
         let reason = judged.letters[0].decision.reason.as_str();
         let relay = Arc::clone(&world.relay);
         async move {

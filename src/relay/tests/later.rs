@@ -98,20 +98,8 @@ async fn many_copies_of_a_large_message_take_the_memory_of_a_few() {
     let to: Vec<String> = aliases.await.unwrap();
     let to: Vec<&str> = to.iter().map(String::as_str).chain([world.aliases().0]).collect();
     let mail = format!("From: {SELLER}\nSubject: x\n\n{}", "A line of the catalogue.\n".repeat(1200));
-    let (client, envelope, raw) = world.session(false, SELLER, &to, &mail);
     let authentication = Authentication::only(crate::policy::author::Proof::NotChecked);
-    let parts = OnceLock::new();
-    let arrived = Arrived {
-        client,
-        envelope,
-        raw,
-        at: Time::now(),
-        authentication,
-        explain: false,
-        looks_back: true.into(),
-        parts,
-    };
-    let judged = world.judge(&arrived);
+    let judged = world.judge(&Arrived::new(world.session(false, SELLER, &to, &mail), Time::now(), authentication));
     let held: Vec<bool> = judged.letters.iter().map(|letter| letter.outgoing.is_some()).collect();
     assert_eq!(held, [true, true, false, false, false]);
     assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250);
@@ -233,19 +221,8 @@ async fn what_speaks_for_a_report() {
         let proof = if proved { Proof::Proved } else { Proof::Absent };
         let authentication = Authentication::only(proof);
         for _ in 0..3 {
-            let (client, envelope, raw) = (client.clone(), envelope.clone(), raw.clone());
-            let authentication = authentication.clone();
-            let arrived = Arrived {
-                client,
-                envelope,
-                raw,
-                at: Time::now(),
-                authentication,
-                explain: false,
-                looks_back: true.into(),
-                parts: std::sync::OnceLock::new(),
-            };
-            let judged = world.judge(&arrived);
+            let session = (client.clone(), envelope.clone(), raw.clone());
+            let judged = world.judge(&Arrived::new(session, Time::now(), authentication.clone()));
             assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250, "{name}");
         }
         let events = world.store.read(|v| v.events(id)).unwrap();

@@ -12,9 +12,7 @@ impl World {
     fn arrived_at(&self, at: Time, from: &str, message: &str) -> Arrived {
         let (buyer_alias, seller_alias) = self.aliases();
         let to = if from == SELLER { buyer_alias } else { seller_alias };
-        let (client, envelope, raw) = self.session(false, from, &[to], message);
-        let (authentication, parts) = (Authentication::only(Proof::NotChecked), OnceLock::new());
-        Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: false.into(), parts }
+        Arrived::new(self.session(false, from, &[to], message), at, Authentication::only(Proof::NotChecked))
     }
 
     /// What becomes of a message that comes at `at`: verdict, reason, and the rule that decided.

@@ -34,6 +34,43 @@ fn amount(mib: u64) -> crate::config::Size {
     crate::config::Size::mib(mib)
 }
 
+/// What it takes of its share it takes once, though others that share its transaction fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_is_taken_once() {
+    let world = world().await;
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let store = world.store.clone();
+    let holder = std::thread::spawn(move || {
+        store.write_blocking(move |_| {
+            begun.send(()).unwrap();
+            wait.recv().unwrap();
+            Ok(())
+        })
+    });
+    has_begun.recv().unwrap();
+    let complains = world.complain([192, 0, 2, 1], "From: x@evil.example\nSubject: x\n\nx\n");
+    let mut complains = std::pin::pin!(complains);
+    // It waits for the store before the next one comes.
+    tokio::select! {
+        biased;
+        reply = &mut complains => panic!("{reply}"),
+        () = std::future::ready(()) => {}
+    }
+    let fails = world.store.write_often(|_| Err::<(), _>(StoreError::NotFound("anything")));
+    let mut fails = std::pin::pin!(fails);
+    tokio::select! {
+        biased;
+        _ = &mut fails => panic!("it does not wait"),
+        () = std::future::ready(()) => {}
+    }
+    go.send(()).unwrap();
+    holder.join().unwrap().unwrap();
+    assert!(complains.await.starts_with("250 ") && fails.await.is_err());
+    let text = world.relay.metrics.text();
+    assert!(text.contains("marketrelay_operator_mail_total{word=\"taken\"} 1"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stays_of_what_the_operator_has() {
     let world = world().await;
@@ -93,18 +130,8 @@ async fn the_operator_hears_what_was_found_and_nothing_forged() {
         ),
     ];
     for (authentication, sender, want) in cases {
-        let (client, envelope, raw) = world.session(false, sender.unwrap_or(""), &["postmaster@m.test"], &mail);
-        let arrived = Arrived {
-            client,
-            envelope,
-            raw,
-            at: Time(0),
-            authentication,
-            explain: false,
-            looks_back: true.into(),
-            parts: std::sync::OnceLock::new(),
-        };
-        let judged = world.judge(&arrived);
+        let session = world.session(false, sender.unwrap_or(""), &["postmaster@m.test"], &mail);
+        let judged = world.judge(&Arrived::new(session, Time(0), authentication));
         assert_eq!(world.relay.commit(judged).await.unwrap().code(), 250);
         let [got] = world.arrived("op@ops.example").await.try_into().unwrap();
         let lines = got.replace("\n ", " ");

@@ -26,12 +26,7 @@ impl World {
     /// As if it had come at `at`, its author proved by signatures with these values.
     async fn signed(&self, at: Time, to: &[&str], message: &str, signatures: &[u8]) -> Reply {
         let authentication = proof(Proof::Proved, signatures);
-        let (client, envelope, raw) = self.session(false, SELLER, to, message);
-        let parts = OnceLock::new();
-        let looks_back = false.into();
-        self.relay
-            .through(Arrived { client, envelope, raw, at, authentication, explain: false, looks_back, parts })
-            .await
+        self.relay.through(Arrived::new(self.session(false, SELLER, to, message), at, authentication)).await
     }
 
     fn counts(&self) -> (usize, u64, usize) {
@@ -246,19 +241,8 @@ async fn strangers_learn_nothing() {
         world.send("x@evil.example", &[to], &message.replace(SELLER, "x@evil.example")).await,
     ];
     assert!(forged.iter().all(|reply| reply.code() == 550), "{forged:?}");
-    let (client, envelope, raw) = world.session(false, SELLER, &[to], &message);
-    let authentication = proof(Proof::Absent, &[1]);
-    let parts = OnceLock::new();
-    let arrived = Arrived {
-        client,
-        envelope,
-        raw,
-        at: Time::now(),
-        authentication,
-        explain: false,
-        looks_back: true.into(),
-        parts,
-    };
+    let session = world.session(false, SELLER, &[to], &message);
+    let arrived = Arrived::new(session, Time::now(), proof(Proof::Absent, &[1])).looking_back();
     let reply = world.relay.commit(world.judge(&arrived)).await.unwrap();
     assert_eq!(reply.code(), 550);
     assert!(arrived.parts.get().is_none(), "nothing was compared");
@@ -295,18 +279,8 @@ async fn a_slow_judgement_is_made_anew() {
     let world = world().await;
     let (to, _) = world.aliases();
     let arrived = |message: &str, signatures: &[u8]| {
-        let authentication = proof(Proof::Proved, signatures);
-        let (client, envelope, raw) = world.session(false, SELLER, &[to], message);
-        Arrived {
-            client,
-            envelope,
-            raw,
-            at: Time::now(),
-            authentication,
-            explain: false,
-            looks_back: true.into(),
-            parts: OnceLock::new(),
-        }
+        let session = world.session(false, SELLER, &[to], message);
+        Arrived::new(session, Time::now(), proof(Proof::Proved, signatures)).looking_back()
     };
     let cases = [
         (mail(SELLER, "1", "one", "Hello"), [1_u8], mail(SELLER, "1", "one", "Hello"), [2_u8], true),
@@ -344,10 +318,8 @@ async fn what_was_read_in_part_is_not_compared() {
     let first = accepted(&world.send(SELLER, &[to], &message).await);
     let mut ended = 0;
     for reading in (1..).map(|n| n * 500) {
-        let (client, envelope, raw) = world.session(false, SELLER, &[to], &message);
-        let (at, authentication, parts) = (Time::now(), proof(Proof::Proved, &[]), OnceLock::new());
-        let arrived =
-            Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: true.into(), parts };
+        let session = world.session(false, SELLER, &[to], &message);
+        let arrived = Arrived::new(session, Time::now(), proof(Proof::Proved, &[])).looking_back();
         let soon = Allowance { reading, ..world.relay.allowance(Arc::default()) };
         let judged = world.relay.judge(&arrived, &soon);
         let again = world.relay.commit(world.judge(&arrived)).await.unwrap();
@@ -377,11 +349,14 @@ async fn copies_to_others_do_not_fill_the_store() {
         assert_eq!(accepted(&world.signed(start, &[to, other], &message, &[1]).await), first, "{n}");
     }
     assert!(world.counts().0 <= 1 + 2 * 3, "{}", world.counts().0);
+    // Each refusal is counted once: as a row, or in a sum.
+    let text = world.relay.metrics.text();
+    let refusals = text.lines().filter(|line| line.starts_with("marketrelay_refusals_total{"));
+    let counted: u32 = refusals.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).sum();
+    assert_eq!(counted, 21, "{text}");
     // Nor is he held up, or anybody who comes after him counted for it.
-    let (client, envelope, raw) =
-        world.session(false, "x@evil.example", &[to], &message.replace(SELLER, "x@e.example"));
-    let (at, authentication, parts) = (Time::now(), proof(Proof::Absent, &[]), OnceLock::new());
-    let arrived = Arrived { client, envelope, raw, at, authentication, explain: false, looks_back: true.into(), parts };
+    let session = world.session(false, "x@evil.example", &[to], &message.replace(SELLER, "x@e.example"));
+    let arrived = Arrived::new(session, Time::now(), proof(Proof::Absent, &[]));
     assert!(!world.relay.commit(world.judge(&arrived)).await.unwrap().closes());
 }
 

@@ -1,7 +1,7 @@
 //! What the operator asks of the queue, and does to it: list, retry, cancel. Beside a running daemon, which sees it within a second.
 
 use super::{ITEM, Item, ItemId, item_of};
-use crate::store::queue::{Kind, Recipient};
+use crate::store::queue::Kind;
 use crate::store::{Change, Result, View};
 use crate::types::{MessageId, Time};
 use rusqlite::{OptionalExtension as _, params};
@@ -13,12 +13,20 @@ pub struct Which {
     pub domain: Option<String>,
     /// Being delivered (`true`), or waiting.
     pub leased: Option<bool>,
-    /// To parties of this marketplace. Mail to the operator is of none.
+    /// Of this marketplace. Mail to the operator is of none.
     pub marketplace: Option<String>,
 }
 
-pub(super) const OF_MARKETPLACE: &str = "(?3 IS NULL OR EXISTS (SELECT 1 FROM party p JOIN marketplace m ON m.id = p.marketplace \
-                              WHERE p.id = queue.party AND m.name = ?3))";
+/// The marketplace of an item: its receiver's, or, where a notice goes to an address, its message's.
+macro_rules! marketplace {
+    () => {
+        "ifnull((SELECT p.marketplace FROM party p WHERE p.id = queue.party), \
+         (SELECT b.marketplace FROM message x JOIN pair q ON q.id = x.pair JOIN party b ON b.id = q.buyer \
+          WHERE x.id = queue.message))"
+    };
+}
+pub(super) const OF_MARKETPLACE: &str =
+    concat!("(?3 IS NULL OR (SELECT m.id FROM marketplace m WHERE m.name = ?3) = ", marketplace!(), ")");
 
 pub(super) const ALL: &str = "?1 IS NULL ORDER BY id";
 pub(super) const WAITING: &str = "leased = 0 AND ?1 IS NULL ORDER BY id";
@@ -80,9 +88,9 @@ impl View<'_> {
     /// # Errors
     /// The database's trouble.
     pub fn marketplace_of_item(&self, item: &Item) -> Result<Option<String>> {
-        let Recipient::Party(party) = &item.recipient else { return Ok(None) };
-        let sql = "SELECT m.name FROM party p JOIN marketplace m ON m.id = p.marketplace WHERE p.id = ?1";
-        Ok(self.0.prepare_cached(sql)?.query_row([party.0], |row| row.get(0)).optional()?)
+        let sql =
+            concat!("SELECT m.name FROM queue JOIN marketplace m ON m.id = ", marketplace!(), " WHERE queue.id = ?1");
+        Ok(self.0.prepare_cached(sql)?.query_row([item.id.0.0], |row| row.get(0)).optional()?)
     }
 
     /// One item.

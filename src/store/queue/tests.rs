@@ -233,6 +233,33 @@ fn a_retry_of_everything_in_steps() {
     }
 }
 
+/// A notice goes to the address that was written from: it is of the marketplace of its message.
+#[test]
+fn each_item_is_of_its_marketplace() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, items) = filled(dir.path(), &["a.test"], false);
+    let (message, address) = (items[0].message, Address::parse("writer@a.test").unwrap());
+    let notice = store.write_blocking(move |c| {
+        let notice = Some((MessageId(message.0 + 1), b"Subject: x\r\n\r\nx\r\n".to_vec()));
+        let (recipient, domain) = (Recipient::Address(address.clone()), "a.test".to_owned());
+        let item = c.enqueue(&NewItem { message, kind: Kind::Notice, recipient, domain, notice }, NOW, false)?;
+        let id = MessageId(message.0 + 2);
+        c.enqueue_forward(&NewForward { id, recipient: &address, content: b"x", network: None }, NOW)?;
+        Ok(item)
+    });
+    let of = |shop: Option<&str>| {
+        let which = Which { marketplace: shop.map(str::to_owned), ..Which::default() };
+        let found = store.read(|v| Ok((v.queue(&which, 9)?, v.queue_ids(&which, ItemId(MessageId(0)), 9)?))).unwrap();
+        (found.0.len(), found.1.len())
+    };
+    let name = |item: &Item| store.read(|v| v.marketplace_of_item(item)).unwrap();
+    let shop = name(&items[0]).unwrap();
+    assert_eq!((of(None), of(Some(&shop)), of(Some("other"))), ((3, 3), (2, 2), (0, 0)));
+    assert_eq!(name(&notice.unwrap()).as_ref(), Some(&shop));
+    let forward = store.read(|v| v.queue_item(ItemId(MessageId(message.0 + 2)))).unwrap().unwrap();
+    assert_eq!(name(&forward), None);
+}
+
 /// A million items for one destination: what the schedule asks stays cheap. The plan of each question is what is checked, not its time.
 #[test]
 fn the_schedule_never_reads_all_rows() {
