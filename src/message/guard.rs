@@ -168,7 +168,7 @@ fn whole(part: &MessagePart<'_>) -> std::ops::Range<usize> {
 /// Whether mail programs may read a text otherwise than mail-parser does, which knows fewer charsets.
 fn is_read_otherwise(part: &MessagePart<'_>) -> bool {
     let charset = part.content_type().and_then(|kind| kind.attribute("charset"));
-    charset.is_some_and(|charset| !["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
+    charset.is_none_or(|charset| !["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
 }
 
 /// Whether a secret stands in a text as it is called, or in its octets, which a program shows that
@@ -177,7 +177,8 @@ fn in_other_readings(raw: Option<&[u8]>, secrets: &Looked) -> bool {
     let part = super::mime::Part::read(raw.unwrap_or(&[]), false);
     let octets = part.decoded();
     let text = super::text::decode_charset(&octets, part.kind.get("charset").unwrap_or(""));
-    found(&octets, &secrets.whole) || found(text.as_bytes(), &secrets.whole) || secrets.stand_in_text(&text)
+    let raw = String::from_utf8_lossy(&octets);
+    [raw, text].iter().any(|text| found(text.as_bytes(), &secrets.whole) || secrets.stand_in_text(text))
 }
 
 /// Whether a secret stands in a field's value: unfolded and decoded, or in a parameter.
@@ -283,6 +284,16 @@ mod tests {
                 ),
                 Err(Place::Text),
             ),
+            (
+                // EUC-JP, which is not said
+                format!(
+                    "Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+                    BASE64.encode(b"\xcf\xa2\xcd\xed\xc0\xe8\xa4\xcf\xa3\xe2\xa1\xdd\xa3\xf2\xa3\xe5\xa3\xe1\xa3\xec\xa1\xdd\xa3\xb9\xa3\xe3\xa3\xb1\xa1\xf7\xa3\xe8\xa3\xef\xa3\xed\xa3\xe5\xa1\xa5\xa3\xe5\xa3\xf8\xa3\xe1\xa3\xed\xa3\xf0\xa3\xec\xa3\xe5\xa4\xde\xa4\xc7\xa4\xaa\xb4\xea\xa4\xa4\xa4\xb7\xa4\xde\xa4\xb9")
+                ),
+                Err(Place::Text),
+            ),
+            // letters of an escape before it
+            ("Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$Bb-real-9c1@home.example!".into(), Err(Place::Text)),
             // stricter than the rewriter
             ("X: jimb-real-9c1@home.example\r\n\r\n".into(), Err(Place::Header)),
             ("Content-Type: text/html\r\n\r\n<td>b-real-9c1</td>\r\n<td>@home.example</td>".into(), Err(Place::Text)),

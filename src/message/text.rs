@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 
 /// Octets of an encoded word: RFC 2047 2 allows 75, and programs write whole subjects in one.
 const WORD: usize = 16 << 10;
+/// The same of one in which question marks stand.
+const MARKED: usize = 1000;
 
 /// Decodes `bytes` that are said to be in `charset`, or read as what they are if that cannot be.
 /// Never fails: a question mark stands for what does not decode.
@@ -68,17 +70,24 @@ impl Word<'_> {
 
 /// The encoded word at the start of `text`, and its length.
 fn word(text: &str) -> Option<(Word<'_>, usize)> {
-    let mut parts = text.get(2..)?.splitn(4, '?');
-    let (charset, encoding, data, tail) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    work::count(charset.len() + encoding.len() + data.len());
-    if !tail.starts_with('=') || charset.is_empty() || charset.len() > 60 || data.len() > WORD {
-        return None;
-    }
+    let mut parts = text.get(2..)?.splitn(3, '?');
+    let (charset, encoding, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    work::count(charset.len() + encoding.len());
     let base64 = match encoding {
         "B" | "b" => true,
         "Q" | "q" => false,
         _ => return None,
     };
+    let mut end = rest.find('?')?;
+    if !base64 && rest.as_bytes().get(end + 1) != Some(&b'=') {
+        end = question(rest)?;
+    }
+    let (data, tail) = rest.split_at_checked(end)?;
+    work::count(data.len());
+    // Some programs read a word that names no charset.
+    if !tail.starts_with("?=") || charset.len() > 60 || data.len() > WORD {
+        return None;
+    }
     let strange = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/=-_ ".contains(byte);
     // Words that only look like it would become noise.
     if base64 && data.bytes().filter(strange).count() * 8 > data.len() {
@@ -86,6 +95,15 @@ fn word(text: &str) -> Option<(Word<'_>, usize)> {
     }
     let length = 2 + charset.len() + 1 + encoding.len() + 1 + data.len() + 2;
     Some((Word { charset, base64, data }, length))
+}
+
+/// The end of a word in which question marks stand that should have been encoded.
+fn question(rest: &str) -> Option<usize> {
+    let reach = rest.as_bytes().get(..MARKED.min(rest.len()))?;
+    work::skip(reach.len());
+    let end = memchr::memmem::find(reach, b"?=")?;
+    let data = reach.get(..end)?;
+    (!data.contains(&b' ') && memchr::memmem::find(data, b"=?").is_none()).then_some(end)
 }
 
 /// Decodes encoded words that follow each other.
@@ -217,10 +235,11 @@ pub fn fold(text: &str, mut column: usize) -> String {
     out
 }
 
-/// A parameter, `; name="value"`, or in the form of RFC 2231 if it is not ASCII. Folded before.
+/// A parameter, `; name="value"`, or in the form of RFC 2231 if it is not plain ASCII. Folded before.
 pub fn parameter(out: &mut String, name: &str, value: &str) {
     let value = harmless(value);
-    if value.is_ascii() && value.len() < 60 {
+    // What looks like an encoded word would be decoded.
+    if value.is_ascii() && value.len() < 60 && !value.contains("=?") {
         let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
         let _ = write!(out, ";\r\n {name}=\"{quoted}\"");
         return;
@@ -285,6 +304,11 @@ mod tests {
             ("=?utf-8?Q?caf=E9 au lait?=", "café au lait"),
             ("=?iso-2022-jp?B?k82Cq4LcgrmC8Q==?=", "届きません"),
             ("=?utf-8?B?Hello, world!?=", "=?utf-8?B?Hello, world!?="),
+            // question marks as they are, and no charset
+            ("=?utf-8?Q?Wo_ist_Gr=C3=BC=C3=9Fe??=", "Wo ist Grüße?"),
+            ("=?utf-8?Q?=C3=A4?_ja?_?= =?utf-8?Q?=C3=A4?=", "ä? ja? ä"),
+            ("=?utf-8?Q?a? =?utf-8?Q?b?=", "=?utf-8?Q?a? b"),
+            ("=??B?w6Q=?= =??Q?=C3=A4?=", "ää"),
         ];
         for (text, want) in cases {
             assert_eq!(decode_words(text), want, "{text}");

@@ -275,7 +275,7 @@ pub(super) fn is_utf8(text: &str, said: Charset) -> bool {
 pub(super) fn rather(bytes: &[u8], said: &'static Encoding, text: &str) -> Option<&'static Encoding> {
     let bytes = sample(bytes);
     if has_pairs(said) {
-        return rather_pairs(bytes.get(..SHORT.min(bytes.len()))?, said);
+        return rather_pairs(bytes.get(..SHORT.min(bytes.len()))?, said, text);
     }
     let doubtful = if is_latin(said) {
         let high = bytes.iter().filter(|byte| !byte.is_ascii()).count();
@@ -293,12 +293,15 @@ pub(super) fn rather(bytes: &[u8], said: &'static Encoding, text: &str) -> Optio
 }
 
 /// [`rather`] for charsets of pairs: how many characters are familiar, and how many were in another
-/// one. GBK has the kana of EUC-JP, but other kanji.
-fn rather_pairs(bytes: &[u8], said: &'static Encoding) -> Option<&'static Encoding> {
+/// one. GBK has the kana of EUC-JP, but other kanji. Alphabets, lines and arrows, which all of them
+/// have, speak for none.
+fn rather_pairs(bytes: &[u8], said: &'static Encoding, text: &str) -> Option<&'static Encoding> {
     let (found, all) = familiar_in(bytes, said)?;
+    let beyond = || text.chars().filter(|c| !c.is_ascii()).take(all);
+    let strange = beyond().filter(|c| *c >= '\u{2e80}' && !is_familiar(*c)).count();
     let is_chinese = [GBK, GB18030].contains(&said);
-    let kana = || bytes.windows(2).filter(|pair| matches!(pair, [0xa4, 0xa1..=0xf3])).count() >= 2;
-    if all < SURE_PAIRS || found * 2 >= all && !(is_chinese && kana()) {
+    let kana = || beyond().filter(|c| matches!(c, 'ぁ'..='ん')).count() >= 2;
+    if all < SURE_PAIRS || strange * 2 <= all && !(is_chinese && kana()) {
         return None;
     }
     let other = best_of_pairs(bytes, said);
@@ -317,8 +320,8 @@ fn is_latin(encoding: &'static Encoding) -> bool {
 fn is_odd_cased(text: &str) -> bool {
     let (mut odd, mut even) = (0, 0);
     let mut last = ' ';
-    for c in text.chars().take(SAMPLE).filter(|c| !c.is_ascii() || *c == ' ') {
-        if last.is_lowercase() {
+    for c in text.chars().skip_while(char::is_ascii).take(SAMPLE) {
+        if !last.is_ascii() && last.is_lowercase() && !c.is_ascii() {
             odd += usize::from(c.is_uppercase());
             even += usize::from(c.is_lowercase());
         }

@@ -85,6 +85,12 @@ pub(super) fn is_designated(bytes: &[u8]) -> bool {
     })
 }
 
+/// The same, or whether it returns to ASCII, which shows nothing.
+pub(super) fn is_escaped(bytes: &[u8]) -> bool {
+    work::skip(bytes.len());
+    memchr::memmem::find(bytes, b"\x1b(B").is_some() || is_designated(bytes)
+}
+
 /// What a text is called that designates such characters, and does not say.
 pub(super) fn name_of(bytes: &[u8]) -> &'static str {
     let designates = |sign: &[u8]| memchr::memmem::find(bytes, sign).is_some();

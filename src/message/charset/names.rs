@@ -173,7 +173,7 @@ const HIGH: &[(&str, &str)] = &[
     ("cp862", "cspc862latinhebrew cspc862latin8hebrew"),
     ("cp869", "cpgr"),
     ("cp1125", "cp866u ruscii cp848"),
-    ("hp-roman8", "roman8 r8 cshproman8 cp1051 hproman9 roman9"),
+    ("hp-roman8", "hproman8 roman8 r8 cshproman8 cp1051 hproman9 roman9"),
     ("koi8-t", "koi8t"),
     ("kz1048", "strk10482002 rk1048"),
     ("ptcp154", "pt154 cp154 cyrillicasian"),
@@ -228,6 +228,9 @@ pub(super) fn find(name: &str) -> Option<Charset> {
     }
     if name.eq_ignore_ascii_case("utf-8") {
         return Some(Charset::Web(encoding_rs::UTF_8));
+    }
+    if name.eq_ignore_ascii_case("us-ascii") {
+        return Some(Charset::Ascii);
     }
     work::count(LOOKUP);
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();

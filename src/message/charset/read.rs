@@ -69,7 +69,7 @@ fn is_utf8(text: &str, known: Option<Charset>) -> bool {
 
 /// Octets below 128.
 fn seven_bit<'a>((bytes, text): (&'a [u8], &'a str), said: &str, known: Option<Charset>, special: bool) -> Reading<'a> {
-    let designated = special && iso2022::is_designated(bytes);
+    let designated = special && iso2022::is_escaped(bytes);
     let japanese = match known {
         Some(Charset::Iso2022(shifted)) => shifted == Shifted::Katakana,
         Some(Charset::Hz | Charset::Utf7 { .. }) => false,
@@ -84,41 +84,43 @@ fn seven_bit<'a>((bytes, text): (&'a [u8], &'a str), said: &str, known: Option<C
         return Reading::whole(text, Charset::Iso2022(Shifted::Katakana), Goes::As("iso-2022-jp".into()));
     }
     let decoded = match known {
-        Some(Charset::Hz) if bytes.contains(&b'~') => Some(iso2022::decode_hz(bytes)),
-        Some(Charset::Utf7 { imap }) => Some(utf7::decode(bytes, imap)),
-        Some(Charset::Iso2022(shifted)) if special => Some(iso2022::decode(bytes, shifted)),
-        _ if designated => Some(iso2022::decode(bytes, Shifted::Katakana)),
+        Some(hz @ Charset::Hz) if bytes.contains(&b'~') => Some((iso2022::decode_hz(bytes), hz, token(said))),
+        Some(utf7 @ Charset::Utf7 { imap }) => Some((utf7::decode(bytes, imap), utf7, token(said))),
+        Some(Charset::Iso2022(shifted)) if special => Some(by_escapes(bytes, said, shifted)),
+        _ if designated => Some(by_escapes(bytes, "", Shifted::Katakana)),
         _ => None,
     };
-    let Some(decoded) = decoded.filter(|decoded| decoded.text != text) else {
+    let Some((decoded, charset, name)) = decoded.filter(|(decoded, ..)| decoded.text != text) else {
         // No name is needed for what is ASCII in all of them; those that some programs read
         // otherwise are not told.
         let plain = known.filter(|known| known.is_plain());
         let name = plain.and_then(|_| web_name(said)).unwrap_or(US_ASCII);
         return Reading::whole(text.into(), plain.unwrap_or(Charset::Ascii), Goes::As(name));
     };
-    let charset = known.filter(|known| !known.is_plain()).unwrap_or(Charset::Iso2022(Shifted::Katakana));
-    let name = if japanese { iso2022::name_of(bytes).into() } else { token(said).unwrap_or(US_ASCII) };
-    let goes = if japanese && decoded.faults > 0 { Goes::As(name) } else { Goes::Anew(name) };
-    Reading {
-        text: decoded.text.into(),
-        charset,
-        goes,
-        faults: decoded.faults,
-        doubtful: false,
-        mark: &[],
-        special: false,
+    if japanese && decoded.faults > 0 {
+        let goes = Goes::As(iso2022::name_of(bytes).into());
+        return Reading { faults: decoded.faults, ..Reading::whole(decoded.text.into(), charset, goes) };
     }
+    anew(decoded, name, charset)
+}
+
+/// A text by its escape sequences, and what it is called: as it says, if that can be.
+fn by_escapes(bytes: &[u8], said: &str, shifted: Shifted) -> (Decoded, Charset, Option<Name>) {
+    let own = iso2022::name_of(bytes);
+    let said = token(said).filter(|_| shifted != Shifted::Katakana || own == "iso-2022-jp");
+    (iso2022::decode(bytes, shifted), Charset::Iso2022(shifted), said.or(Some(own.into())))
 }
 
 /// Octets above 127 that are no UTF-8, or not for sure.
 fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading<'a> {
     let high = || bytes.iter().filter(|byte| !byte.is_ascii()).count();
     if iso2022::is_designated(bytes) {
-        let shifted = if let Some(Charset::Iso2022(shifted)) = known { shifted } else { Shifted::Katakana };
-        let decoded = iso2022::decode(bytes, shifted);
+        let (decoded, charset, name) = match known {
+            Some(Charset::Iso2022(shifted)) => by_escapes(bytes, said, shifted),
+            _ => by_escapes(bytes, "", Shifted::Katakana),
+        };
         if decoded.faults * 13 <= decoded.text.chars().count() * 3 {
-            return anew(decoded, said, Charset::Iso2022(shifted));
+            return anew(decoded, name, charset);
         }
     }
     match known {
@@ -150,20 +152,20 @@ fn eight_bit<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Reading
             let other = if guess::is_language(&decoded.text) { None } else { rather() };
             match other.and_then(|other| recoded(bytes, other.encoding)) {
                 Some(other) => return other,
-                None if decoded.faults == 0 => return anew(decoded, said, Charset::High(upper)),
+                None if decoded.faults == 0 => return anew(decoded, token(said), Charset::High(upper)),
                 None => {}
             }
         }
         Some(Charset::EucTw) => {
             let decoded = iso2022::decode_euc_tw(bytes);
             if decoded.faults * DAMAGE <= high() {
-                return anew(decoded, said, Charset::EucTw);
+                return anew(decoded, token(said), Charset::EucTw);
             }
         }
         Some(Charset::Hz) => {
             let decoded = iso2022::decode_hz(bytes);
             if decoded.faults == 0 {
-                return anew(decoded, said, Charset::Hz);
+                return anew(decoded, token(said), Charset::Hz);
             }
         }
         _ => {}
@@ -197,40 +199,16 @@ pub(super) fn kept<'a>(bytes: &'a [u8], name: Option<Name>, encoding: &'static E
     let (text, faults) = octets::decode(bytes, encoding);
     let goes = name.map_or(Goes::Untold, Goes::As);
     if octets::restore(&text, encoding).is_some_and(|back| back == bytes) {
-        return Reading {
-            text: text.into(),
-            charset: Charset::Web(encoding),
-            goes,
-            faults: faults.max(1),
-            doubtful: false,
-            mark: &[],
-            special: false,
-        };
+        return Reading { faults: faults.max(1), ..Reading::whole(text.into(), Charset::Web(encoding), goes) };
     }
     // In this one every octet is a character.
     let text = WINDOWS_1252.decode_without_bom_handling(bytes).0;
-    Reading {
-        text,
-        charset: Charset::Web(WINDOWS_1252),
-        goes,
-        faults: faults.max(1),
-        doubtful: false,
-        mark: &[],
-        special: false,
-    }
+    Reading { faults: faults.max(1), ..Reading::whole(text, Charset::Web(WINDOWS_1252), goes) }
 }
 
-fn anew<'a>(decoded: Decoded, said: &str, charset: Charset) -> Reading<'a> {
-    let goes = Goes::Anew(token(said).unwrap_or(US_ASCII));
-    Reading {
-        text: decoded.text.into(),
-        charset,
-        goes,
-        faults: decoded.faults,
-        doubtful: false,
-        mark: &[],
-        special: false,
-    }
+fn anew<'a>(decoded: Decoded, name: Option<Name>, charset: Charset) -> Reading<'a> {
+    let goes = Goes::Anew(name.unwrap_or(US_ASCII));
+    Reading { faults: decoded.faults, ..Reading::whole(decoded.text.into(), charset, goes) }
 }
 
 fn table(bytes: &[u8], upper: &[char; 128]) -> Decoded {
@@ -295,15 +273,8 @@ fn wide<'a>(bytes: &'a [u8], said: &str, known: Option<Charset>) -> Option<Readi
         _ => Goes::Anew(token(said).filter(|_| is_said).unwrap_or(name.into())),
     };
     let charset = Charset::Wide(width, Some(big));
-    Some(Reading {
-        text: decoded.text.into(),
-        charset,
-        goes,
-        faults: decoded.faults,
-        doubtful: false,
-        mark: bytes.get(..mark.len())?,
-        special: false,
-    })
+    let mark = bytes.get(..mark.len())?;
+    Some(Reading { faults: decoded.faults, mark, ..Reading::whole(decoded.text.into(), charset, goes) })
 }
 
 fn is_east_asian(c: char) -> bool {

@@ -62,6 +62,23 @@ fn each_text_is_read_as_what_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_name_of_a_file_fits_its_octets() {
+    // what it says, octets, what it is called
+    let cases: [(&str, &[u8], &str); 6] = [
+        ("iso-2022-jp-1", b"\x1b$(D+1\x1b(Bdesu", "iso-2022-jp-1"),
+        ("iso-2022-jp", b"\x1b$)C\x0e>H3g\x0f", "iso-2022-kr"),
+        ("iso-2022-kr", b"\x1b$)C\x0e>H3g\x0f", "iso-2022-kr"),
+        ("gbk", b"\x1b$(D+1\x1b(Bdesu", "iso-2022-jp"),
+        ("hz", b"\x1b$(D+1\x1b(Bdesu", "iso-2022-jp"),
+        ("utf-7", b"\x1b$(D+1\x1b(B\xb1\xb2 desu desu", "iso-2022-jp"),
+    ];
+    for (said, octets, want) in cases {
+        let (name, written) = read(octets, said, false).written(octets, None, String::new(), AS_FILE);
+        assert_eq!((name.as_deref(), &*written.body), (Some(want), octets), "{said}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_octets(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), said in "[a-z0-9-]{0,12}") {

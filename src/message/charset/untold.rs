@@ -4,7 +4,9 @@
 use super::{iso2022, octets};
 use crate::message::scrub::{Replacement, scrub};
 use crate::message::work;
-use encoding_rs::{Encoding, GB18030, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{
+    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252,
+};
 
 /// Scrubs a text of which nobody tells the charset: in each that it could be, if it comes back from
 /// it octet by octet. `None`: there was nothing.
@@ -26,13 +28,14 @@ pub(in crate::message) fn change_untold(bytes: &[u8], change: impl Fn(&str) -> O
         _ if is_japanese => &[ISO_2022_JP, UTF_8],
         [0xff, 0xfe, ..] => &[UTF_16LE],
         [0xfe, 0xff, ..] => &[UTF_16BE],
-        _ => &[WINDOWS_1252, SHIFT_JIS, GB18030],
+        _ => &[WINDOWS_1252, SHIFT_JIS, EUC_JP, GB18030, BIG5, EUC_KR],
     };
     let mut out: Option<Vec<u8>> = None;
     for encoding in encodings {
         let now = out.as_deref().unwrap_or(bytes);
-        work::count(now.len() * 10);
+        work::count(now.len());
         let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(now) else { continue };
+        work::count(now.len() * 9);
         if octets::encode(&text, encoding).is_some_and(|back| back == now)
             && let Some(clean) = change(&text)
         {
