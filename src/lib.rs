@@ -108,8 +108,8 @@
 //!   `erased_people`.
 //! - **Wait for a careless setting.** Refused, or told by `check` and at the start ([`config`]).
 //!   Test: `warned_operators`.
-//! - **Hide, cover or restyle what a reader needs to complain.** The footer is a box of its own; the
-//!   author's style sheets reach his own part alone, and what would leave it is taken out
+//! - **Hide, cover or restyle what a reader needs to complain.** The footer is a box of its own;
+//!   the author's style sheets reach his own part alone, and what would leave it is taken out
 //!   ([`message::html`]). Test: `tests/browser.rs`, by clicks and pixels in Chromium.
 //!
 //! What is left to an attacker. Who answers edits a quoted line, or copies it into words of his

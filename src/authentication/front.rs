@@ -1,5 +1,6 @@
 //! What a front MTA found, from its `Authentication-Results` (RFC 8601). Believed only of one named authserv-id, only in the
-//! topmost fields that bear it, and only where the caller knows that the connection came from a trusted network.
+//! topmost fields that bear it, and only where the caller knows that the connection came from a
+//! trusted network.
 //!
 //! Several filters of one front write a field each, one upon the other, as OpenDKIM and OpenDMARC
 //! do. So a lower field adds methods of which no upper one tells. It ends where a method is told

@@ -187,8 +187,8 @@ fn is_spf(record: &[u8]) -> bool {
     version.eq_ignore_ascii_case(VERSION) && rest.first().is_none_or(|byte| *byte == b' ')
 }
 
-/// RFC 7489 6.4: `v`, `=`, `DMARC1`, which stand first, and then a semicolon or nothing. White space
-/// may stand between them; the value is of these letters (6.3).
+/// RFC 7489 6.4: `v`, `=`, `DMARC1`, which stand first, and then a semicolon or nothing. White
+/// space may stand between them; the value is of these letters (6.3).
 fn is_dmarc(record: &[u8]) -> bool {
     let (version, _) = record.split_at(memchr::memchr(b';', record).unwrap_or(record.len()));
     let mut halves = version.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);

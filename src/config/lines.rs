@@ -1,4 +1,5 @@
-//! Where in the file a key stands: paths through it, written as problems name them, and their lines.
+//! Where in the file a key stands: paths through it, written as problems name them, and their
+//! lines.
 
 use std::collections::HashMap;
 use std::ops::Range;

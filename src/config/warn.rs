@@ -1,5 +1,6 @@
-//! What works and should not be so: settings that open a door to others, and such that never do what
-//! they say ([`idle`](super::idle)). The daemon starts all the same, says so, and `check` says so.
+//! What works and should not be so: settings that open a door to others, and such that never do
+//! what they say ([`idle`](super::idle)). The daemon starts all the same, says so, and `check` says
+//! so.
 //!
 //! Each is a warning and no problem, because honest operators are among those it hits, and only
 //! they know: a metrics port inside a container's own network, a front of a hosting company with a

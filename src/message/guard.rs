@@ -165,7 +165,8 @@ fn whole(part: &MessagePart<'_>) -> std::ops::Range<usize> {
     part.offset_header as usize..part.offset_end as usize
 }
 
-/// Whether mail programs may read a text otherwise than mail-parser does, which knows fewer charsets.
+/// Whether mail programs may read a text otherwise than mail-parser does, which knows fewer
+/// charsets.
 fn is_read_otherwise(part: &MessagePart<'_>) -> bool {
     let charset = part.content_type().and_then(|kind| kind.attribute("charset"));
     charset.is_none_or(|charset| !["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)))

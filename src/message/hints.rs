@@ -12,9 +12,7 @@ pub(super) enum Hint {
     Link = 1,
     /// A file in a link: `data:…;base64,`.
     DataUri = 2,
-    /// A word that escapes by other signs than others: of links that Proofpoint writes
-    /// (`https://urldefense.com/v2/url?u=http-3A__…`), or what Exchange puts before an address
-    /// inside another one (`IMCEASMTP-ann+40home+2Eexample@…`).
+    /// A word that escapes by other signs than others: see [`DEFENDED`].
     Defended = 4,
     /// Armour of OpenPGP.
     Pgp = 8,
@@ -22,11 +20,14 @@ pub(super) enum Hint {
     File = 16,
 }
 
+/// The host of links that Proofpoint writes (versions 2 and 3 escape as `-40` and `*40`), and what
+/// Exchange puts before an address inside another one (`IMCEASMTP-ann+40home+2Eexample@…`).
+pub(super) const DEFENDED: [&str; 2] = ["urldefense.", "IMCEA"];
 const WORDS: [(&str, Hint); 6] = [
     ("://", Hint::Link),
     ("64,", Hint::DataUri),
-    ("urldefense.", Hint::Defended),
-    ("IMCEA", Hint::Defended),
+    (DEFENDED[0], Hint::Defended),
+    (DEFENDED[1], Hint::Defended),
     ("-----BEGIN PGP ", Hint::Pgp),
     // `=ybegin` as well.
     ("begin ", Hint::File),

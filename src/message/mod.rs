@@ -1,11 +1,11 @@
 //! Floor 3, messages: bytes in, bytes out. Pure: no store, no clock, no network.
 //!
-//! `headers`, `text`, `charset`, `transfer` and `mime` read what is on the wire; `author`, `once` and
-//! `inspect` find the facts that policy needs; `scrub` finds real addresses, however they are
-//! `written`, and `encoded` those in base 64; `replacements` says
-//! whose are replaced and where, `quoted` gives back what a reader wrote himself, `footer` writes
-//! footers and takes them out again; `rewrite` writes the message that goes out; `guard` looks at
-//! it once more, with another reader.
+//! `headers`, `text`, `charset`, `transfer` and `mime` read what is on the wire; `author`, `once`
+//! and `inspect` find the facts that policy needs; `scrub` finds real addresses, however they are
+//! `written`, and `encoded` those in base 64; `replacements` says whose are replaced and where,
+//! `quoted` gives back what a reader wrote himself, `footer` writes footers and takes them out
+//! again; `rewrite` writes the message that goes out; `guard` looks at it once more, with another
+//! reader.
 //!
 //! Not here: what is decided about a message (`policy`), or mail that the relay itself writes (`notice`).
 

@@ -18,7 +18,7 @@ mod local;
 
 use super::anchors::Anchors;
 use super::endings::goes_on;
-use super::hints::{Hint, Hints};
+use super::hints::{DEFENDED, Hint, Hints};
 use super::splice::spliced;
 use super::work;
 use super::written::{Reading, may_be_sign, plain};
@@ -37,8 +37,8 @@ pub struct Replacement {
     /// A-labels, and Unicode if that differs; twins, where it is looked for widely.
     domains: Vec<Domain>,
     alias: String,
-    /// As it stands in the name of a return path (`alias=m.test`), and with the domain first: seldom
-    /// asked for.
+    /// As it stands in the name of a return path (`alias=m.test`), and with the domain first:
+    /// seldom asked for.
     inside: OnceLock<[String; 2]>,
     wide: bool,
     /// Letters that are glued before the local part make it somebody else's: short names at a
@@ -241,10 +241,6 @@ fn in_defended_words<'r>(text: &str, mark: &str, replacements: &'r [Replacement]
     }
     out
 }
-
-/// The host of links that Proofpoint writes (versions 2 and 3 escape as `-40` and `*40`), and what
-/// Exchange puts before an address inside another one (`IMCEASMTP-ann+40home+2Eexample@…`).
-const DEFENDED: [&str; 2] = ["urldefense.", "IMCEA"];
 
 /// The first letters of what is looked for behind a `=`, a bit each.
 fn first(replacements: &[Replacement]) -> u128 {

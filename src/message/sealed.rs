@@ -9,8 +9,6 @@ use super::cms::{self, Cms};
 use super::mime::{Encoding, Part};
 use super::{charset, headers, html, pgp, work};
 use crate::policy::content::Closed;
-use memchr::memmem::Finder;
-use std::sync::LazyLock;
 
 /// How a part is wrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +109,7 @@ pub fn content_of_file(part: &Part<'_>) -> Option<Vec<u8>> {
 #[must_use]
 pub fn text(text: &str, is_html: bool) -> Option<Closed> {
     work::skip(text.len());
-    static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(pgp::MESSAGE));
-    MESSAGE.find(text.as_bytes())?;
+    memchr::memmem::find(text.as_bytes(), pgp::MESSAGE.as_bytes())?;
     if is_html { pgp::sealed(&html::unquoted_lines(text)) } else { pgp::sealed(text) }
 }
 

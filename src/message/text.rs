@@ -235,7 +235,8 @@ pub fn fold(text: &str, mut column: usize) -> String {
     out
 }
 
-/// A parameter, `; name="value"`, or in the form of RFC 2231 if it is not plain ASCII. Folded before.
+/// A parameter, `; name="value"`, or in the form of RFC 2231 if it is not plain ASCII. Folded
+/// before.
 pub fn parameter(out: &mut String, name: &str, value: &str) {
     let value = harmless(value);
     // What looks like an encoded word would be decoded.

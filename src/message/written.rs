@@ -29,7 +29,8 @@ const ESCAPE: usize = 28;
 const NESTED: usize = 8;
 
 /// Whether a sign that parts name and domain, or one that stands for it, may be written at `byte`,
-/// by the octet behind it, `next` in lower case. Most of what HTML has of them is neither: `&nbsp;`,
+/// by the octet behind it, `next` in lower case. Most of what HTML has of them is neither:
+/// `&nbsp;`,
 /// `a=b`. `begins`: a domain that is looked for may begin with `next`.
 pub(super) fn may_be_sign(byte: u8, next: u8, begins: bool) -> bool {
     match byte {

@@ -103,7 +103,8 @@ async fn fallback(means: &Arc<Means>, outcomes: &Arc<[Report]>, at: usize) -> Re
     written.await
 }
 
-/// Writes an outcome, and says what it is to be logged as, once it is kept: it may be written twice.
+/// Writes an outcome, and says what it is to be logged as, once it is kept: it may be written
+/// twice.
 fn settle(means: &Means, change: &Change<'_>, report: &Report, now: Time) -> Result<Option<&'static str>> {
     let item = &report.item;
     let done = match &report.outcome {

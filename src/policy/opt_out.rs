@@ -140,8 +140,8 @@ impl CriticalTags {
         Self(tags.iter().map(|tag| folded(tag)).filter(|tag| !tag.is_empty()).collect())
     }
 
-    /// Whether a decoded subject holds one of them: in any case, anywhere, with any kind of brackets
-    /// and spacing.
+    /// Whether a decoded subject holds one of them: in any case, anywhere, with any kind of
+    /// brackets and spacing.
     #[must_use]
     pub fn stand_in(&self, subject: &str) -> bool {
         let subject = folded(subject);

@@ -284,9 +284,9 @@ impl Store {
         outcome.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// The same for what comes with each message. `f` may run twice: what its first run did is undone
-    /// before, as another change that shared the transaction has failed. So it does nothing beside
-    /// that has to be done once: it takes of no share, and logs nothing.
+    /// The same for what comes with each message. `f` may run twice: what its first run did is
+    /// undone before, as another change that shared the transaction has failed. So it does nothing
+    /// beside that has to be done once: it takes of no share, and logs nothing.
     ///
     /// # Errors
     /// As [`write`](Self::write).

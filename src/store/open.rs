@@ -1,6 +1,7 @@
 //! Opening the database file: the checks before it is believed, and the settings of a connection.
 //!
-//! Never an empty store by mistake: a new one is made only by who means it ([`Open`]), where there is none, and a directory that has held one says so by its mark.
+//! Never an empty store by mistake: a new one is made only by who means it ([`Open`]), where there
+//! is none, and a directory that has held one says so by its mark.
 //!
 //! A schema is only changed by who holds the daemon's lock: a daemon takes it before it opens the store, and a command that meets an older schema takes it for as long as the change
 //! lasts, or refuses. So no daemon ever finds its tables changed under it.

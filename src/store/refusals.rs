@@ -86,8 +86,8 @@ pub struct Told {
 }
 
 impl View<'_> {
-    /// Sums of refused mail, newest first; of this marketplace and these parties, if they are given.
-    /// A sum over several pairs is of no marketplace.
+    /// Sums of refused mail, newest first; of this marketplace and these parties, if they are
+    /// given. A sum over several pairs is of no marketplace.
     ///
     /// # Errors
     /// The database's trouble.

@@ -138,8 +138,8 @@ impl View<'_> {
 }
 
 impl View<'_> {
-    /// The questions of a pair that wait for an answer since `since` or later: thread and subject of
-    /// each, the newest first, so many at most.
+    /// The questions of a pair that wait for an answer since `since` or later: thread and subject
+    /// of each, the newest first, so many at most.
     ///
     /// # Errors
     /// The database's trouble.
@@ -191,10 +191,10 @@ impl Change<'_> {
     /// got, and who has answered did get it. What a seller's answer has answered waits again from
     /// `now` on, when he hears of it, unless another answer of his came behind it.
     ///
-    /// Whom it hits: a seller whose customer's mailbox takes nothing more, and who answered in time.
-    /// He has the whole deadline once more, and can say that no answer is needed. What it tells a
-    /// liar: each side can stop or restart a clock by refusing what its own server has taken, and
-    /// the other side is told, as by a refusal at once.
+    /// Whom it hits: a seller whose customer's mailbox takes nothing more, and who answered in
+    /// time. He has the whole deadline once more, and can say that no answer is needed. What it
+    /// tells a liar: each side can stop or restart a clock by refusing what its own server has
+    /// taken, and the other side is told, as by a refusal at once.
     ///
     /// # Errors
     /// The database's trouble.

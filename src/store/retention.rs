@@ -1,6 +1,7 @@
 //! What has grown old goes: messages with their bodies, words, events, reports and ids, what their
-//! authors were told, the blocks of the chain that held them, and counts of days. In small steps from
-//! the oldest on, so that nobody waits for it; the space goes back to the file system in small steps, too.
+//! authors were told, the blocks of the chain that held them, and counts of days. In small steps
+//! from the oldest on, so that nobody waits for it; the space goes back to the file system in small
+//! steps, too.
 //!
 //! # When a message is old
 //! A clock can be wrong by decades, and history that is gone does not come back. So two have to agree:

@@ -1,5 +1,5 @@
-//! Messages that have been here before, what sellers have sent in a day, and declared critical: what
-//! the relay asks before it counts a message as a new one.
+//! Messages that have been here before, what sellers have sent in a day, and declared critical:
+//! what the relay asks before it counts a message as a new one.
 //!
 //! A message is known by its author's Message-ID and by the values of the signatures that proved
 //! its author. Both stand in `mid`, by pair: an ordinary message is looked up in one place, and

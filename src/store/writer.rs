@@ -1,8 +1,9 @@
-//! The one writing connection: all jobs that wait are done in one transaction, so that a disk flush is paid per batch, not per message. A job that
-//! fails, or panics, undoes only itself.
+//! The one writing connection: all jobs that wait are done in one transaction, so that a disk flush
+//! is paid per batch, not per message. A job that fails, or panics, undoes only itself.
 //!
-//! A savepoint around each job would do for that, and has every page that the job changes copied. So jobs that can be run anew go without, and if one of
-//! them fails, which is seldom, all are undone and run again, each in a savepoint.
+//! A savepoint around each job would do for that, and has every page that the job changes copied.
+//! So jobs that can be run anew go without, and if one of them fails, which is seldom, all are
+//! undone and run again, each in a savepoint.
 //!
 //! Whoever brings a job while nobody writes does it himself, at once, with all that waits: handing it to a thread and hearing from it would take as
 //! long as the flush. What comes meanwhile is done by the writer's thread. On a disk that flushes slowly everything is, so that no session of

@@ -83,8 +83,8 @@ impl Providers {
         }
     }
 
-    /// Whether an address is the same author as one of these, or lies in one of these domains, which
-    /// are his alone.
+    /// Whether an address is the same author as one of these, or lies in one of these domains,
+    /// which are his alone.
     #[must_use]
     pub fn is_among(&self, addresses: &[Address], domains: &[String], one: &Address) -> bool {
         addresses.iter().any(|known| self.same_author(known, one)) || domains.iter().any(|known| known == one.domain())

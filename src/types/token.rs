@@ -84,7 +84,8 @@ impl Secret {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let key: &[u8; 32] = bytes.try_into().ok()?;
-        // A block-sized key is taken as it is; HMAC pads it with zeros, so this is HMAC-SHA256 under the 32-byte key.
+        // A block-sized key is taken as it is; HMAC pads it with zeros, so this is HMAC-SHA256
+        // under the 32-byte key.
         let mut block = [0_u8; 64];
         for (to, from) in block.iter_mut().zip(key) {
             *to = *from;

@@ -176,8 +176,8 @@ impl<'a> Reading<'a> {
         work::aside(u64::MAX, encoded).0
     }
 
-    /// The text as it goes out: its charset (`None`: it does not say one) and its octets. `changed`:
-    /// what became of it, if it had to change; `under`: what goes under it.
+    /// The text as it goes out: its charset (`None`: it does not say one) and its octets.
+    /// `changed`: what became of it, if it had to change; `under`: what goes under it.
     pub(super) fn written(
         self,
         bytes: &'a [u8],

@@ -8,6 +8,7 @@
 
 use crate::message::anchors::Anchors;
 use crate::message::endings::goes_on;
+use crate::message::hints::DEFENDED;
 use crate::message::work;
 use crate::message::written::{Reading, may_be_sign, plain};
 use crate::types::{AddressKey, Providers, is_invisible};
@@ -149,7 +150,7 @@ pub(super) fn found(text: &str, secrets: &[Letters]) -> bool {
 /// The same in links that Proofpoint wrote, and in addresses that Exchange wrote into its own,
 /// which escape by other signs: `-40`, `*40`, `+40`.
 pub(super) fn found_in_defended(text: &str, secrets: &[Letters]) -> bool {
-    ["urldefense.", "IMCEA"].into_iter().any(|mark| found_behind(text, mark, secrets))
+    DEFENDED.into_iter().any(|mark| found_behind(text, mark, secrets))
 }
 
 fn found_behind(text: &str, mark: &str, secrets: &[Letters]) -> bool {

@@ -2,9 +2,9 @@
 //! proves the rest.
 //!
 //! # What goes, and what stays
-//! - Messages: octets as received, subject, Message-ID, envelope sender and words in the index go. Verdict, reason,
-//!   times, size, thread and fate stay: they are the relay's, and the other party's proof that it
-//!   was written to.
+//! - Messages: octets as received, subject, Message-ID, envelope sender and words in the index go.
+//!   Verdict, reason, times, size, thread and fate stay: they are the relay's, and the other
+//!   party's proof that it was written to.
 //! - Name, language, addresses (former ones, too) and password go.
 //! - What the person wrote into reports goes; that it reported stays.
 //! - What waits to go out to it and from it, and notices to it, go out of the queue; nobody is

@@ -17,7 +17,8 @@ pub struct Which {
     pub marketplace: Option<String>,
 }
 
-/// The marketplace of an item: its receiver's, or, where a notice goes to an address, its message's.
+/// The marketplace of an item: its receiver's, or, where a notice goes to an address, its
+/// message's.
 macro_rules! marketplace {
     () => {
         "ifnull((SELECT p.marketplace FROM party p WHERE p.id = queue.party), \
